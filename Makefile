@@ -1,0 +1,43 @@
+# Targets are at most three lines each; what they need they install.
+SHELL := /bin/bash
+GO ?= go
+LINT_VERSION := v2.15.0
+SEED ?= 1
+STUDY ?= studies/infer.yaml
+RACE_ROOMS := ./runtime/... ./factory ./internal/ledger ./artifacts/... ./benchmarks/external ./cmd/arqon
+
+.PHONY: nightly test lint race fuzz bench integration story clean data build
+
+nightly: build
+	internal/scripts/nightly $(STUDY) $(SEED)
+
+build:
+	$(GO) build -trimpath -o bin/arqon ./cmd/arqon
+
+data:
+	internal/scripts/data
+
+test: data
+	$(GO) test -count=1 -timeout 10m ./...
+
+lint: bin/golangci-lint-$(LINT_VERSION)
+	$(GO) vet ./...
+	bin/golangci-lint-$(LINT_VERSION) run ./...
+
+bin/golangci-lint-$(LINT_VERSION): internal/tools/go.mod
+	cd internal/tools && $(GO) build -o ../../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+race: data
+	$(GO) test -race -short -count=1 -timeout 20m $(RACE_ROOMS)
+
+fuzz:
+	internal/scripts/fuzz 10s
+
+bench: data
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+story: data
+	$(GO) test -count=1 -timeout 15m -run 'TestStory|TestTamper' -v ./cmd/arqon
+
+clean:
+	rm -rf out bin
