@@ -1,0 +1,124 @@
+package gates
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+
+	"github.com/arqon/arqon/artifacts"
+)
+
+// Policy is what a night's judgement follows. Its digest is in every report.
+// The statistics themselves are a closed list and not configurable.
+//
+// A zero field is not a default: start from DefaultPolicy and change fields.
+type Policy struct {
+	AlphaYear        float64       `json:"alpha_year" yaml:"alpha_year"`               // probability of any false promotion in a year, (0, .2]
+	AlphaNight       float64       `json:"alpha_night" yaml:"alpha_night"`             // 0: AlphaYear/365
+	MinEffect        float64       `json:"min_effect" yaml:"min_effect"`               // smallest effect of interest on measured success metrics, as a ratio
+	PairsMax         int           `json:"pairs_max" yaml:"pairs_max"`                 // cap a candidate
+	FutilityFrom     int           `json:"futility_from" yaml:"futility_from"`         // pairs before hopeless ones are dropped; 0: never
+	CheckSeeds       int           `json:"check_seeds" yaml:"check_seeds"`             // fresh seeds of the correctness gate
+	Robustness       []Disturbance `json:"robustness" yaml:"robustness"`               // empty: the gate is waived, and says so
+	RobustFidelity   float64       `json:"robust_fidelity" yaml:"robust_fidelity"`     // share of the gate data a disturbance is measured on
+	CVaRSeeds        int           `json:"cvar_seeds" yaml:"cvar_seeds"`               // random perturbations; 0: no CVaR limit
+	CVaRLimit        float64       `json:"cvar_limit" yaml:"cvar_limit"`               // how much worse the mean of the worst tenth may be
+	CanaryStages     []float64     `json:"canary_stages" yaml:"canary_stages"`         // shares of the traffic, rising to 1
+	CanaryPairs      int           `json:"canary_pairs" yaml:"canary_pairs"`           // pairs a stage
+	CanaryHarmAlpha  float64       `json:"canary_harm_alpha" yaml:"canary_harm_alpha"` // harm e-process rolls back at 1/this
+	CanaryAlpha      float64       `json:"canary_alpha" yaml:"canary_alpha"`           // level of the canary's non-inferiority
+	CanaryPairsMax   int           `json:"canary_pairs_max" yaml:"canary_pairs_max"`   // the timeout: not shown to be harmless by then = roll back
+	ControlPairsMax  int           `json:"control_pairs_max" yaml:"control_pairs_max"` // cap of one control
+	ControlDelay     float64       `json:"control_delay" yaml:"control_delay"`         // the synthetic delay, e.g. .03
+	Approvals        int           `json:"approvals" yaml:"approvals"`                 // distinct signatures that prod needs
+	ReportExpiryDays int           `json:"report_expiry_days" yaml:"report_expiry_days"`
+}
+
+// Disturbance is one perturbation that a candidate must stand as well as the
+// baseline does.
+type Disturbance struct {
+	Kind      string  `json:"kind" yaml:"kind"`
+	Level     float64 `json:"level" yaml:"level"`
+	Tolerance float64 `json:"tolerance" yaml:"tolerance"` // how much worse than the undisturbed tolerance allows, added to it
+}
+
+// DefaultPolicy is built in.
+func DefaultPolicy() Policy {
+	return Policy{
+		AlphaYear: .01, MinEffect: .03, PairsMax: 120, FutilityFrom: 8, CheckSeeds: 3,
+		Robustness: []Disturbance{
+			{Kind: "noise", Level: .1, Tolerance: .03},
+			{Kind: "shift", Level: 1, Tolerance: .03},
+			{Kind: "occlude", Level: .1, Tolerance: .03},
+		},
+		RobustFidelity: .2, CVaRSeeds: 10, CVaRLimit: .1,
+		CanaryStages: []float64{.01, .05, .25, .5, 1}, CanaryPairs: 8, CanaryHarmAlpha: .001,
+		CanaryAlpha: .01, CanaryPairsMax: 120,
+		ControlPairsMax: 120, ControlDelay: .03, Approvals: 2, ReportExpiryDays: 90,
+	}
+}
+
+// Night returns the level of one night.
+func (p Policy) Night() float64 {
+	if p.AlphaNight > 0 {
+		return p.AlphaNight
+	}
+	return p.AlphaYear / 365
+}
+
+// Digest names the policy.
+func (p Policy) Digest() artifacts.Digest {
+	b, err := json.Marshal(p)
+	if err != nil {
+		return "" // not finite: Check refuses it
+	}
+	return artifacts.DigestOf(b)
+}
+
+// Check names the first field that is impossible.
+func (p Policy) Check() error {
+	type span struct {
+		name     string
+		v        float64
+		min, max float64
+	}
+	for _, s := range []span{
+		{"alpha_year", p.AlphaYear, 1e-9, .2},
+		{"alpha_night", p.AlphaNight, 0, p.AlphaYear},
+		{"min_effect", p.MinEffect, 1e-4, 1},
+		{"pairs_max", float64(p.PairsMax), 10, 10000},
+		{"futility_from", float64(p.FutilityFrom), 0, 10000},
+		{"check_seeds", float64(p.CheckSeeds), 1, 1000},
+		{"robust_fidelity", p.RobustFidelity, 1e-3, 1},
+		{"cvar_seeds", float64(p.CVaRSeeds), 0, 1000},
+		{"cvar_limit", p.CVaRLimit, 0, 10},
+		{"canary_pairs", float64(p.CanaryPairs), 1, 1000},
+		{"canary_harm_alpha", p.CanaryHarmAlpha, 1e-9, .2},
+		{"canary_alpha", p.CanaryAlpha, 1e-9, .2},
+		{"canary_pairs_max", float64(p.CanaryPairsMax), float64(p.CanaryPairs * max(1, len(p.CanaryStages))), 100000},
+		{"control_pairs_max", float64(p.ControlPairsMax), 10, 10000},
+		{"control_delay", p.ControlDelay, .005, 1},
+		{"approvals", float64(p.Approvals), 1, 100},
+		{"report_expiry_days", float64(p.ReportExpiryDays), 1, 3650},
+	} {
+		if math.IsNaN(s.v) || s.v < s.min || s.v > s.max {
+			return fmt.Errorf("policy: %s is %v: want %v to %v", s.name, s.v, s.min, s.max)
+		}
+	}
+	for i, d := range p.Robustness {
+		if d.Kind == "" || math.IsNaN(d.Level) || math.IsInf(d.Level, 0) || !(d.Tolerance >= 0 && d.Tolerance <= 10) {
+			return fmt.Errorf("policy: robustness[%d]: want a kind, a finite level and a tolerance from 0 to 10", i)
+		}
+	}
+	if len(p.CanaryStages) == 0 || p.CanaryStages[len(p.CanaryStages)-1] != 1 {
+		return fmt.Errorf("policy: canary_stages: the last stage must be 1")
+	}
+	last := 0.0
+	for i, s := range p.CanaryStages {
+		if !(s > last && s <= 1) {
+			return fmt.Errorf("policy: canary_stages[%d] is %v: shares must rise from above 0 to 1", i, s)
+		}
+		last = s
+	}
+	return nil
+}
