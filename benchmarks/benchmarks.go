@@ -214,11 +214,11 @@ type Request struct {
 
 // Sample is one repeat.
 type Sample struct {
-	Values map[string]float64 // metric → value
+	Values map[string]float64 `json:"values"` // metric → value
 	// Items holds, for metrics with a Range, one value an input item, in the
 	// same order for every instance measured with the same request, so that
 	// gates can pair candidate and baseline item by item. Optional.
-	Items map[string][]float32
+	Items map[string][]float32 `json:"items,omitempty"`
 }
 
 // Check is one invariant or golden output.
