@@ -1,0 +1,88 @@
+package cma
+
+import "math"
+
+// strategy holds the constants of one run: a function of the dimension n and
+// the population size λ alone. Names and equation numbers are those of
+// N. Hansen, "The CMA Evolution Strategy: A Tutorial", arXiv:1604.00772
+// (table 1 and appendix A).
+type strategy struct {
+	n, lambda, mu int
+	w             []float64 // λ weights, descending; the last are negative (eq. 53)
+	muEff         float64   // eq. 8
+	cSigma        float64   // eq. 55
+	dSigma        float64   // eq. 55
+	cc            float64   // eq. 56
+	c1            float64   // eq. 57
+	cmu           float64   // eq. 58
+	sumW          float64   // Σ w over all λ, for the decay in eq. 47
+	chiN          float64   // E‖N(0,I)‖
+	eigenGap      int       // generations between eigendecompositions (appendix B.2)
+}
+
+// defaultLambda is the population size of table 1.
+func defaultLambda(n int) int { return 4 + int(3*math.Log(float64(n))) }
+
+func newStrategy(n, lambda int) strategy {
+	s := strategy{n: n, lambda: lambda, mu: lambda / 2}
+	N := float64(n)
+	s.rawWeights()
+
+	s.cSigma = (s.muEff + 2) / (N + s.muEff + 5)                                // eq. 55
+	s.dSigma = 1 + 2*math.Max(0, math.Sqrt((s.muEff-1)/(N+1))-1) + s.cSigma     // eq. 55
+	s.cc = (4 + s.muEff/N) / (N + 4 + 2*s.muEff/N)                              // eq. 56
+	s.c1 = 2 / ((N+1.3)*(N+1.3) + s.muEff)                                      // eq. 57, αcov = 2
+	s.cmu = math.Min(1-s.c1, 2*(.25+s.muEff+1/s.muEff-2)/((N+2)*(N+2)+s.muEff)) // eq. 58
+	s.chiN = math.Sqrt(N) * (1 - 1/(4*N) + 1/(21*N*N))                          // appendix A
+	s.eigenGap = max(1, int(float64(eigenSlack)/(float64(s.c1+s.cmu)*N*10)))    // appendix B.2
+	s.scaleWeights()
+	return s
+}
+
+// eigenSlack stretches the lazy gap of appendix B.2.
+const eigenSlack = 1
+
+// rawWeights sets w' of eq. 49 and muEff of eq. 8.
+func (s *strategy) rawWeights() {
+	s.w = make([]float64, s.lambda)
+	var sum, sum2 float64
+	for i := range s.w {
+		s.w[i] = math.Log((float64(s.lambda)+1)/2) - math.Log(float64(i)+1)
+		if i < s.mu {
+			sum += s.w[i]
+			sum2 += s.w[i] * s.w[i]
+		}
+	}
+	s.muEff = sum * sum / sum2
+}
+
+// scaleWeights turns w' into w: the positive ones sum to 1, the negative ones
+// to −min(αµ⁻, αµeff⁻, αposdef⁻) (eqs. 50–53).
+func (s *strategy) scaleWeights() {
+	var pos, neg, neg2 float64
+	for _, w := range s.w {
+		if w >= 0 {
+			pos += w
+		} else {
+			neg -= w
+			neg2 += w * w
+		}
+	}
+	var muEffNeg float64
+	if neg2 > 0 {
+		muEffNeg = neg * neg / neg2
+	}
+	alphaMu := 1 + s.c1/s.cmu                                     // eq. 50
+	alphaMuEff := 1 + 2*muEffNeg/(s.muEff+2)                      // eq. 51
+	alphaPosDef := (1 - s.c1 - s.cmu) / (float64(s.n) * s.cmu)    // eq. 52
+	alpha := math.Min(alphaMu, math.Min(alphaMuEff, alphaPosDef)) // eq. 53
+	s.sumW = 0
+	for i, w := range s.w {
+		if w >= 0 {
+			s.w[i] = w / pos
+		} else {
+			s.w[i] = w * alpha / neg
+		}
+		s.sumW += s.w[i]
+	}
+}
