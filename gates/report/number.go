@@ -151,20 +151,25 @@ func value(unit string, x float64) string {
 	case isShare(unit):
 		return fixed(100*x, 2) + " %"
 	case math.Abs(x) >= 1e4:
-		return scaled(x, []float64{1e9, 1e6, 1e3}, []string{"G", "M", "k"}) + unitSuffix(unit)
+		return scaled(x, []float64{1e9, 1e6, 1e3}, []string{"G", "M", "k"}) + prefixed(unit)
 	}
 	return fixed(x, decimalsFor(x)+1) + spaced(unit)
 }
 
-// unitSuffix is for a unit that follows a prefix letter.
-func unitSuffix(unit string) string {
+// prefixed is for a unit that follows a prefix letter: "322 kMAC".
+func prefixed(unit string) string {
+	if unit == "1" {
+		return ""
+	}
+	return clean(unit, 20)
+}
+
+func spaced(unit string) string {
 	if unit == "" || unit == "1" {
 		return ""
 	}
-	return " " + unit
+	return " " + clean(unit, 20)
 }
-
-func spaced(unit string) string { return unitSuffix(unit) }
 
 // percent prints a share as a percentage: fixed digits suit a column.
 func percent(x float64) string { return fixed(100*x, decimalsFor(100*x)) + " %" }

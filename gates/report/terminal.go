@@ -10,9 +10,10 @@ import (
 // TextOptions says what the terminal can show. The zero value is plain text
 // without colour, 80 columns wide.
 type TextOptions struct {
-	Color bool // ANSI colours; never the only carrier of a meaning
-	ASCII bool // bytes 0x20 to 0x7E and line feeds only
-	Width int  // columns; 0 means 80, smaller than 40 means 40
+	Color bool  // ANSI colours; never the only carrier of a meaning
+	ASCII bool  // bytes 0x20 to 0x7E and line feeds only
+	Width int   // columns; 0 means 80, smaller than 40 means 40
+	Where Where // for the commands to copy
 }
 
 const (

@@ -1,0 +1,360 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"strings"
+
+	"github.com/arqon/arqon/gates"
+)
+
+// Candidate writes one candidate's page for a terminal. name is a candidate's
+// name; one that was judged in several contexts gets a page for each. Unknown
+// names are an error wrapping ErrNoCandidate.
+func Candidate(w io.Writer, n gates.Night, name string, o TextOptions) error {
+	p := newPrinter(w, o)
+	found := false
+	for _, s := range subjects(&n) {
+		if s.Name == name || (len(name) >= 8 && strings.HasPrefix(s.Identity.Hex(), name)) {
+			if found {
+				p.blank()
+			}
+			found = true
+			p.candidatePage(s)
+		}
+	}
+	if !found {
+		return fmt.Errorf("%s: %w; there are: %s", clean(name, 80), ErrNoCandidate, strings.Join(names(&n, 12), ", "))
+	}
+	return p.err
+}
+
+// names lists the first limit candidate names.
+func names(n *gates.Night, limit int) []string {
+	var out []string
+	for i, c := range n.Candidates {
+		if i == limit {
+			return append(out, fmt.Sprintf("and %d more", len(n.Candidates)-limit))
+		}
+		out = append(out, clean(c.Name, 60))
+	}
+	return out
+}
+
+func (p *printer) candidatePage(s subject) {
+	p.para(toneOf(s.badge()), 0, 0, s.badge().String()+": "+clean(s.Name, 80)+" for "+clean(s.Context, 60)+", "+s.standing()+".")
+	p.para(plain, 0, 0, s.because())
+	if s.night.Outcome == gates.Invalid {
+		p.para(bad, 0, 0, "The night is INVALID: "+sentence(s.night.Reason))
+	}
+	p.blank()
+	head, detail := s.howMuch()
+	p.labelled("by how much", 11, plain, head+". "+detail)
+	head, detail = s.howSure()
+	p.labelled("how sure", 11, plain, head+". "+detail)
+	head, detail, command := s.whatNext(p.opts.Where)
+	p.labelled("what next", 11, plain, head+". "+detail)
+	if command != "" {
+		p.command(command)
+	}
+	p.gatesPassed(s)
+	p.forest(s)
+	p.race(s)
+	p.canaryStages(s)
+	p.claim(s)
+	p.plan(s)
+	p.whatIf(s)
+	p.origin(s)
+}
+
+func (p *printer) gatesPassed(s subject) {
+	p.heading("Gates")
+	seen := map[string]bool{}
+	for _, f := range s.Findings {
+		seen[f.Gate] = true
+		p.gateLine(f.Outcome.String(), toneOf(f.Outcome), f.Gate, sentence(f.Reason))
+	}
+	for _, g := range gates.Order() {
+		if !seen[g] {
+			p.gateLine("not reached", faint, g, "")
+		}
+	}
+}
+
+func (p *printer) gateLine(word string, t tone, gate, reason string) {
+	lines := wrap(p.plainText(reason), p.cols-30, p.cols-30)
+	for i, l := range lines {
+		if i == 0 {
+			p.raw("  " + p.paint(t, pad(p.plainText(word), 12)) + "  " + pad(p.short(gate, 12), 12) + "  " + l + "\n")
+			continue
+		}
+		p.raw(strings.Repeat(" ", 28) + l + "\n")
+	}
+}
+
+// forest draws every metric with its interval on one axis.
+func (p *printer) forest(s subject) {
+	if len(s.Results) == 0 {
+		return
+	}
+	p.heading("Every metric, with its interval")
+	const cols = 34
+	f := newForest(s.Results, s.night.Policy.MinEffect)
+	p.raw("  " + pad("", 14) + p.plainText(axisText(f, cols)) + "\n")
+	gate := ""
+	for _, row := range f.rows {
+		r := row.r
+		if r.Gate != gate {
+			gate = r.Gate
+			p.raw("  " + p.paint(faint, p.plainText(gateTitle(gate))) + "\n")
+		}
+		p.raw("  " + p.paint(toneOf(r.Decision), pad(r.Decision.String(), 12)) + "  " + p.plainText(f.textRow(row, cols)) +
+			"  " + p.paint(strong, p.short(testName(r), max(p.cols-cols-18, 12))) + "\n")
+		p.para(plain, 16, 0, forestText(r))
+	}
+	p.para(faint, 2, 0, "Dots mark where the test passes: the whole interval (for an exact metric the estimate) must lie there. Each row has its own scale: its tolerance or its limit.")
+}
+
+// axisText labels the forest's axis over n columns.
+func axisText(f forest, n int) string {
+	left, right := "better", "worse"
+	zero := int(math.Round(f.x(0, 0, float64(n-1))))
+	b := []rune(strings.Repeat(" ", n))
+	copy(b, []rune(left))
+	copy(b[n-len(right):], []rune(right))
+	if zero > len(left) && zero < n-len(right)-1 {
+		b[zero] = '0'
+	}
+	return "  " + string(b)
+}
+
+// gateTitle says what a gate asks, in a few words.
+func gateTitle(g string) string {
+	switch g {
+	case gates.GateCorrectness:
+		return "correctness: does it still compute the right thing"
+	case gates.GateEnvelope:
+		return "envelope: absolute limits"
+	case gates.GateRobustness:
+		return "robustness: under disturbances, compared with the baseline under the same"
+	case gates.GateRegression:
+		return "regression: better where it counts, not worse anywhere else"
+	case gates.GateCanary:
+		return "canary: beside the baseline in the real runtime"
+	case gates.GateApproval:
+		return "approval: signatures of people"
+	}
+	return clean(g, 40)
+}
+
+// forestText is a forest row in words and numbers.
+func forestText(r gates.Result) string {
+	return values(r) + ", " + numbers(r) + "; " + required(r)
+}
+
+// race draws log e against pairs or items for the main result.
+func (p *printer) race(s subject) {
+	r := s.main
+	if r == nil || len(r.Race.LogE) < 2 {
+		return
+	}
+	cols := min(60, p.cols-16)
+	rows := 4
+	if p.opts.ASCII {
+		rows = 6
+	}
+	lo, hi := raceRange(*r)
+	p.heading("Evidence as it came in (" + clean(r.Metric, 60) + ", log scale)")
+	lines := p.sparkline(r.Race.LogE, lo, hi, cols, rows)
+	level := scale{lo: lo, hi: hi, from: float64(rows) - 0.5, to: -0.5}
+	bar := int(math.Round(level.at(r.LogBar)))
+	one := int(math.Round(level.at(0)))
+	for i, l := range lines {
+		label := ""
+		switch i {
+		case bar:
+			label = "bar " + evalue(r.LogBar)
+		case one:
+			label = "no evidence"
+		}
+		p.raw("  " + padLeft(p.plainText(label), 11) + " " + p.plainText("│") + l + "\n")
+	}
+	last := r.Race.N[len(r.Race.N)-1]
+	p.para(faint, 14, 0, fmt.Sprintf("1 to %s; ends at e = %s, bar %s.%s", count(last, unitName(*r)), evalue(r.LogE), evalue(r.LogBar), stopText(s)))
+}
+
+func unitName(r gates.Result) string {
+	if strings.HasSuffix(used(r), "pair") || strings.HasSuffix(used(r), "pairs") {
+		return "pair"
+	}
+	return "item"
+}
+
+func stopText(s subject) string {
+	if s.Stop == "" {
+		return ""
+	}
+	return " Measuring ended: " + sentence(s.Stop)
+}
+
+// raceRange is the drawn range of log e: the bar always in sight, and a race
+// that ran far past it cut so that the crossing stays visible.
+func raceRange(r gates.Result) (lo, hi float64) {
+	lo, hi = -2, 2
+	for _, e := range r.Race.LogE {
+		if !math.IsNaN(e) {
+			lo, hi = math.Min(lo, e), math.Max(hi, e)
+		}
+	}
+	if r.LogBar > 0 {
+		hi = math.Max(r.LogBar*1.15, math.Min(hi, r.LogBar*2.2))
+		lo = math.Max(lo, -r.LogBar*1.2)
+	}
+	return lo, hi
+}
+
+func (p *printer) canaryStages(s subject) {
+	if s.Canary == nil {
+		return
+	}
+	p.heading("Canary in the real runtime")
+	p.para(plain, 2, 0, canarySentence(s.Canary))
+	var rows [][]cell
+	for _, st := range s.Canary.Stages {
+		rows = append(rows, []cell{
+			{s: percent(st.Share), right: true}, {s: fmt.Sprint(st.Pairs), right: true}, {s: evalue(st.LogHarm), right: true},
+			{s: st.Outcome.String(), tone: toneOf(st.Outcome)}, {s: sentence(st.Reason)},
+		})
+	}
+	if len(rows) > 0 {
+		p.table([]string{"traffic", "pairs", "e of harm", "outcome", "why"}, rows, 4)
+	}
+}
+
+func canarySentence(c *gates.CanaryRecord) string {
+	s := "The rollback was not rehearsed."
+	if c.Rehearsed {
+		s = "The rollback was rehearsed first and worked."
+	}
+	if c.RolledBack != "" {
+		s += " Rolled back: " + sentence(c.RolledBack)
+	}
+	return s
+}
+
+func (p *printer) claim(s subject) {
+	if t := claimSentence(s); t != "" {
+		p.heading("What the search claimed")
+		p.para(plain, 2, 0, t)
+	}
+}
+
+// claimSentence sets the search's claim beside the fresh estimate.
+func claimSentence(s subject) string {
+	if s.Reference || s.Claim.Metric == "" {
+		return ""
+	}
+	fresh := s.freshOfClaim()
+	if fresh == nil {
+		return fmt.Sprintf("The search saw a change of %s in %s over %s. No fresh estimate was made.",
+			signedPercent(s.Claim.Change), clean(s.Claim.Metric, 60), count(s.Claim.Evaluations, "evaluation"))
+	}
+	t := fmt.Sprintf("The search saw %s in %s over %s; fresh data say %s.", change(*fresh, s.Claim.Change), clean(fresh.Metric, 60),
+		count(s.Claim.Evaluations, "evaluation"), change(*fresh, fresh.Change))
+	if d := worse(*fresh, fresh.Change) - worse(*fresh, s.Claim.Change); d > 0 {
+		t += " The claim was too good by " + points(*fresh, d) + ", as the best of many tries usually is."
+	}
+	return t + " Search data never enter the estimate."
+}
+
+// points prints a distance between two changes: of two percentages it is in
+// points.
+func points(r gates.Result, d float64) string {
+	f, unit := changeScale(r)
+	if unit == "%" {
+		unit = "points"
+	}
+	return strings.TrimSpace(fixed(math.Abs(f*d), decimalsFor(f*d)) + " " + unit)
+}
+
+// freshOfClaim is the gates' own result for the claimed metric.
+func (s subject) freshOfClaim() *gates.Result {
+	for i := range s.Results {
+		r := &s.Results[i]
+		if r.Metric == s.Claim.Metric && r.Perturbation == nil && r.Gate == gates.GateRegression {
+			return r
+		}
+	}
+	return nil
+}
+
+func (p *printer) plan(s subject) {
+	lines := planSentences(s.Plan)
+	if len(lines) == 0 {
+		return
+	}
+	p.heading("What tonight could and could not see")
+	for _, l := range lines {
+		p.para(plain, 2, 0, l)
+	}
+}
+
+// planSentences say power and blind spot as planned before the first pair.
+func planSentences(pl gates.Plan) []string {
+	var out []string
+	if pl.Metric != "" {
+		out = append(out, fmt.Sprintf("Planned on %s: one pair has noise of %s; to find a change of %s, %s were needed and at most %s allowed: power %s.",
+			clean(pl.Metric, 60), percent(pl.PairSD), percent(pl.MinEffect), count(pl.PairsNeeded, "pair"), grouped(float64(pl.PairsMax)), percent(pl.Power)))
+		if pl.BlindSpot > 0 {
+			out = append(out, fmt.Sprintf("Blind spot: a change smaller than %s would more likely than not have been missed tonight.", percent(pl.BlindSpot)))
+		}
+	}
+	if pl.Underpower {
+		out = append(out, "Underpowered: the cap cannot reach 80 % power, so no pair was measured.")
+	}
+	if pl.Note != "" {
+		out = append(out, sentence(pl.Note))
+	}
+	return out
+}
+
+func (p *printer) whatIf(s subject) {
+	if len(s.WhatIf) == 0 {
+		return
+	}
+	p.heading("What would change the verdict")
+	for _, t := range s.WhatIf {
+		p.para(plain, 2, 2, "- "+sentence(t))
+	}
+}
+
+func (p *printer) origin(s subject) {
+	p.heading("Where it comes from")
+	l := s.Lineage
+	p.labelled("found by", 8, plain, lineageText(l))
+	p.labelled("point", 8, plain, clean(string(s.Point), 600))
+	p.labelled("identity", 8, plain, clean(string(s.Identity), 80))
+	if s.PairsDigest != "" {
+		p.labelled("pairs", 8, plain, fmt.Sprintf("%d, %s", len(s.Pairs), s.PairsDigest))
+	}
+	if s.Command != "" {
+		p.para(faint, 2, 0, "Derive this page again:")
+		p.command(s.Command)
+	}
+}
+
+func lineageText(l gates.Lineage) string {
+	t := clean(l.Engine, 40)
+	if t == "" {
+		t = "hand"
+	}
+	t += fmt.Sprintf(", trial %d", l.Trial)
+	if l.Origin != "" {
+		t += ", from " + clean(l.Origin, 80)
+	}
+	if l.Run != "" {
+		t += ", run " + clean(l.Run, 80)
+	}
+	return t
+}

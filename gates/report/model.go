@@ -1,0 +1,390 @@
+package report
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/arqon/arqon/benchmarks"
+	"github.com/arqon/arqon/catalog"
+	"github.com/arqon/arqon/gates"
+)
+
+// subject is one candidate with what both forms of the report ask about it.
+type subject struct {
+	gates.CandidateReport
+	night   *gates.Night
+	index   int           // in the night
+	main    *gates.Result // the result that the headline is about; nil: nothing was measured
+	decided *gates.Result // the result that stopped the candidate; nil: none did
+	scope   catalog.Scope // the widest scope that the findings carry; "": none
+}
+
+// subjects returns the candidates grouped by context in order of appearance,
+// and inside a context the ones that go furthest first.
+func subjects(n *gates.Night) []subject {
+	order := map[string]int{}
+	out := make([]subject, 0, len(n.Candidates))
+	for i := range n.Candidates {
+		c := n.Candidates[i]
+		if _, ok := order[c.Context]; !ok {
+			order[c.Context] = len(order)
+		}
+		out = append(out, newSubject(n, i))
+	}
+	sort.SliceStable(out, func(i, j int) bool {
+		a, b := out[i], out[j]
+		if order[a.Context] != order[b.Context] {
+			return order[a.Context] < order[b.Context]
+		}
+		if a.scope.Rank() != b.scope.Rank() {
+			return a.scope.Rank() > b.scope.Rank()
+		}
+		if a.Reference != b.Reference {
+			return b.Reference
+		}
+		if ra, rb := rank(a.badge()), rank(b.badge()); ra != rb {
+			return ra > rb
+		}
+		return a.gain() > b.gain()
+	})
+	return out
+}
+
+// rank orders badges: PASS first, INVALID last.
+func rank(o gates.Outcome) int {
+	switch o {
+	case gates.Pass:
+		return 3
+	case gates.Inconclusive:
+		return 2
+	case gates.Fail:
+		return 1
+	case gates.Invalid:
+		return 0
+	}
+	return 0
+}
+
+func newSubject(n *gates.Night, i int) subject {
+	s := subject{CandidateReport: n.Candidates[i], night: n, index: i}
+	s.scope = scopeOf(s.Findings)
+	for j := range s.Results {
+		r := &s.Results[j]
+		if r.Decision != gates.Pass && r.Gate == s.Gate && (s.decided == nil || rank(r.Decision) < rank(s.decided.Decision)) {
+			s.decided = r
+		}
+	}
+	s.main = mainResult(s.Results)
+	if s.main == nil && s.decided != nil {
+		s.main = s.decided
+	}
+	return s
+}
+
+// mainResult is the success metric's own test if it was reached; otherwise the
+// success metric wherever it was seen first.
+func mainResult(rs []gates.Result) *gates.Result {
+	for pass := range 2 {
+		for i := range rs {
+			r := &rs[i]
+			if r.Role != benchmarks.Success || r.Perturbation != nil {
+				continue
+			}
+			if pass == 1 || r.Gate == gates.GateRegression {
+				return r
+			}
+		}
+	}
+	return nil
+}
+
+// scopeOf is the widest scope for which every needed gate has passed.
+func scopeOf(fs []gates.Finding) catalog.Scope {
+	v := gates.Verdict{Findings: fs}
+	switch {
+	case v.Passed(gates.GateApproval):
+		return catalog.ScopeProd
+	case v.Passed(gates.GateCanary):
+		return catalog.ScopeStaging
+	case v.Passed(gates.GateRegression):
+		return catalog.ScopeCanary
+	}
+	return ""
+}
+
+// stands reports whether the candidate may be published at all: it passed up
+// to the canary gate on a night that counts.
+func (s subject) stands() bool {
+	return s.night.Outcome == gates.Pass && s.scope.Rank() >= catalog.ScopeStaging.Rank()
+}
+
+// badge is the outcome to show. A candidate that passed the five measured
+// gates and only waits for people is a PASS (for staging, and says so); on a
+// night that does not count everything is INVALID.
+func (s subject) badge() gates.Outcome {
+	switch {
+	case s.night.Outcome == gates.Invalid:
+		return gates.Invalid
+	case s.stands():
+		return gates.Pass
+	case s.Outcome == gates.Pass:
+		// The last gate that spoke passed, but not all gates spoke.
+		return gates.Inconclusive
+	}
+	return s.Outcome
+}
+
+// standing says in a few words what the badge means for the candidate.
+func (s subject) standing() string {
+	switch {
+	case s.night.Outcome == gates.Invalid:
+		return "not usable: the night is invalid"
+	case s.scope == catalog.ScopeProd:
+		return "approved for production"
+	case s.stands():
+		return "ready for staging"
+	}
+	switch s.badge() {
+	case gates.Fail:
+		return "refused at " + s.gateName()
+	case gates.Invalid:
+		return "not judged: " + s.gateName() + " was invalid"
+	case gates.Inconclusive, gates.Pass:
+	}
+	return "not proven at " + s.gateName()
+}
+
+func (s subject) gateName() string {
+	if s.Gate == "" {
+		return "the first gate"
+	}
+	return clean(s.Gate, 40)
+}
+
+// gain is how much better the success metric is, for sorting only.
+func (s subject) gain() float64 {
+	if s.main == nil {
+		return 0
+	}
+	return -worse(*s.main, s.main.Change)
+}
+
+// verdict is the one sentence on top of a candidate's page.
+func (s subject) verdict() string {
+	name := clean(s.Name, 80)
+	if s.Reference {
+		name += " (the baseline itself)"
+	}
+	head := name + " for " + clean(s.Context, 60) + ": " + s.standing() + "."
+	return strings.TrimSpace(head + " " + s.because())
+}
+
+// sentence makes sure that text from the record starts and ends like a
+// sentence. A first word that could be a metric's name is left alone.
+func sentence(t string) string {
+	t = clean(t, 1200)
+	if t == "" {
+		return t
+	}
+	if first, _, _ := strings.Cut(t, " "); len(first) > 1 && strings.Trim(first, "abcdefghijklmnopqrstuvwxyz,") == "" {
+		t = strings.ToUpper(t[:1]) + t[1:]
+	}
+	switch t[len(t)-1] {
+	case '.', '!', '?':
+		return t
+	}
+	return t + "."
+}
+
+// because is the reason to show beside the badge: a candidate that only waits
+// for people is explained by what it proved.
+func (s subject) because() string {
+	t := sentence(s.Why)
+	if s.stands() && s.main != nil && s.main.Reason != "" {
+		t = strings.TrimSpace(sentence(s.main.Reason) + " " + t)
+	}
+	if t == "" {
+		return sentence(s.standing())
+	}
+	return t
+}
+
+// howMuch answers "by how much": the change in words and the values.
+func (s subject) howMuch() (head, detail string) {
+	r := s.main
+	switch {
+	case r == nil:
+		return "Not measured", "The candidate was stopped before its success metric was compared."
+	case s.Reference:
+		return changeWords(*r, r.Change), clean(r.Metric, 60) + ", " + values(*r) + ". The baseline against itself: it should be unchanged."
+	}
+	return changeWords(*r, r.Change), fmt.Sprintf("%s, %s. That is %s.", clean(r.Metric, 60), values(*r), betterWorse(*r, r.Change))
+}
+
+// howSure answers "how sure": interval, e-value against its bar, and what was
+// it based on.
+func (s subject) howSure() (head, detail string) {
+	r := s.main
+	if r == nil {
+		return "Nothing to be sure of", "No comparison was made."
+	}
+	switch {
+	case r.LogBar > 0 && r.LogE >= r.LogBar:
+		head = "Proven"
+		detail = fmt.Sprintf("Were it not so, evidence this strong would turn up at most once in %s tries; once in %s was asked for. ", oddsWords(r.LogE), evalue(r.LogBar))
+	case r.LogBar > 0:
+		head = "Not proven"
+		detail = fmt.Sprintf("Evidence e = %s, the bar is %s. ", evalue(r.LogE), evalue(r.LogBar))
+	case r.Exact:
+		head = "Exact"
+		detail = "The metric is deterministic: there is no noise in it. "
+	default:
+		head = "No test"
+	}
+	if r.Lower != nil || r.Upper != nil {
+		detail += level(r.Alpha) + " interval " + interval(*r) + ", "
+	}
+	return head, detail + "from " + used(*r) + "."
+}
+
+// oddsWords prints e as "31,000" or "10^15".
+func oddsWords(logE float64) string {
+	if s := evalue(logE); s != "" && logE < 16 {
+		return s
+	}
+	return "10^" + fixed(logE/2.302585092994046-0.5, 0)
+}
+
+// whatNext answers "what next" in one line and, if there is one, a command.
+func (s subject) whatNext(w Where) (head, detail, command string) {
+	switch {
+	case s.night.Outcome == gates.Invalid:
+		return "Judge again", "Find out why a control failed, then run another night. Pairs already measured are kept.", ""
+	case s.scope == catalog.ScopeProd:
+		return "Publish", "All six gates have passed.", "arqon publish --repository " + w.repository()
+	case s.stands():
+		return "Sign", "The measured gates have passed; production waits for approval signatures.", "arqon sign --repository " + w.repository()
+	case len(s.WhatIf) > 0:
+		return "Change something", sentence(s.WhatIf[0]), ""
+	}
+	switch s.badge() {
+	case gates.Inconclusive, gates.Pass:
+		return "Measure more", "The evidence did not reach the bar. A rerun takes new error budget and keeps tonight's pairs.", ""
+	case gates.Fail:
+		return "Nothing", "The baseline stays. The search learns from the refusal.", ""
+	case gates.Invalid:
+	}
+	return "Repair the measurement", "The finding says which metric could not be trusted.", ""
+}
+
+func (w Where) repository() string {
+	if w.Repository == "" {
+		return "REPOSITORY"
+	}
+	return shellWord(w.Repository)
+}
+
+func (w Where) channel() string {
+	if w.Channel == "" {
+		return "staging"
+	}
+	return shellWord(w.Channel)
+}
+
+// shellWord quotes s if a shell would not take it as one word.
+func shellWord(s string) string {
+	s = clean(s, 400)
+	for _, r := range s {
+		ok := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
+		switch r {
+		case '-', '_', '.', '/', ':', '=', '+', ',', '@', '%':
+			ok = true
+		}
+		if !ok {
+			return "'" + quoteInner(s) + "'"
+		}
+	}
+	if s == "" {
+		return "''"
+	}
+	return s
+}
+
+func quoteInner(s string) string {
+	out := ""
+	for _, r := range s {
+		if r == '\'' {
+			out += `'\''`
+			continue
+		}
+		out += string(r)
+	}
+	return out
+}
+
+// commands are the night's next steps, in order, ready to copy.
+func commands(n *gates.Night, w Where) []string {
+	run := shellWord(n.Run)
+	if n.Outcome == gates.Invalid {
+		return []string{"arqon report " + run + " --json", "arqon nightly --study " + shellWord(n.Study) + ".yaml"}
+	}
+	if standing(n) == 0 {
+		return []string{"arqon report " + run + " --html night.html", "arqon nightly --study " + shellWord(n.Study) + ".yaml"}
+	}
+	return []string{
+		"arqon sign --repository " + w.repository(),
+		"arqon publish --repository " + w.repository(),
+		"arqon verify --repository " + w.repository(),
+		"arqon run --repository " + w.repository() + " --channel " + w.channel(),
+	}
+}
+
+// standing counts the candidates that may be published, the reference aside.
+func standing(n *gates.Night) int {
+	k := 0
+	for i := range n.Candidates {
+		if s := newSubject(n, i); s.stands() && !s.Reference {
+			k++
+		}
+	}
+	return k
+}
+
+// headline is the one line for the whole night.
+func headline(n *gates.Night) string {
+	if n.Outcome == gates.Invalid {
+		return "INVALID night: nothing may be promoted"
+	}
+	k, all, contexts, served := tally(n)
+	switch {
+	case all == 0:
+		return "No candidates were judged"
+	case k == 0:
+		return fmt.Sprintf("None of %s passed: the baseline stays everywhere", count(all, "candidate"))
+	}
+	verb := "are"
+	if k == 1 {
+		verb = "is"
+	}
+	return fmt.Sprintf("%d of %s %s proven better, in %d of %s", k, count(all, "candidate"), verb, served, count(contexts, "context"))
+}
+
+// tally counts standing candidates, all candidates (the reference aside),
+// contexts judged and contexts with a standing candidate.
+func tally(n *gates.Night) (stand, all, contexts, served int) {
+	seen, won := map[string]bool{}, map[string]bool{}
+	for i := range n.Candidates {
+		s := newSubject(n, i)
+		seen[s.Context] = true
+		if s.Reference {
+			continue
+		}
+		all++
+		if s.stands() {
+			stand++
+			won[s.Context] = true
+		}
+	}
+	return stand, all, len(seen), len(won)
+}
