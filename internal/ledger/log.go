@@ -225,6 +225,15 @@ func (l *Log) Sync() error {
 	return nil
 }
 
+// Flush hands what is buffered to the system, so that it outlives this process
+// but perhaps not the machine's power.
+func (l *Log) Flush() error {
+	if err := l.usable(); err != nil {
+		return err
+	}
+	return l.flush()
+}
+
 // AppendSync appends one record and makes it durable.
 func (l *Log) AppendSync(kind uint16, payload []byte) (uint64, error) {
 	seq, err := l.Append(kind, payload)
