@@ -1,0 +1,16 @@
+//go:build !linux
+
+package infer
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/arqon/arqon/benchmarks"
+)
+
+// threadCPU has no portable form; a wall clock under another name would be a
+// lie, so cpu_ns is not offered here.
+func threadCPU() (time.Duration, error) {
+	return 0, fmt.Errorf("%s: thread CPU time is read on Linux only: %w", MetricCPU, benchmarks.ErrUnsupported)
+}
