@@ -36,6 +36,7 @@ var mayImport = map[string][]string{
 	"factory":                      {"artifacts", "benchmarks", "catalog", "factory/...", "gates", "gates/report", "internal/ledger", "internal/seed"},
 	"factory/cma":                  {"benchmarks", "factory/engine", "internal/seed"},
 	"factory/engine":               {"benchmarks"},
+	"factory/engine/enginetest":    {"benchmarks", "factory/engine", "internal/seed"},
 	"factory/ga":                   {"benchmarks", "factory/engine", "internal/seed"},
 	"factory/sweep":                {"benchmarks", "factory/engine", "internal/seed"},
 	"gates":                        {"artifacts", "benchmarks", "catalog", "gates/evalue", "internal/ledger", "internal/seed"},
