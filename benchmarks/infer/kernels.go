@@ -48,43 +48,70 @@ func dotSparse(v []float32, at []uint16, x *[maxCols]float32) float32 {
 	return s
 }
 
-// dotI8 returns Σ w[i]·x[i], exactly.
-func dotI8(w []int8, x []byte) int32 {
+// The integer kernels work on unsigned weights u = q + offset packed so that
+// one 64-bit multiplication serves several rows at once: each row has a lane
+// of the product, and lanes never overflow into each other. On the machine of
+// the first measurements int4 three rows at a time is twice as fast as scalar
+// f32, and int8 two rows at a time is level with it; one row at a time both
+// were slower than f32. Sums are exact, so their order does not matter.
+
+// dotPairs returns Σ u[i]·x[i] of two rows, one in each half of the result.
+// w holds a row in the low bytes and another in the high bytes. With x ≤ 255
+// and at most 1024 elements a sum stays below 2²⁷.
+func dotPairs(w []uint16, x []uint64) uint64 {
 	x = x[:len(w)]
-	var s0, s1, s2, s3 int32
+	var s0, s1 uint64
 	for len(w) >= 4 && len(x) >= 4 {
-		s0 += int32(w[0]) * int32(x[0])
-		s1 += int32(w[1]) * int32(x[1])
-		s2 += int32(w[2]) * int32(x[2])
-		s3 += int32(w[3]) * int32(x[3])
+		a, b, c, d := uint64(w[0]), uint64(w[1]), uint64(w[2]), uint64(w[3])
+		s0 += (a | a<<24) & pairLanes * x[0]
+		s1 += (b | b<<24) & pairLanes * x[1]
+		s0 += (c | c<<24) & pairLanes * x[2]
+		s1 += (d | d<<24) & pairLanes * x[3]
 		w, x = w[4:], x[4:]
 	}
 	for i := range w {
-		s0 += int32(w[i]) * int32(x[i])
+		a := uint64(w[i])
+		s0 += (a | a<<24) & pairLanes * x[i]
 	}
-	return s0 + s1 + s2 + s3
+	return s0 + s1
 }
 
-// dotI4 returns Σ u[i]·x[i] for the unsigned nibbles u of w, low nibble first,
-// exactly.
-func dotI4(w []byte, x []byte) int32 {
-	x = x[:2*len(w)]
-	var s0, s1, s2, s3 int32
-	for len(w) >= 2 && len(x) >= 4 {
-		s0 += int32(w[0]&15) * int32(x[0])
-		s1 += int32(w[0]>>4) * int32(x[1])
-		s2 += int32(w[1]&15) * int32(x[2])
-		s3 += int32(w[1]>>4) * int32(x[3])
-		w, x = w[2:], x[4:]
+const (
+	pairLanes = 0xff_0000_00ff // a byte at bit 0 and one at bit 32
+
+	tripleLane = 21                // bits of a lane of dotTriples
+	tripleMask = 1<<tripleLane - 1 //
+	tripleSpan = 512               // elements: 512·15·255 < 2²¹
+)
+
+// tripleLanes spreads three nibbles over three lanes.
+var tripleLanes = func() (t [1 << 12]uint64) {
+	for i := range uint64(len(t)) {
+		t[i] = i&15 | i>>4&15<<tripleLane | i>>8<<(2*tripleLane)
+	}
+	return t
+}()
+
+// dotTriples returns Σ u[i]·x[i] of three rows, one a lane, over at most
+// tripleSpan elements. w holds one nibble a row.
+func dotTriples(w []uint16, x []uint64) uint64 {
+	x = x[:len(w)]
+	var s0, s1 uint64
+	for len(w) >= 4 && len(x) >= 4 {
+		s0 += tripleLanes[w[0]%(1<<12)] * x[0]
+		s1 += tripleLanes[w[1]%(1<<12)] * x[1]
+		s0 += tripleLanes[w[2]%(1<<12)] * x[2]
+		s1 += tripleLanes[w[3]%(1<<12)] * x[3]
+		w, x = w[4:], x[4:]
 	}
 	for i := range w {
-		s0 += int32(w[i]&15)*int32(x[2*i]) + int32(w[i]>>4)*int32(x[2*i+1])
+		s0 += tripleLanes[w[i]%(1<<12)] * x[i]
 	}
-	return s0 + s1 + s2 + s3
+	return s0 + s1
 }
 
-// dotSparseI8 returns Σ v[i]·x[at[i]], exactly.
-func dotSparseI8(v []int8, at []uint16, x *[maxCols]byte) int32 {
+// dotSparseInt returns Σ v[i]·x[at[i]].
+func dotSparseInt(v []int8, at []uint16, x *[maxCols]uint64) int32 {
 	at = at[:len(v)]
 	var s0, s1, s2, s3 int32
 	for len(v) >= 4 && len(at) >= 4 {

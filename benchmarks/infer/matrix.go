@@ -52,10 +52,11 @@ type matrix struct {
 	bitmap     []byte    // rows × ⌈cols/8⌉; sparse only, padding bits zero
 	vals       []byte    // packed weights, see bitsPerWeight; int4 is q+8, low nibble first
 
-	dense []float32 // encF32: rows×cols; encSparseF32: one a weight
-	quant []int8    // encI8: rows×cols; encSparseI8, encSparseI4: one a weight
-	start []uint32  // sparse: rows+1 places in dense or quant
-	index []uint16  // sparse: the column of each weight
+	dense  []float32 // encF32: rows×cols; encSparseF32: one a weight
+	quant  []int8    // encSparseI8, encSparseI4: one a weight
+	packed []uint16  // encI8: ⌈rows/2⌉×cols byte pairs; encI4: ⌈rows/3⌉×cols nibble triples
+	start  []uint32  // sparse: rows+1 places in dense or quant
+	index  []uint16  // sparse: the column of each weight
 }
 
 // macs is the number of multiply-accumulates of one product.
@@ -100,19 +101,27 @@ func (m *matrix) prepare() error {
 			}
 		}
 	case encI8, encSparseI8:
+		for i, b := range m.vals {
+			if b == 0x80 {
+				return fmt.Errorf("weight %d is −128, the range is ±127", i)
+			}
+		}
+		if m.enc == encI8 {
+			m.packed = m.interleave(2, func(r, c int) uint16 { return uint16(m.vals[r*m.cols+c]^0x80) << (8 * (r % 2)) })
+			break
+		}
 		m.quant = make([]int8, n)
 		for i, b := range m.vals {
 			m.quant[i] = int8(b)
-			if m.quant[i] == -128 {
-				return fmt.Errorf("weight %d is −128, the range is ±127", i)
-			}
 		}
 	case encSparseI4:
 		m.quant = make([]int8, n)
 		for i := range m.quant {
 			m.quant[i] = int8(nibble(m.vals, i)) - 8
 		}
-	case encI4: // computed from vals
+	case encI4:
+		stride := m.nibbleStride()
+		m.packed = m.interleave(3, func(r, c int) uint16 { return uint16(nibble(m.vals[r*stride:], c)) << (4 * (r % 3)) })
 	}
 	if m.enc == encI4 || m.enc == encSparseI4 {
 		if err := m.checkNibbles(n); err != nil {
@@ -123,6 +132,18 @@ func (m *matrix) prepare() error {
 		return m.indexBitmap(n)
 	}
 	return nil
+}
+
+// interleave packs the same column of some rows into one word.
+func (m *matrix) interleave(rows int, word func(r, c int) uint16) []uint16 {
+	out := make([]uint16, (m.rows+rows-1)/rows*m.cols)
+	for r := range m.rows {
+		line := out[r/rows*m.cols:][:m.cols]
+		for c := range line {
+			line[c] |= word(r, c)
+		}
+	}
+	return out
 }
 
 // checkNibbles refuses the two forms that the writer never produces: q = −8
@@ -173,32 +194,55 @@ func (m *matrix) addFloat(x *[maxCols]float32, y []float32) {
 	}
 }
 
-// addQuantized adds M·x to y for integer inputs; the integer sums are exact:
-// at most 1024·127·255 < 2³¹.
-func (m *matrix) addQuantized(x *[maxCols]byte, y []float32) {
+// addQuantized adds M·x to y for inputs of 0 to 255. The integer sums are
+// exact: at most 1024·127·255 < 2³¹.
+func (m *matrix) addQuantized(x *[maxCols]uint64, y []float32) {
 	y = y[:m.rows]
 	switch m.enc {
 	case encI8:
-		for r := range y {
-			y[r] += float32(m.scale[r] * float32(dotI8(m.quant[r*m.cols:(r+1)*m.cols], x[:])))
+		offset := 128 * sumOf(x[:m.cols])
+		for r := 0; r < len(y); r += 2 {
+			s := dotPairs(m.packed[r/2*m.cols:][:m.cols], x[:])
+			m.scaled(y, r, int32(uint32(s))-offset)
+			m.scaled(y, r+1, int32(s>>32)-offset)
 		}
 	case encI4:
-		stride := m.nibbleStride()
-		sum := int32(0)
-		for _, v := range x[:m.cols] {
-			sum += int32(v)
-		}
-		for r := range y {
-			acc := dotI4(m.vals[r*stride:(r+1)*stride], x[:2*stride]) - 8*sum
-			y[r] += float32(m.scale[r] * float32(acc))
+		offset := 8 * sumOf(x[:m.cols])
+		for r := 0; r < len(y); r += 3 {
+			a, b, c := -offset, -offset, -offset
+			for lo := 0; lo < m.cols; lo += tripleSpan {
+				hi := min(lo+tripleSpan, m.cols)
+				s := dotTriples(m.packed[r/3*m.cols:][lo:hi], x[lo:])
+				a += int32(s & tripleMask)
+				b += int32(s >> tripleLane & tripleMask)
+				c += int32(s >> (2 * tripleLane))
+			}
+			m.scaled(y, r, a)
+			m.scaled(y, r+1, b)
+			m.scaled(y, r+2, c)
 		}
 	case encSparseI8, encSparseI4:
 		for r := range y {
 			lo, hi := m.start[r], m.start[r+1]
-			y[r] += float32(m.scale[r] * float32(dotSparseI8(m.quant[lo:hi], m.index[lo:hi], x)))
+			m.scaled(y, r, dotSparseInt(m.quant[lo:hi], m.index[lo:hi], x))
 		}
 	case encF32, encSparseF32: // float inputs only
 	}
+}
+
+// scaled adds scale·acc to y[r]; rows past the end are padding.
+func (m *matrix) scaled(y []float32, r int, acc int32) {
+	if r < len(y) {
+		y[r] += float32(m.scale[r] * float32(acc))
+	}
+}
+
+func sumOf(x []uint64) int32 {
+	sum := uint64(0)
+	for _, v := range x {
+		sum += v
+	}
+	return int32(sum)
 }
 
 func finite(x float32) bool { return x-x == 0 }

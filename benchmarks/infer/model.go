@@ -33,14 +33,14 @@ type Prediction struct {
 	MACs       int     // multiply-accumulates executed
 }
 
-// Workspace is the scratch memory of one goroutine, about 20 KB; the zero
+// Workspace is the scratch memory of one goroutine, about 30 KB; the zero
 // value is ready.
 type Workspace struct {
 	view      [maxCols]float32
-	viewInt   [maxCols]byte
+	viewInt   [maxCols]uint64
 	hidden    [maxCols]float32
 	input     [maxCols]float32 // h of the stage before
-	inputInt  [maxCols]byte    // the same in steps of that stage
+	inputInt  [maxCols]uint64  // the same in steps of that stage
 	logits, p [classes]float32
 }
 
@@ -145,22 +145,24 @@ func (s *stage) hiddenQuantized(i int, image *[pixels]byte, w *Workspace) {
 }
 
 // quantizeHidden is the ReLU in integers: 0 to 255 steps, half a step up.
-func quantizeHidden(x, perStep float32) byte {
-	return byte(min(255, max(0, float32(x*perStep)+0.5)))
+func quantizeHidden(x, perStep float32) uint64 {
+	return uint64(byte(int32(min(255, max(0, float32(x*perStep)+0.5)))))
 }
 
 // viewInt writes the block means of the image in 1/255, rounded half up.
-func viewInt(image *[pixels]byte, stage int, out *[maxCols]byte) {
+func viewInt(image *[pixels]byte, stage int, out *[maxCols]uint64) {
 	s := sides[stage]
 	block := side / s
 	if block == 1 {
-		copy(out[:], image[:])
+		for i, p := range image {
+			out[i] = uint64(p)
+		}
 		return
 	}
 	area := int32(block * block)
 	for y := range s {
 		for x := range s {
-			out[y*s+x] = byte((blockSum(image, y*block, x*block, block) + area/2) / area)
+			out[y*s+x] = uint64((blockSum(image, y*block, x*block, block) + area/2) / area)
 		}
 	}
 }

@@ -24,9 +24,9 @@ type trained struct {
 // layerStats describes what goes into a hidden layer and comes out of it on
 // calibration images, disturbed as an adapter's diet says.
 type layerStats struct {
-	mean []float32 // of every input
-	rms  []float32 // of every input
-	out  []float32 // every output of every image, ascending: quantiles by index
+	mean   []float32 // of every input
+	spread []float32 // √sd of every input, at least .1
+	out    []float32 // every output of every image, ascending: quantiles by index
 }
 
 // statsImages is the number of calibration images behind layerStats.
@@ -110,10 +110,12 @@ func (t *trained) measureStats(adapter string) *[maxStages]layerStats {
 	}
 	for i, l := range t.net.hidden {
 		s := &out[i]
-		s.mean, s.rms = make([]float32, l.cols), make([]float32, l.cols)
+		s.mean, s.spread = make([]float32, l.cols), make([]float32, l.cols)
 		for j := range s.mean {
-			s.mean[j] = float32(sum[i][j] / statsImages)
-			s.rms[j] = float32(math.Sqrt(square[i][j] / statsImages))
+			mean := sum[i][j] / statsImages
+			variance := square[i][j]/statsImages - float64(mean*mean)
+			s.mean[j] = float32(mean)
+			s.spread[j] = float32(math.Sqrt(math.Sqrt(max(1e-4, variance))))
 		}
 		slices.Sort(s.out)
 	}
