@@ -38,13 +38,14 @@ type Instance interface {
 
 // What a domain may answer instead of a result. ErrBadCandidate is a normal
 // outcome that a search learns from; ErrUnsupported makes the gate that needed
-// the operation say so.
+// the operation say so; ErrQuarantined means that asking again is pointless.
 var (
 	ErrBadCandidate = errors.New("bad candidate")
 	ErrBuildFailed  = errors.New("build failed")
 	ErrTimeout      = errors.New("timed out")
 	ErrCrash        = errors.New("crashed")
 	ErrUnsupported  = errors.New("unsupported")
+	ErrQuarantined  = errors.New("quarantined after repeated crashes")
 )
 
 // Description is a domain's account of itself.

@@ -1,0 +1,302 @@
+// Package conformance says whether a domain keeps the promises of
+// benchmarks.Domain. [Examine] is for anything that holds a domain (a verb, a
+// user's own check), [Run] is the same as a test.
+//
+// It is not a measurement: it looks at the baseline only, at a low fidelity,
+// and judges nothing but the contract.
+package conformance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/arqon/arqon/artifacts"
+	"github.com/arqon/arqon/benchmarks"
+)
+
+// Finding is one promise. A nil Err means that it is kept; an Err wrapping
+// benchmarks.ErrUnsupported that the domain declines something optional.
+type Finding struct {
+	Promise string
+	Err     error
+}
+
+// Broken reports whether the promise is neither kept nor declined.
+func (f Finding) Broken() bool {
+	return f.Err != nil && !errors.Is(f.Err, benchmarks.ErrUnsupported)
+}
+
+// The seeds and the fidelity of an examination. They are arbitrary.
+const (
+	buildSeed   = 7
+	measureSeed = 11
+	fidelity    = .25
+)
+
+// Run fails t for every promise that d breaks.
+func Run(t *testing.T, d benchmarks.Domain) {
+	t.Helper()
+	for _, f := range Examine(t.Context(), d) {
+		t.Run(f.Promise, func(t *testing.T) {
+			switch {
+			case f.Broken():
+				t.Error(f.Err)
+			case f.Err != nil:
+				t.Log(f.Err)
+			}
+		})
+	}
+}
+
+// Examine goes through the contract, stops where the next promise would make
+// no sense, and returns what it found in order.
+func Examine(ctx context.Context, d benchmarks.Domain) []Finding {
+	x := examination{domain: d}
+	for _, step := range []struct {
+		promise string
+		look    func(context.Context) error
+	}{
+		{"describes itself soundly", x.describe},
+		{"describes itself the same way twice", x.describeAgain},
+		{"builds the baseline purely", x.build},
+		{"opens the baseline", x.open},
+		{"measures every metric in every scenario", x.measure},
+		{"repeats deterministic metrics exactly", x.repeat},
+		{"keeps items the same length in every arm", x.items},
+		{"refuses a point outside the space as a bad candidate", x.refuse},
+		{"declines an unknown perturbation", x.perturb},
+		{"refuses an unknown scenario", x.scenario},
+		{"passes its own checks on the baseline", x.check},
+		{"closes", x.close},
+	} {
+		err := step.look(ctx)
+		x.found = append(x.found, Finding{step.promise, err})
+		if x.over {
+			break
+		}
+	}
+	return x.found
+}
+
+// examination is the state that one step leaves to the next.
+type examination struct {
+	domain   benchmarks.Domain
+	desc     benchmarks.Description
+	bundle   benchmarks.Bundle
+	instance benchmarks.Instance
+	first    map[string]benchmarks.Sample // by scenario
+	found    []Finding
+	over     bool
+}
+
+func (x *examination) describe(ctx context.Context) error {
+	desc, err := x.domain.Describe(ctx)
+	if err == nil {
+		err = desc.Check()
+	}
+	x.desc, x.over = desc, err != nil
+	return err
+}
+
+func (x *examination) describeAgain(ctx context.Context) error {
+	again, err := x.domain.Describe(ctx)
+	if err != nil {
+		return err
+	}
+	a, b := fmt.Sprintf("%+v", plain(x.desc)), fmt.Sprintf("%+v", plain(again))
+	if a != b {
+		return fmt.Errorf("first %.400s, then %.400s", a, b)
+	}
+	return nil
+}
+
+// plain replaces the pointers of a description by what they point to.
+func plain(d benchmarks.Description) []any {
+	out := []any{d.Name, d.Version, d.Space, d.Scenarios, string(d.Baseline.Canonical())}
+	for _, m := range d.Metrics {
+		limit, span := "none", "none"
+		if m.Limit != nil {
+			limit = fmt.Sprint(*m.Limit)
+		}
+		if m.Range != nil {
+			span = fmt.Sprint(*m.Range)
+		}
+		m.Limit, m.Range = nil, nil
+		out = append(out, m, limit, span)
+	}
+	return out
+}
+
+func (x *examination) build(ctx context.Context) error {
+	x.over = true
+	p, err := x.desc.Space.Normalize(x.desc.Baseline)
+	if err != nil {
+		return err
+	}
+	before := p.Digest()
+	one, err := x.domain.Build(ctx, p, buildSeed)
+	if err != nil {
+		return err
+	}
+	two, err := x.domain.Build(ctx, p, buildSeed)
+	if err != nil {
+		return err
+	}
+	if p.Digest() != before {
+		return errors.New("build changed the point that it was given")
+	}
+	if !one.Point.Equal(p) {
+		return fmt.Errorf("the bundle holds the point %v instead of %v", one.Point, p)
+	}
+	if one.Seed != buildSeed || one.Type == "" {
+		return fmt.Errorf("the bundle has seed %d and type %q, want seed %d and some type", one.Seed, one.Type, buildSeed)
+	}
+	if len(one.Files) == 0 {
+		return errors.New("the bundle has no file: nothing to sign")
+	}
+	if !slices.Equal(one.Refs(), two.Refs()) {
+		return fmt.Errorf("same point and seed, but files %v and then %v", digests(one), digests(two))
+	}
+	x.bundle, x.over = one, false
+	return nil
+}
+
+func digests(b benchmarks.Bundle) []string {
+	var out []string
+	for _, r := range b.Refs() {
+		out = append(out, r.Name+"@"+artifacts.Digest.Short(r.Digest))
+	}
+	return out
+}
+
+func (x *examination) open(ctx context.Context) error {
+	in, err := x.domain.Open(ctx, x.bundle)
+	if err == nil && in == nil {
+		err = errors.New("neither an instance nor an error")
+	}
+	x.instance, x.over = in, err != nil
+	return err
+}
+
+func request(scenario string) benchmarks.Request {
+	return benchmarks.Request{Scenario: scenario, Seed: measureSeed, Repeats: 1, Fidelity: fidelity}
+}
+
+func (x *examination) measure(ctx context.Context) error {
+	x.first = map[string]benchmarks.Sample{}
+	for _, s := range x.desc.Scenarios {
+		r := request(s.Name)
+		r.Repeats = 2
+		samples, err := x.instance.Measure(ctx, r)
+		if err != nil {
+			return fmt.Errorf("scenario %s: %w", s.Name, unlessDeclined(err))
+		}
+		if len(samples) != r.Repeats {
+			return fmt.Errorf("scenario %s: %d samples for %d repeats", s.Name, len(samples), r.Repeats)
+		}
+		for _, sample := range samples {
+			if err := benchmarks.CheckSample(x.desc.Metrics, r, sample); err != nil {
+				return err
+			}
+		}
+		x.first[s.Name] = samples[0]
+	}
+	return nil
+}
+
+// unlessDeclined keeps ErrUnsupported from excusing what is not optional.
+func unlessDeclined(err error) error {
+	if errors.Is(err, benchmarks.ErrUnsupported) {
+		return fmt.Errorf("may not be declined: %s", err)
+	}
+	return err
+}
+
+func (x *examination) repeat(ctx context.Context) error {
+	for _, s := range x.desc.Scenarios {
+		again, err := x.instance.Measure(ctx, request(s.Name))
+		if err != nil || len(again) != 1 {
+			return fmt.Errorf("scenario %s: %d samples, %w", s.Name, len(again), err)
+		}
+		for _, m := range x.desc.Metrics {
+			a, b := x.first[s.Name].Values[m.Name], again[0].Values[m.Name]
+			if m.Kind == benchmarks.Deterministic && a != b {
+				return fmt.Errorf("metric %s in scenario %s is declared deterministic: %v, then %v", m.Name, s.Name, a, b)
+			}
+		}
+	}
+	return nil
+}
+
+// items compares the item counts of the baseline with those of another point.
+func (x *examination) items(ctx context.Context) error {
+	for _, s := range x.desc.Scenarios {
+		if len(x.first[s.Name].Items) == 0 {
+			continue
+		}
+		again, err := x.instance.Measure(ctx, request(s.Name))
+		if err != nil || len(again) != 1 {
+			return fmt.Errorf("scenario %s: %d samples, %w", s.Name, len(again), err)
+		}
+		for _, name := range slices.Sorted(maps.Keys(x.first[s.Name].Items)) {
+			if a, b := len(x.first[s.Name].Items[name]), len(again[0].Items[name]); a != b {
+				return fmt.Errorf("metric %s in scenario %s: %d items, then %d", name, s.Name, a, b)
+			}
+		}
+	}
+	return nil
+}
+
+func (x *examination) refuse(ctx context.Context) error {
+	for _, bad := range []benchmarks.Point{outside(x.desc), {"no_such_parameter_": true}} {
+		if _, err := x.domain.Build(ctx, bad, buildSeed); !errors.Is(err, benchmarks.ErrBadCandidate) {
+			return fmt.Errorf("point %v: got %v, want an error wrapping %q", bad, err, benchmarks.ErrBadCandidate)
+		}
+	}
+	return nil
+}
+
+// outside is the baseline with one parameter of the wrong type.
+func outside(d benchmarks.Description) benchmarks.Point {
+	p := d.Baseline.Clone()
+	p[d.Space.Parameters[0].Name] = struct{}{}
+	return p
+}
+
+func (x *examination) perturb(ctx context.Context) error {
+	r := request(x.desc.Scenarios[0].Name)
+	r.Perturbation = &benchmarks.Perturbation{Kind: "no-such-perturbation", Level: .1}
+	if _, err := x.instance.Measure(ctx, r); !errors.Is(err, benchmarks.ErrUnsupported) {
+		return fmt.Errorf("got %v, want an error wrapping %q", err, benchmarks.ErrUnsupported)
+	}
+	return nil
+}
+
+func (x *examination) scenario(ctx context.Context) error {
+	if _, err := x.instance.Measure(ctx, request("no-such-scenario")); err == nil {
+		return errors.New("it was measured")
+	}
+	return nil
+}
+
+func (x *examination) check(ctx context.Context) error {
+	checks, err := x.instance.Check(ctx, measureSeed)
+	if err != nil {
+		return err // declining is allowed: the correctness gate will say so
+	}
+	if len(checks) == 0 {
+		return errors.New("no check at all: decline instead")
+	}
+	for _, c := range checks {
+		if !c.Pass {
+			return fmt.Errorf("%s: %s", c.Name, c.Detail)
+		}
+	}
+	return nil
+}
+
+func (x *examination) close(context.Context) error { return x.instance.Close() }

@@ -1,0 +1,44 @@
+// Package external makes any program a domain: one that speaks the process
+// protocol arqon-domain/1 ([New]), or an existing benchmark command whose
+// output is mined for metrics ([NewCommand]).
+//
+// It does not trust the program: every operation has a deadline, every line
+// and file read is bounded, the environment is scrubbed, and a program that
+// misbehaves is killed with its whole process group, restarted, and after
+// repeated crashes quarantined. It is no sandbox: the program runs with the
+// user's rights.
+//
+// # The protocol
+//
+// UTF-8 JSON lines on stdin and stdout, at most 1 MiB each; stderr is the log.
+// One request is in flight a process, and its id is echoed.
+//
+//	→ {"id":1,"op":"hello","protocol":"arqon-domain/1"}
+//	← {"id":1,"ok":true,"name":"gzip","version":"1"}
+//	→ {"id":2,"op":"describe"}
+//	← {"id":2,"ok":true,"space":{"parameters":[…]},"metrics":[…],"scenarios":[…],"baseline":{…}}
+//	→ {"id":3,"op":"build","point":{…},"seed":1,"dir":"DIR"}
+//	← {"id":3,"ok":true,"files":[{"path":"params.json","media_type":"application/json"}]}
+//	→ {"id":4,"op":"measure","point":{…},"dir":"DIR","scenario":"small","seed":7,"repeats":3,"fidelity":1,
+//	   "perturbation":{"kind":"noise","level":0.1}}
+//	← {"id":4,"ok":true,"samples":[{"ns_per_byte":3.1,"ratio":2.9}, …]}
+//	→ {"id":5,"op":"check","point":{…},"dir":"DIR","seed":7}
+//	← {"id":5,"ok":true,"checks":[{"name":"round trip","pass":true,"detail":""}]}
+//	→ {"id":6,"op":"shutdown"}
+//	← {"id":4,"ok":false,"error":{"code":"bad_candidate","message":"…"}}
+//
+// The codes are bad_candidate, build_failed, timeout, crash and unsupported.
+// A parameter is {"name","kind","min","max","scale":"log","choices","default",
+// "when":{NAME:[VALUE, …]}}, a metric {"name","unit","direction","kind","role",
+// "tolerance","limit"}, a scenario {"name","features":{NAME:NUMBER}}.
+//
+// Optional on the wire: "constraints":[{"name","expr"}] in the space;
+// "compare":"difference" and "range":[LO,HI] on a metric; "success",
+// "tolerances" and "limits" on a scenario; "type" in the answer to build. A
+// program that answers hello, describe and measure alone is usable: without
+// build a bundle holds the parameters (params.json), and without check the
+// correctness gate has nothing to go by and says so.
+//
+// seed is an unsigned 64-bit number: a program that reads JSON numbers as
+// doubles keeps 53 bits of it, which is harmless as long as it does so always.
+package external
