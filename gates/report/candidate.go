@@ -86,10 +86,10 @@ func (p *printer) gateLine(word string, t tone, gate, reason string) {
 	lines := wrap(p.plainText(reason), p.cols-30, p.cols-30)
 	for i, l := range lines {
 		if i == 0 {
-			p.raw("  " + p.paint(t, pad(p.plainText(word), 12)) + "  " + pad(p.short(gate, 12), 12) + "  " + l + "\n")
+			p.raw("  " + p.paint(t, pad(p.plainText(word), 12)) + "  " + strings.TrimRight(pad(p.short(gate, 12), 12)+"  "+l, " ") + "\n")
 			continue
 		}
-		p.raw(strings.Repeat(" ", 28) + l + "\n")
+		p.raw(strings.Repeat(" ", 30) + l + "\n")
 	}
 }
 
@@ -275,7 +275,7 @@ func points(r gates.Result, d float64) string {
 	if unit == "%" {
 		unit = "points"
 	}
-	return strings.TrimSpace(fixed(math.Abs(f*d), decimalsFor(f*d)) + " " + unit)
+	return strings.Trim(fixed(math.Abs(f*d), decimalsFor(f*d))+nbsp+unit, nbsp)
 }
 
 // freshOfClaim is the gates' own result for the claimed metric.

@@ -60,7 +60,7 @@ func change(r gates.Result, x float64) string {
 	if unit == "" {
 		return s
 	}
-	return s + " " + unit
+	return s + nbsp + unit
 }
 
 func signSpace(s string) string { return "+" + s }
@@ -73,7 +73,7 @@ func changeWords(r gates.Result, x float64) string {
 		s = compact(math.Abs(f * x))
 	}
 	if unit != "" {
-		s += " " + unit
+		s += nbsp + unit
 	}
 	switch {
 	case math.IsNaN(x):
@@ -101,7 +101,7 @@ func betterWorse(r gates.Result, x float64) string {
 func interval(r gates.Result) string {
 	f, unit := changeScale(r)
 	if unit != "" {
-		unit = " " + unit
+		unit = nbsp + unit
 	}
 	switch {
 	case r.Lower == nil && r.Upper == nil:
@@ -124,7 +124,7 @@ func level(alpha float64) string {
 		return ""
 	}
 	d := max(0, int(math.Ceil(-math.Log10(100*alpha)-1e-9)))
-	return fixed(100*(1-alpha), min(d, 9)) + " %"
+	return fixed(100*(1-alpha), min(d, 9)) + nbsp + "%"
 }
 
 // oneIn prints a small probability as a chance that people can picture.
@@ -173,7 +173,7 @@ func used(r gates.Result) string {
 func required(r gates.Result) string {
 	f, unit := changeScale(r)
 	if unit != "" {
-		unit = " " + unit
+		unit = nbsp + unit
 	}
 	tol := fixed(f*r.Tolerance, decimalsFor(f*r.Tolerance)) + unit
 	switch r.Test {

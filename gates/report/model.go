@@ -210,22 +210,38 @@ func (s subject) because() string {
 	return t
 }
 
+// question is the result that the answers are about: what stopped a candidate
+// that was stopped, the success metric of one that was not.
+func (s subject) question() *gates.Result {
+	if !s.stands() && s.decided != nil {
+		return s.decided
+	}
+	return s.main
+}
+
 // howMuch answers "by how much": the change in words and the values.
 func (s subject) howMuch() (head, detail string) {
-	r := s.main
+	r := s.question()
 	switch {
 	case r == nil:
 		return "Not measured", "The candidate was stopped before its success metric was compared."
 	case s.Reference:
 		return changeWords(*r, r.Change), clean(r.Metric, 60) + ", " + values(*r) + ". The baseline against itself: it should be unchanged."
 	}
-	return changeWords(*r, r.Change), fmt.Sprintf("%s, %s. That is %s.", clean(r.Metric, 60), values(*r), betterWorse(*r, r.Change))
+	detail = fmt.Sprintf("%s, %s: %s.", testName(*r), values(*r), betterWorse(*r, r.Change))
+	if r != s.main {
+		detail += " It " + required(*r) + "."
+		if s.main != nil {
+			detail += fmt.Sprintf(" The success metric %s was %s (%s).", clean(s.main.Metric, 60), changeWords(*s.main, s.main.Change), betterWorse(*s.main, s.main.Change))
+		}
+	}
+	return changeWords(*r, r.Change), detail
 }
 
-// howSure answers "how sure": interval, e-value against its bar, and what was
-// it based on.
+// howSure answers "how sure": interval, e-value against its bar, and what it
+// was based on.
 func (s subject) howSure() (head, detail string) {
-	r := s.main
+	r := s.question()
 	if r == nil {
 		return "Nothing to be sure of", "No comparison was made."
 	}
@@ -238,12 +254,15 @@ func (s subject) howSure() (head, detail string) {
 		detail = fmt.Sprintf("Evidence e = %s, the bar is %s. ", evalue(r.LogE), evalue(r.LogBar))
 	case r.Exact:
 		head = "Exact"
-		detail = "The metric is deterministic: there is no noise in it. "
+		detail = "The metric is deterministic: the same build gives the same value. "
 	default:
 		head = "No test"
 	}
 	if r.Lower != nil || r.Upper != nil {
 		detail += level(r.Alpha) + " interval " + interval(*r) + ", "
+	}
+	if strings.HasSuffix(detail, ". ") || detail == "" {
+		return head, detail + "From " + used(*r) + "."
 	}
 	return head, detail + "from " + used(*r) + "."
 }

@@ -10,6 +10,9 @@ import (
 // minus is the typographic minus sign; the ASCII form turns it into a hyphen.
 const minus = "\u2212"
 
+// nbsp keeps a number and its unit on one line.
+const nbsp = "\u00a0"
+
 // fixed prints x with the given number of decimals, with a real minus sign and
 // never as "-0.00".
 func fixed(x float64, decimals int) string {
@@ -132,7 +135,7 @@ func scaled(x float64, steps []float64, names []string) string {
 	a := math.Abs(x)
 	for i, s := range steps {
 		if a >= s || i == len(steps)-1 {
-			return fixed(x/s, decimalsFor(x/s)) + " " + names[i]
+			return fixed(x/s, decimalsFor(x/s)) + nbsp + names[i]
 		}
 	}
 	return ""
@@ -149,7 +152,7 @@ func value(unit string, x float64) string {
 	case unit == "bytes" || unit == "B":
 		return scaled(x, []float64{1e9, 1e6, 1e3, 1}, []string{"GB", "MB", "kB", "B"})
 	case isShare(unit):
-		return fixed(100*x, 2) + " %"
+		return fixed(100*x, 2) + nbsp + "%"
 	case math.Abs(x) >= 1e4:
 		return scaled(x, []float64{1e9, 1e6, 1e3}, []string{"G", "M", "k"}) + prefixed(unit)
 	}
@@ -168,14 +171,14 @@ func spaced(unit string) string {
 	if unit == "" || unit == "1" {
 		return ""
 	}
-	return " " + clean(unit, 20)
+	return nbsp + clean(unit, 20)
 }
 
 // percent prints a share as a percentage: fixed digits suit a column.
-func percent(x float64) string { return fixed(100*x, decimalsFor(100*x)) + " %" }
+func percent(x float64) string { return fixed(100*x, decimalsFor(100*x)) + nbsp + "%" }
 
 // signedPercent is percent with its sign.
-func signedPercent(x float64) string { return signed(100*x, decimalsFor(100*x)) + " %" }
+func signedPercent(x float64) string { return signed(100*x, decimalsFor(100*x)) + nbsp + "%" }
 
 // clean makes untrusted text safe to print: control characters (terminal
 // escapes), bidirectional overrides and invalid UTF-8 become visible marks,

@@ -115,8 +115,9 @@ func (p *printer) labelled(label string, width int, t tone, s string) {
 func wrap(s string, rest, first int) []string {
 	var lines []string
 	line, limit := "", max(first, 20)
-	for word := range strings.FieldsSeq(s) {
+	for word := range strings.SplitSeq(s, " ") {
 		switch {
+		case word == "":
 		case line == "":
 			line = word
 		case width(line)+1+width(word) <= limit:

@@ -1,0 +1,398 @@
+package report
+
+import (
+	"fmt"
+	"html/template"
+	"math"
+	"strings"
+
+	"github.com/arqon/arqon/benchmarks"
+	"github.com/arqon/arqon/gates"
+)
+
+// maxPoints bounds what one chart draws; longer series are thinned evenly.
+const maxPoints = 400
+
+// The chart frame, in drawing units: about one CSS pixel on a phone.
+const (
+	chartW, chartH           = 400.0, 232.0
+	plotLeft, plotRight      = 50.0, 388.0
+	plotTop, plotBottom      = 14.0, 190.0
+	forestW, forestH         = 320.0, 24.0
+	forestLeft, forestRight  = 4.0, 316.0
+	axisTitleY, xTickY, midX = 224.0, 205.0, (plotLeft + plotRight) / 2
+)
+
+// forestHTML draws one row of the forest.
+func forestHTML(f forest, row forestRow, id string) template.HTML {
+	d := newDrawing(id, testName(row.r)+": "+row.r.Decision.String(), forestText(row.r), forestW, forestH)
+	if math.IsNaN(row.point) {
+		d.text("", "start", forestLeft, 16, "no baseline to compare with")
+		return d.done()
+	}
+	const mid = forestH / 2
+	edge := f.x(row.passTo, forestLeft, forestRight)
+	if row.hasPass {
+		d.rect("z-good", forestLeft, 3, edge-forestLeft, forestH-6, 2)
+	}
+	d.line("axis", forestLeft, mid, forestRight, mid)
+	zero := f.x(0, forestLeft, forestRight)
+	d.line("zero", zero, 1, zero, forestH-1)
+	if row.hasPass && math.Abs(edge-zero) > .01 {
+		class := "l-warn"
+		if row.r.Test == gates.TestLimit {
+			class = "l-limit"
+		}
+		d.line(class, edge, 1, edge, forestH-1)
+	}
+	if lo, hi, ok := f.ends(row, forestLeft, forestRight); ok {
+		class := "ci"
+		if row.r.Exact {
+			class = "ci-soft" // shown beside: the exact estimate decides
+		}
+		d.line(class, lo, mid, hi, mid)
+		d.line("ci-soft", lo, mid-4, lo, mid+4)
+		d.line("ci-soft", hi, mid-4, hi, mid+4)
+	}
+	x := f.x(row.point, forestLeft, forestRight)
+	if row.r.Decision == gates.Pass {
+		d.circle("dot-ink", x, mid, 4.5, "")
+	} else {
+		d.diamond("b-"+row.r.Decision.String(), x, mid, 6, "")
+	}
+	return d.done()
+}
+
+// axisHTML is the forest's legend row: where better and worse are.
+func axisHTML(f forest, id string) template.HTML {
+	d := newDrawing(id, "Axis", "Left is better than the baseline, right is worse.", forestW, 18)
+	zero := f.x(0, forestLeft, forestRight)
+	d.text("", "start", forestLeft, 12, "← better")
+	d.text("", "end", forestRight, 12, "worse →")
+	if zero > forestLeft+66 && zero < forestRight-66 {
+		d.text("ink", "middle", zero, 12, "baseline")
+	}
+	d.line("zero", zero, 14, zero, 18)
+	return d.done()
+}
+
+// frame draws axes, ticks and titles of a chart and returns its scales.
+func frame(d *drawing, x, y scale, xs, ys []float64, xLabel, yLabel func(float64) string, xTitle string) {
+	for _, v := range ys {
+		d.line("axis", plotLeft, y.at(v), plotRight, y.at(v))
+		d.text("", "end", plotLeft-5, y.at(v)+3.5, yLabel(v))
+	}
+	d.line("axis", plotLeft, plotBottom, plotRight, plotBottom)
+	for _, v := range xs {
+		d.line("axis", x.at(v), plotBottom, x.at(v), plotBottom+4)
+		d.text("", "middle", x.at(v), xTickY, xLabel(v))
+	}
+	d.text("", "middle", midX, axisTitleY, xTitle)
+}
+
+// raceGroup is the races that share an axis: those over pairs, or over items.
+type raceGroup struct {
+	unit string // "pair" or "item"
+	rs   []gates.Result
+}
+
+// raceGroups collects the regression tests that have a race, success first.
+func raceGroups(s subject) []raceGroup {
+	groups := []raceGroup{{unit: "pair"}, {unit: "item"}}
+	for _, success := range []bool{true, false} {
+		for _, r := range s.Results {
+			if r.Gate != gates.GateRegression || len(r.Race.LogE) < 2 || (r.Role == benchmarks.Success) != success {
+				continue
+			}
+			g := &groups[0]
+			if unitName(r) == "item" {
+				g = &groups[1]
+			}
+			if len(g.rs) < 4 {
+				g.rs = append(g.rs, r)
+			}
+		}
+	}
+	var out []raceGroup
+	for _, g := range groups {
+		if len(g.rs) > 0 {
+			out = append(out, g)
+		}
+	}
+	if len(out) == 2 && out[1].rs[0].Role == benchmarks.Success {
+		out[0], out[1] = out[1], out[0]
+	}
+	return out
+}
+
+var raceClasses = []string{"curve", "curve2", "curve3", "curve4"}
+
+// raceHTML draws log e against pairs or items with the promote line, the line
+// of no evidence and the place from which futility may stop.
+func raceHTML(s subject, g raceGroup, id string) template.HTML {
+	lo, hi, last := -1.0, 1.0, 2
+	for _, r := range g.rs {
+		l, h := raceRange(r)
+		lo, hi = math.Min(lo, l), math.Max(hi, h)
+		last = max(last, r.Race.N[len(r.Race.N)-1])
+	}
+	logX := last > 1000
+	place := func(n float64) float64 {
+		if logX {
+			return math.Log10(math.Max(n, 1))
+		}
+		return n
+	}
+	first := g.rs[0]
+	d := newDrawing(id, "Evidence against "+g.unit+"s", fmt.Sprintf("log e of %s ends at %s after %s; the bar is %s.",
+		clean(first.Metric, 60), evalue(first.LogE), count(last, g.unit), evalue(first.LogBar)), chartW, chartH)
+	x := scale{lo: place(1), hi: place(float64(last)), from: plotLeft, to: plotRight}
+	y := scale{lo: lo / math.Ln10, hi: hi / math.Ln10, from: plotBottom, to: plotTop}
+	xs := ticks(x.lo, x.hi, 5)
+	if logX {
+		xs = nil
+		for e := 0.0; e <= math.Ceil(x.hi) && e <= x.hi; e++ {
+			xs = append(xs, e)
+		}
+	}
+	frame(d, x, y, xs, wholeTicks(y.lo, y.hi), func(v float64) string {
+		if logX {
+			v = math.Pow(10, v)
+		}
+		return grouped(v)
+	}, powerOfTen, g.unit+"s measured"+map[bool]string{true: " (log scale)"}[logX])
+	d.line("zero", plotLeft, y.at(0), plotRight, y.at(0))
+	d.text("", "end", plotRight, y.at(0)+11, "e = 1: no evidence")
+	raceLines(d, s, first, g, x, y, place)
+	for i := len(g.rs) - 1; i >= 0; i-- {
+		r := g.rs[i]
+		var px, py []float64
+		for _, k := range thin(len(r.Race.N), maxPoints) {
+			px = append(px, x.at(place(float64(r.Race.N[k]))))
+			py = append(py, y.at(r.Race.LogE[k]/math.Ln10))
+		}
+		d.polyline(raceClasses[i], px, py)
+		n := len(px) - 1
+		d.circle("dot", px[n], py[n], 3, testName(r)+": e = "+evalue(r.LogE))
+	}
+	return d.done()
+}
+
+// raceLines draws the promote line and, for pairs, where futility begins.
+func raceLines(d *drawing, s subject, r gates.Result, g raceGroup, x, y scale, place func(float64) float64) {
+	if r.LogBar > 0 {
+		at := y.at(r.LogBar / math.Ln10)
+		d.line("l-pass", plotLeft, at, plotRight, at)
+		d.text("t-pass", "start", plotLeft+4, at-4, "promote: e ≥ "+evalue(r.LogBar))
+	}
+	from := s.night.Policy.FutilityFrom
+	if g.unit != "pair" || from <= 0 || place(float64(from)) > x.hi {
+		return
+	}
+	at := x.at(place(float64(from)))
+	d.line("l-unsure", at, y.at(0), at, plotBottom)
+	d.text("t-unsure", "start", at+4, plotBottom-5, "futility may stop from here")
+}
+
+// wholeTicks are ticks on whole powers of ten.
+func wholeTicks(lo, hi float64) []float64 {
+	step := math.Max(1, math.Ceil((hi-lo)/5))
+	var out []float64
+	for v := math.Ceil(lo/step) * step; v <= hi && len(out) < 20; v += step {
+		out = append(out, v)
+	}
+	return out
+}
+
+// powerOfTen labels a tick of a logarithmic axis.
+func powerOfTen(v float64) string {
+	if math.Abs(v) <= 3 {
+		return compact(math.Pow(10, v))
+	}
+	return "1e" + strings.ReplaceAll(fixed(v, 0), minus, "-")
+}
+
+// runHTML draws every pair's change in time order.
+func runHTML(s subject, r gates.Result, points []pairPoint, id string) template.HTML {
+	ys := make([]float64, len(points))
+	for i, p := range points {
+		ys[i] = p.ratio
+	}
+	lo, hi := bulk(ys, tolerances(r))
+	d := newDrawing(id, "Pairs in time order", fmt.Sprintf("%s of %s, candidate against baseline, median %s.",
+		count(len(points), "pair"), clean(r.Metric, 60), signedPercent(quantileOf(ys, .5))), chartW, chartH)
+	x := scale{lo: float64(points[0].index) - .5, hi: float64(points[len(points)-1].index) + .5, from: plotLeft, to: plotRight}
+	y := scale{lo: lo, hi: hi, from: plotBottom, to: plotTop}
+	frame(d, x, y, ticks(x.lo+.5, x.hi-.5, 5), ticks(lo, hi, 5), func(v float64) string { return grouped(v + 1) }, tickPercent, "pair, in the order of measurement")
+	edgeLines(d, r, func(v float64) (float64, float64, float64, float64) { return plotLeft, y.at(v), plotRight, y.at(v) }, lo, hi)
+	mid := y.at(quantileOf(ys, .5))
+	d.line("curve2", plotLeft, mid, plotRight, mid)
+	for _, e := range s.night.Events {
+		if e.Context == s.Context && e.Candidate == s.Name && float64(e.Pair) >= x.lo && float64(e.Pair) <= x.hi {
+			d.line("l-unsure", x.at(float64(e.Pair)), plotTop, x.at(float64(e.Pair)), plotBottom)
+		}
+	}
+	for _, i := range thin(len(points), maxPoints) {
+		p := points[i]
+		tip := fmt.Sprintf("pair %d: %s", p.index+1, signedPercent(p.ratio))
+		at := x.at(float64(p.index))
+		switch {
+		case p.marked:
+			d.diamond("ring", at, y.at(p.ratio), 5, tip+", machine disturbed")
+		case p.bFirst:
+			d.circle("open", at, y.at(p.ratio), 2.8, tip+", candidate first")
+		default:
+			d.circle("dot", at, y.at(p.ratio), 2.8, tip+", baseline first")
+		}
+	}
+	return d.done()
+}
+
+// tolerances are the changes that must be in sight: no change and, for a
+// guardrail, the edge of its tolerance.
+func tolerances(r gates.Result) []float64 {
+	out := []float64{0}
+	if r.Test == gates.TestNotWorse && r.Tolerance > 0 && r.Compare != benchmarks.Difference {
+		out = append(out, edgeOf(r))
+	}
+	return out
+}
+
+func edgeOf(r gates.Result) float64 {
+	if r.Direction == benchmarks.Higher {
+		return -r.Tolerance
+	}
+	return r.Tolerance
+}
+
+// edgeLines draws the baseline and the tolerance where they are in range.
+func edgeLines(d *drawing, r gates.Result, line func(float64) (x1, y1, x2, y2 float64), lo, hi float64) {
+	for i, v := range tolerances(r) {
+		if v < lo || v > hi {
+			continue
+		}
+		x1, y1, x2, y2 := line(v)
+		if i == 0 {
+			d.line("zero", x1, y1, x2, y2)
+			continue
+		}
+		d.line("l-warn", x1, y1, x2, y2)
+	}
+}
+
+// bulk is the range of nearly all of xs and all of must: single wild values
+// are drawn on the edge instead of flattening the rest.
+func bulk(xs, must []float64) (lo, hi float64) {
+	lo, hi = quantileOf(xs, .01), quantileOf(xs, .99)
+	for _, m := range must {
+		lo, hi = math.Min(lo, m), math.Max(hi, m)
+	}
+	return padded(lo, hi, .08)
+}
+
+func tickPercent(v float64) string {
+	p := 100 * v
+	if math.Abs(p-math.Round(p)) < 1e-6 {
+		return signed(p, 0) + nbsp + "%"
+	}
+	return signed(p, 1) + nbsp + "%"
+}
+
+// ecdfHTML draws the distribution of the paired changes.
+func ecdfHTML(r gates.Result, sorted []float64, id string) template.HTML {
+	lo, hi := bulk(sorted, tolerances(r))
+	d := newDrawing(id, "Distribution of the paired changes", fmt.Sprintf("A tenth of the pairs of %s lies below %s, half below %s, nine tenths below %s.", clean(r.Metric, 60),
+		signedPercent(quantileSorted(sorted, .1)), signedPercent(quantileSorted(sorted, .5)), signedPercent(quantileSorted(sorted, .9))), chartW, chartH)
+	x := scale{lo: lo, hi: hi, from: plotLeft, to: plotRight}
+	y := scale{lo: 0, hi: 1, from: plotBottom, to: plotTop}
+	frame(d, x, y, ticks(lo, hi, 5), []float64{0, .25, .5, .75, 1}, tickPercent, func(v float64) string { return fixed(100*v, 0) + nbsp + "%" }, "change of "+clean(r.Metric, 40)+", share of pairs below")
+	edgeLines(d, r, func(v float64) (float64, float64, float64, float64) { return x.at(v), plotTop, x.at(v), plotBottom }, lo, hi)
+	px, py := steps(sorted, x, y)
+	d.polyline("curve", px, py)
+	return d.done()
+}
+
+// steps is the staircase of an empirical distribution function.
+func steps(sorted []float64, x, y scale) (px, py []float64) {
+	n := len(sorted)
+	before := 0.0
+	for _, i := range thin(n, maxPoints/2) {
+		at, after := x.at(sorted[i]), float64(i+1)/float64(n)
+		px, py = append(px, at, at), append(py, y.at(before), y.at(after))
+		before = after
+	}
+	return px, py
+}
+
+// shiftHTML draws, for each tenth of the distribution, how the candidate's
+// quantile differs from the baseline's.
+func shiftHTML(r gates.Result, base, cand []float64, id string) template.HTML {
+	var qs, shift []float64
+	for k := 1; k <= 9; k++ {
+		q := float64(k) / 10
+		a, b := quantileSorted(base, q), quantileSorted(cand, q)
+		if a == 0 {
+			continue
+		}
+		qs, shift = append(qs, q), append(shift, b/a-1)
+	}
+	if len(qs) < 3 {
+		return ""
+	}
+	lo, hi := math.Inf(1), math.Inf(-1)
+	for _, v := range append([]float64{0}, shift...) {
+		lo, hi = math.Min(lo, v), math.Max(hi, v)
+	}
+	lo, hi = padded(lo, hi, .1)
+	d := newDrawing(id, "Shift of the quantiles", fmt.Sprintf("%s: the median moves by %s, the first tenth by %s, the last by %s.", clean(r.Metric, 60),
+		signedPercent(shift[len(shift)/2]), signedPercent(shift[0]), signedPercent(shift[len(shift)-1])), chartW, chartH)
+	x := scale{lo: .05, hi: .95, from: plotLeft, to: plotRight}
+	y := scale{lo: lo, hi: hi, from: plotBottom, to: plotTop}
+	frame(d, x, y, []float64{.1, .3, .5, .7, .9}, ticks(lo, hi, 5), func(v float64) string { return fixed(100*v, 0) + nbsp + "%" }, tickPercent, "quantile: fast requests left, slow ones right")
+	if r.Direction == benchmarks.Higher || r.Unit != "ns" {
+		d.text("", "middle", midX, plotTop-3, "quantiles of "+clean(r.Metric, 40))
+	}
+	d.line("zero", plotLeft, y.at(0), plotRight, y.at(0))
+	var px, py []float64
+	for i := range qs {
+		px, py = append(px, x.at(qs[i])), append(py, y.at(shift[i]))
+	}
+	d.polyline("curve", px, py)
+	for i := range px {
+		d.circle("dot", px[i], py[i], 3.2, fmt.Sprintf("quantile %s: %s", percent(qs[i]), signedPercent(shift[i])))
+	}
+	return d.done()
+}
+
+// claimHTML sets the search's claim beside the fresh estimate.
+func claimHTML(s subject, fresh gates.Result, id string) template.HTML {
+	lo, hi := math.Min(0, math.Min(s.Claim.Change, fresh.Change)), math.Max(0, math.Max(s.Claim.Change, fresh.Change))
+	flo, fhi := ends(fresh)
+	lo, hi = padded(math.Min(lo, flo), math.Max(hi, fhi), .08)
+	const h, left = 104.0, 62.0
+	d := newDrawing(id, "Claim and fresh estimate", claimSentence(s), chartW, h)
+	x := scale{lo: lo, hi: hi, from: left, to: plotRight}
+	f, _ := changeScale(fresh)
+	for _, v := range ticks(lo, hi, 4) {
+		d.line("axis", x.at(v), 8, x.at(v), 74)
+		d.text("", "middle", x.at(v), 88, signed(f*v, tickDecimals(f, hi-lo)))
+	}
+	d.line("zero", x.at(0), 4, x.at(0), 78)
+	d.text("ink", "end", left-8, 28, "search")
+	d.text("ink", "end", left-8, 60, "fresh")
+	d.diamond("open", x.at(s.Claim.Change), 24, 5.5, "claim "+change(fresh, s.Claim.Change))
+	if fresh.Lower != nil || fresh.Upper != nil {
+		d.line("ci", x.at(flo), 56, x.at(fhi), 56)
+	}
+	d.circle("dot", x.at(fresh.Change), 56, 4.5, "fresh "+change(fresh, fresh.Change))
+	_, unit := changeScale(fresh)
+	d.text("", "middle", (left+plotRight)/2, 101, "change of "+clean(fresh.Metric, 40)+" in "+unit)
+	return d.done()
+}
+
+func tickDecimals(f, span float64) int {
+	if math.Abs(f*span) < 4 {
+		return 1
+	}
+	return 0
+}
