@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/arqon/arqon/artifacts"
@@ -461,17 +462,18 @@ func (s *search) whatEnded(ctx context.Context, err error) error {
 // watch notices a domain that has stopped working. Only fresh failures count:
 // a resumed night gets a new chance.
 func (s *search) watch(x measurement) error {
-	if x.Failed == "" || len(x.Failed) >= len(badCandidate) && x.Failed[:len(badCandidate)] == badCandidate {
+	if x.Failed == "" {
 		s.hardRow = 0
 		return nil
+	}
+	if strings.HasPrefix(x.Failed, benchmarks.ErrBadCandidate.Error()) {
+		return nil // says nothing about the domain's health
 	}
 	if s.hardRow++; s.hardRow < hardFailuresMax {
 		return nil
 	}
 	return fmt.Errorf("%w: the last %d measurements failed, the last one so: %s", ErrDomain, hardFailuresMax, x.Failed)
 }
-
-var badCandidate = benchmarks.ErrBadCandidate.Error()
 
 // commit journals a trial, then remembers it, then queues it to be told.
 func (s *search) commit(p proposal, x measurement, told map[*lane][]engine.Trial) error {

@@ -38,8 +38,10 @@ type Study struct {
 	Candidates int    // at most, a context
 	Fidelity   float64
 
-	path string
-	doc  *document
+	path         string
+	source       []byte // the file as it was read
+	policySource []byte // the policy file, if the study names one
+	doc          *document
 }
 
 // External is a program that is a domain.
@@ -220,7 +222,7 @@ func parseStudy(file string, b []byte, readPolicy func(string) (string, []byte, 
 		Name: raw.Name, Domain: raw.Domain, External: raw.External, Command: raw.Command, Seed: raw.Seed,
 		Workers: raw.Workers, Budget: raw.Budget, Metrics: raw.Metrics, Engines: raw.Engines,
 		Repository: raw.Repository, Channel: raw.Channel, Candidates: raw.Candidates, Fidelity: raw.Fidelity,
-		Policy: raw.Policy.policy, path: file, doc: doc,
+		Policy: raw.Policy.policy, path: file, doc: doc, source: b,
 	}
 	for _, c := range raw.Contexts {
 		s.Contexts = append(s.Contexts, ContextChoice(c))
@@ -238,7 +240,7 @@ func (s *Study) policyFrom(p policyNode, read func(string) (string, []byte, erro
 		if err != nil {
 			return s.doc.refuseField("policy", "%v", err)
 		}
-		s.Policy, prefix = gates.DefaultPolicy(), ""
+		s.Policy, s.policySource, prefix = gates.DefaultPolicy(), b, ""
 		if doc, err = parseYAML(file, b, &s.Policy); err != nil {
 			return err
 		}
