@@ -1,0 +1,95 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+	"golang.org/x/term"
+)
+
+// story tells the person who waits what is going on: bars on a terminal, one
+// line a step elsewhere. It writes to standard error and decides nothing.
+type story struct {
+	out  io.Writer
+	live bool
+
+	mu    sync.Mutex
+	bars  *mpb.Progress
+	lanes map[string]*lane
+}
+
+type lane struct {
+	bar  *mpb.Bar
+	note atomic.Pointer[string] // the bars are drawn by a goroutine of their own
+}
+
+// newStory looks at the writer: bars need a terminal, and --quiet silences
+// everything but errors.
+func newStory(out io.Writer, quiet bool) *story {
+	s := &story{out: out, lanes: map[string]*lane{}}
+	if quiet {
+		s.out = io.Discard
+		return s
+	}
+	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" {
+		s.live = true
+		s.bars = mpb.New(mpb.WithOutput(out), mpb.WithWidth(40))
+	}
+	return s
+}
+
+// say prints one line above the bars.
+func (s *story) say(format string, args ...any) {
+	line := fmt.Sprintf(format, args...) + "\n"
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.live {
+		if _, err := s.bars.Write([]byte(line)); err == nil {
+			return
+		}
+	}
+	fmt.Fprint(s.out, line)
+}
+
+// step moves the named bar; note is what stands beside it (the best so far).
+func (s *story) step(name string, done, total int, note string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.live {
+		if total > 0 && done == total {
+			fmt.Fprintf(s.out, "%-14s %d of %d  %s\n", name, done, total, note)
+		}
+		return
+	}
+	l := s.lanes[name]
+	if l == nil {
+		l = &lane{}
+		l.note.Store(&note)
+		l.bar = s.bars.AddBar(int64(total),
+			mpb.PrependDecorators(decor.Name(name, decor.WCSyncSpaceR), decor.CountersNoUnit("%d/%d", decor.WCSyncSpace)),
+			mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return *l.note.Load() })))
+		s.lanes[name] = l
+	}
+	l.note.Store(&note)
+	l.bar.SetTotal(int64(total), false)
+	l.bar.SetCurrent(int64(done))
+}
+
+// close leaves the bars as they stand.
+func (s *story) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.live {
+		return
+	}
+	for _, l := range s.lanes {
+		l.bar.Abort(false)
+	}
+	s.bars.Wait()
+	s.live = false
+}
