@@ -24,6 +24,10 @@ import (
 //	    bias f32 × 10
 //	matrix: encoding u8, scales f32 × rows (quantized), bitmap (sparse), weights
 //
+// A quantized stage computes h = max(0, bias + scale·Σ(view) + scale·Σ(previous)),
+// left to right in float32 around exact integer sums, and hands on
+// min(255, ⌊h/step + ½⌋).
+//
 // There is one file for one model: reserved bytes are zero, paddings are zero,
 // and nothing follows. The CRC finds accidents; who wrote the file is the
 // business of the catalog's digests and signatures.

@@ -38,9 +38,6 @@ func (d *Domain) Open(_ context.Context, b benchmarks.Bundle) (benchmarks.Instan
 	return &instance{domain: d, model: m}, nil
 }
 
-// Model returns the model behind an instance that Domain.Open made.
-func (in *instance) Model() *Model { return in.model }
-
 // Close implements benchmarks.Instance.
 func (in *instance) Close() error { return nil }
 

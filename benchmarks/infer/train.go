@@ -28,7 +28,7 @@ type recipe struct {
 func fullRecipe() recipe {
 	return recipe{
 		Version: 1, Name: "full", Widths: []int{32, 96, 256}, Images: 20000, Epochs: 3, Batch: 64, Rate: 2e-3,
-		HeadImages: 6000, HeadDraws: 1, HeadEpochs: 12, HeadRate: 3e-3,
+		HeadImages: 12000, HeadDraws: 1, HeadEpochs: 12, HeadRate: 3e-3,
 	}
 }
 
