@@ -387,6 +387,9 @@ func (s Study) CheckEngines(known []string) error {
 // tolerances in place, and refuses contexts and metrics that the domain does
 // not have.
 func (s Study) Apply(d benchmarks.Description) (benchmarks.Description, error) {
+	if err := d.Check(); err != nil {
+		return d, fmt.Errorf("%w: its description: %w", ErrDomain, err)
+	}
 	chosen := s.Contexts
 	if len(chosen) == 0 {
 		for _, sc := range d.Scenarios {

@@ -6,6 +6,7 @@ import (
 	"math"
 	"reflect"
 	"sort"
+	"strconv"
 	"strings"
 	"time"
 
@@ -398,6 +399,12 @@ func number(n ast.Node) (float64, bool) {
 			return float64(i), true
 		case uint64:
 			return float64(i), true
+		}
+	case *ast.StringNode:
+		// The library takes 1e3 for text; YAML 1.2 and every writer mean a number.
+		if x.Token.Type == token.StringType && strings.HasPrefix(strings.TrimLeft(x.Value, "+-.0123456789"), "e") {
+			v, err := strconv.ParseFloat(x.Value, 64)
+			return v, err == nil && !math.IsInf(v, 0)
 		}
 	}
 	return 0, false
