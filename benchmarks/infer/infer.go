@@ -44,7 +44,7 @@ type Options struct {
 	Seed uint64
 	// Progress is told what takes long, one line a call; nil is silent.
 	Progress func(string)
-	// Quick trains on a tenth of the images: for tests, not for claims.
+	// Quick trains on a fifth of the images: for tests, not for claims.
 	Quick bool
 }
 
