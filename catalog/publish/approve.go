@@ -1,0 +1,334 @@
+package publish
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+
+	"github.com/arqon/arqon/artifacts"
+	"github.com/arqon/arqon/catalog"
+	"github.com/arqon/arqon/catalog/trust"
+)
+
+const maxProposalBytes = 4 << 20
+
+// Review is what an approver reads before signing: the release, what it
+// changes, and that its evidence was checked again.
+type Review struct {
+	Prepared
+	Difference catalog.Difference
+	Evidence   int      // signed gate reports that were verified just now
+	Signed     []string // ids of the keys that have signed already
+	Threshold  int      // distinct keys that the role needs
+}
+
+// pending is a proposal read back from the store and checked.
+type pending struct {
+	proposal
+	base    *base
+	role    *metadata.Metadata[metadata.TargetsType] // with the signatures found so far
+	release catalog.Release
+	bytes   []byte // of the manifest
+}
+
+// Pending lists the proposals in the store, published and stale ones included,
+// by digest.
+func (r *Repository) Pending(ctx context.Context) ([]artifacts.Digest, error) {
+	names, err := r.Store.List(ctx, "proposals/")
+	if err != nil {
+		return nil, err
+	}
+	var out []artifacts.Digest
+	for _, n := range names {
+		part, ok := strings.CutSuffix(strings.TrimPrefix(n, "proposals/"), "/proposal.json")
+		d, err := artifacts.ParseDigest("sha256:" + part)
+		if ok && err == nil {
+			out = append(out, d)
+		}
+	}
+	return out, nil
+}
+
+// Review re-checks a proposal, its artifacts and its evidence, and compares it
+// with the newest release. ErrStale if that is not the one it was made upon.
+func (r *Repository) Review(ctx context.Context, manifest artifacts.Digest) (*Review, error) {
+	p, err := r.read(ctx, manifest)
+	if err != nil {
+		return nil, err
+	}
+	return r.review(ctx, p)
+}
+
+func (r *Repository) review(ctx context.Context, p *pending) (*Review, error) {
+	if err := p.fresh(); err != nil {
+		return nil, err
+	}
+	checked, err := r.evidence(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	d, _ := p.base.head.Delegation(p.Channel)
+	role, err := unsigned(p.role)
+	if err != nil {
+		return nil, err
+	}
+	rv := &Review{
+		Prepared:   Prepared{Manifest: p.Manifest.Digest, Release: p.release, Base: p.Base, Role: role, Created: p.Created},
+		Difference: catalog.Diff(p.base.channels[p.Channel].release, p.release),
+		Evidence:   checked, Threshold: d.Threshold,
+	}
+	for _, s := range p.role.Signatures {
+		rv.Signed = append(rv.Signed, s.KeyID)
+	}
+	return rv, nil
+}
+
+func unsigned(m *metadata.Metadata[metadata.TargetsType]) ([]byte, error) {
+	c := *m
+	c.Signatures = []metadata.Signature{}
+	return c.ToBytes(false)
+}
+
+// read loads a proposal and believes nothing in it: the manifest must have its
+// digest and decode, the role must name exactly that manifest and the base.
+func (r *Repository) read(ctx context.Context, manifest artifacts.Digest) (*pending, error) {
+	if _, err := artifacts.ParseDigest(string(manifest)); err != nil {
+		return nil, err
+	}
+	name := proposalName(manifest, "proposal.json")
+	b, err := r.Store.Read(ctx, name, maxProposalBytes)
+	if err != nil {
+		return nil, err
+	}
+	p := &pending{}
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&p.proposal); err != nil || p.Schema != proposalSchema || p.Manifest.Digest != manifest {
+		return nil, fmt.Errorf("%s: not a proposal of this manifest: %w", name, ErrProposal)
+	}
+	if p.Manifest.Size < 0 || p.Manifest.Size > catalog.MaxManifestBytes {
+		return nil, fmt.Errorf("%s: manifest of %d bytes: %w", name, p.Manifest.Size, ErrProposal)
+	}
+	name = proposalName(manifest, "catalog.json")
+	if p.bytes, err = artifacts.GetNamed(ctx, r.Store, name, p.Manifest); err != nil {
+		return nil, err
+	}
+	if p.release, err = catalog.DecodeManifest(p.bytes); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	name = proposalName(manifest, "role.json")
+	if b, err = r.Store.Read(ctx, name, maxProposalBytes); err != nil {
+		return nil, err
+	}
+	if p.role, err = metadata.Targets().FromBytes(b); err != nil {
+		return nil, fmt.Errorf("%s: %v: %w", name, err, ErrProposal)
+	}
+	if err := p.consistent(b); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if p.base, err = r.load(ctx); err != nil {
+		return nil, err
+	}
+	return p, r.signatures(ctx, p)
+}
+
+// consistent checks that the role's metadata promises this manifest and
+// nothing else, in its one form.
+func (p *pending) consistent(b []byte) error {
+	again, err := p.role.ToBytes(false)
+	if err != nil {
+		return err
+	}
+	target := p.role.Signed.Targets[trust.ManifestTarget(p.Channel)]
+	ok := bytes.Equal(b, again) && len(p.role.Signatures) == 0 && p.role.Signed.Type == metadata.TARGETS &&
+		p.role.Signed.Version == p.RoleVersion && p.role.Signed.Delegations == nil &&
+		len(p.role.Signed.Targets) == 1 && target != nil && len(target.Hashes) == 1 &&
+		target.Hashes["sha256"].String() == p.Manifest.Digest.Hex() && target.Length == p.Manifest.Size &&
+		p.release.Channel == p.Channel && p.release.Previous == p.Base
+	if !ok {
+		return fmt.Errorf("does not promise exactly the manifest %s of channel %s: %w", p.Manifest.Digest.Short(), p.Channel, ErrProposal)
+	}
+	return nil
+}
+
+// fresh returns ErrStale unless the proposal continues what is published now:
+// the same base, and ids that nobody else has been given meanwhile.
+func (p *pending) fresh() error {
+	was := p.base.channels[p.Channel]
+	if p.Base != was.manifest.Digest || p.release.Sequence != was.release.Sequence+1 || p.RoleVersion <= p.base.roleVersion(p.Channel) {
+		return fmt.Errorf("release %d of %s: %w", p.release.Sequence, p.Channel, ErrStale)
+	}
+	ids := catalog.Identities(p.release)
+	known := map[catalog.VariantID]artifacts.Digest{}
+	for identity, id := range p.base.identities {
+		known[id] = identity
+	}
+	for id, identity := range ids {
+		before, ok := known[id]
+		if other, taken := p.base.identities[identity]; (ok && before != identity) || (taken && other != id) || (!ok && id < p.base.nextID) {
+			return fmt.Errorf("release %d of %s: id %d was given away: %w", p.release.Sequence, p.Channel, id, ErrStale)
+		}
+	}
+	if p.release.NextID < p.base.nextID {
+		return fmt.Errorf("release %d of %s: next id: %w", p.release.Sequence, p.Channel, ErrStale)
+	}
+	return nil
+}
+
+// evidence reads every artifact and every file of evidence, verifies what is
+// signed, and refuses an entry without a gate report unless it is for canary.
+func (r *Repository) evidence(ctx context.Context, p *pending) (int, error) {
+	keys, err := p.base.head.PublicKeys(p.base.head.Rules.EvidenceKeys)
+	if err != nil {
+		return 0, err
+	}
+	checked := 0
+	for _, e := range p.release.Entries {
+		reports := 0
+		for _, a := range e.Variant.Artifacts {
+			if _, err := artifacts.GetBlob(ctx, r.Store, a); err != nil {
+				return 0, fmt.Errorf("entry %s: %w", e.Variant.Name, err)
+			}
+		}
+		for _, ev := range e.Evidence {
+			name := trust.EvidenceName(ev.Ref)
+			b, err := artifacts.GetNamed(ctx, r.Store, name, ev.Ref)
+			if err != nil {
+				return 0, fmt.Errorf("entry %s: %w", e.Variant.Name, err)
+			}
+			if ev.Ref.MediaType != trust.BundleMediaType {
+				continue
+			}
+			s, err := trust.VerifyStatement(b, keys...)
+			if err == nil && (s.PredicateType != trust.PredicateReport || !s.About(e.Variant.Identity)) {
+				err = trust.ErrStatement
+			}
+			if err != nil {
+				return 0, fmt.Errorf("entry %s: %s: %w", e.Variant.Name, name, err)
+			}
+			reports++
+		}
+		if reports == 0 && e.Scope != catalog.ScopeCanary {
+			return 0, fmt.Errorf("entry %s: no signed gate report: %w", e.Variant.Name, ErrProposal)
+		}
+		checked += reports
+	}
+	return checked, nil
+}
+
+// signatures collects the signatures of distinct keys of the role that verify.
+// Others are ignored here; what is published holds only good ones.
+func (r *Repository) signatures(ctx context.Context, p *pending) error {
+	d, ok := p.base.head.Delegation(p.Channel)
+	if !ok {
+		return fmt.Errorf("channel %.40q: this repository does not have it: %w", p.Channel, ErrProposal)
+	}
+	for _, id := range d.KeyIDs {
+		b, err := r.Store.Read(ctx, proposalName(p.Manifest.Digest, "signatures/"+id+".json"), maxProposalBytes)
+		if errors.Is(err, artifacts.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		var s metadata.Signature
+		if err := json.Unmarshal(b, &s); err != nil || s.KeyID != id || len(s.UnrecognizedFields) != 0 {
+			continue
+		}
+		if p.verifies(d, s) {
+			p.role.Signatures = append(p.role.Signatures, s)
+		}
+	}
+	return nil
+}
+
+// verifies reports whether the one signature is good, by go-tuf's own count
+// for a threshold of one.
+func (p *pending) verifies(d metadata.DelegatedRole, s metadata.Signature) bool {
+	d.Threshold, d.KeyIDs = 1, []string{s.KeyID}
+	alone := metadata.Metadata[metadata.TargetsType]{Signed: p.base.head.Targets.Signed}
+	alone.Signed.Delegations = &metadata.Delegations{Keys: p.base.head.Targets.Signed.Delegations.Keys, Roles: []metadata.DelegatedRole{d}}
+	one := metadata.Metadata[metadata.TargetsType]{Signed: p.role.Signed, Signatures: []metadata.Signature{s}}
+	return alone.VerifyDelegate(p.Channel, &one) == nil
+}
+
+// Sign adds the approval of the ring's first key that may approve and has not:
+// its signature over the exact bytes of the role's metadata and an approval
+// bundle for the readers. The proposal is reviewed again first.
+//
+// In a repository of several people, a key whose statements are the evidence
+// cannot approve for prod: nobody approves what they proposed.
+func (r *Repository) Sign(ctx context.Context, manifest artifacts.Digest) (*Review, error) {
+	p, err := r.read(ctx, manifest)
+	if err != nil {
+		return nil, err
+	}
+	rv, err := r.review(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	d, _ := p.base.head.Delegation(p.Channel)
+	open := slices.DeleteFunc(slices.Clone(d.KeyIDs), func(id string) bool { return slices.Contains(rv.Signed, id) })
+	if len(r.Keys.holds(open)) == 0 && len(r.Keys.holds(rv.Signed)) > 0 {
+		return nil, fmt.Errorf("role %s: the given keys have signed already; one key counts once: %w", p.Channel, ErrNoKey)
+	}
+	key, err := r.Keys.first(p.Channel, open)
+	if err != nil {
+		return nil, err
+	}
+	rules := p.base.head.Rules
+	if p.Channel == string(catalog.ScopeProd) && !rules.Solo && slices.Contains(rules.EvidenceKeys, key.ID) {
+		return nil, fmt.Errorf("key %.12s made the evidence and cannot approve it: %w", key.ID, ErrNoKey)
+	}
+	if err := r.approve(ctx, p, key); err != nil {
+		return nil, err
+	}
+	rv.Signed = append(rv.Signed, key.ID)
+	return rv, nil
+}
+
+func (r *Repository) approve(ctx context.Context, p *pending, key *Key) error {
+	role := metadata.Metadata[metadata.TargetsType]{Signed: p.role.Signed}
+	sig, err := role.Sign(key.signer)
+	if err != nil {
+		return err
+	}
+	predicate, err := json.Marshal(trust.Approval{
+		Channel: p.Channel, Sequence: p.release.Sequence, RoleVersion: p.RoleVersion, Base: p.Base,
+	})
+	if err != nil {
+		return err
+	}
+	subject := trust.Subject{Name: trust.ManifestTarget(p.Channel), Digest: p.Manifest.Digest}
+	bundle, err := SignStatement(key, trust.PredicateApproval, []trust.Subject{subject}, predicate)
+	if err != nil {
+		return err
+	}
+	b, err := json.Marshal(sig)
+	if err != nil {
+		return err
+	}
+	// The bundle first: a signature that counts always has its bundle.
+	if err := r.replace(ctx, trust.ApprovalName(p.Manifest.Digest, key.ID), bundle); err != nil {
+		return err
+	}
+	return r.replace(ctx, proposalName(p.Manifest.Digest, "signatures/"+key.ID+".json"), b)
+}
+
+// replace writes an object of a proposal, over a damaged or half-made one too.
+func (r *Repository) replace(ctx context.Context, name string, b []byte) error {
+	old, err := r.Store.Read(ctx, name, maxProposalBytes)
+	if err != nil && !errors.Is(err, artifacts.ErrNotFound) {
+		return err
+	}
+	if err != nil {
+		old = nil
+	}
+	return r.Store.Swap(ctx, name, old, b)
+}

@@ -1,0 +1,157 @@
+package publish
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+
+	"github.com/arqon/arqon/artifacts"
+	"github.com/arqon/arqon/catalog"
+	"github.com/arqon/arqon/catalog/trust"
+)
+
+// The questions that a caller asks about a publish.
+var (
+	// ErrStale: the release that a proposal was made against is not the
+	// newest any more. Propose again; nobody's signature can be kept.
+	ErrStale = errors.New("another release was published since: propose again")
+	// ErrApprovals: fewer distinct approvers have signed than the role needs.
+	ErrApprovals = errors.New("not enough approvals")
+	// ErrProposal: a proposal that cannot become a release.
+	ErrProposal = errors.New("proposal refused")
+)
+
+const (
+	maxRaces = 16 // commits by others that one call survives
+	maxGap   = 1000
+)
+
+// Repository is a repository that somebody with keys works on. Every field is
+// mandatory.
+type Repository struct {
+	Store artifacts.Store
+	Keys  *Keyring
+	Now   time.Time // dates what is signed
+}
+
+// Status is what a publisher asks before working.
+type Status struct {
+	Solo     bool                       // one person holds every key
+	Channels []string                   // delegated channels
+	Releases map[string]catalog.Release // channel → newest release; absent before the first
+	Expires  time.Time                  // when the first of the online metadata expires
+}
+
+// Status verifies the repository's metadata, expiry aside, and describes it.
+func (r *Repository) Status(ctx context.Context) (Status, error) {
+	b, err := r.load(ctx)
+	if err != nil {
+		return Status{}, err
+	}
+	s := Status{Solo: b.head.Rules.Solo, Releases: map[string]catalog.Release{}, Expires: b.head.Timestamp.Signed.Expires}
+	if e := b.head.Snapshot.Signed.Expires; e.Before(s.Expires) {
+		s.Expires = e
+	}
+	for _, d := range b.head.Targets.Signed.Delegations.Roles {
+		if d.Name == trust.RoleYank {
+			continue
+		}
+		s.Channels = append(s.Channels, d.Name)
+		if c, ok := b.channels[d.Name]; ok {
+			s.Releases[d.Name] = c.release
+		}
+	}
+	return s, nil
+}
+
+// base is the state of a repository that something new is built upon.
+type base struct {
+	head       *trust.Head
+	channels   map[string]current
+	yank       trust.Yank
+	nextID     catalog.VariantID // of the whole repository: one id space
+	identities map[artifacts.Digest]catalog.VariantID
+}
+
+// current is the newest release of a channel.
+type current struct {
+	release  catalog.Release
+	manifest artifacts.Ref
+}
+
+// load reads the head, every channel's manifest and the yank list.
+func (r *Repository) load(ctx context.Context) (*base, error) {
+	var anchor []byte
+	if r.Keys != nil {
+		anchor = r.Keys.Root
+	}
+	h, err := trust.ReadHead(ctx, r.Store, anchor)
+	if err != nil {
+		return nil, err
+	}
+	b := &base{head: h, channels: map[string]current{}, nextID: 1, identities: map[artifacts.Digest]catalog.VariantID{}}
+	for _, c := range catalog.Channels() {
+		ref, ok := h.Manifest(c)
+		if !ok {
+			continue
+		}
+		rel, err := r.readManifest(ctx, trust.TargetName(trust.ManifestTarget(c), ref.Digest), ref)
+		if err != nil {
+			return nil, err
+		}
+		b.channels[c] = current{release: rel, manifest: ref}
+		b.nextID = max(b.nextID, rel.NextID)
+		for id, identity := range catalog.Identities(rel) {
+			b.identities[identity] = id
+		}
+	}
+	if b.yank, err = trust.ReadYank(ctx, r.Store, h); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+func (r *Repository) readManifest(ctx context.Context, name string, ref artifacts.Ref) (catalog.Release, error) {
+	m, err := artifacts.GetNamed(ctx, r.Store, name, ref)
+	if err != nil {
+		return catalog.Release{}, err
+	}
+	rel, err := catalog.DecodeManifest(m)
+	if err != nil {
+		return rel, fmt.Errorf("%s: %w", name, err)
+	}
+	return rel, nil
+}
+
+// freeVersion returns the version for the next metadata of a role: above the
+// one in use, and above files that a crashed publisher left behind.
+func (r *Repository) freeVersion(ctx context.Context, role string, used int64) (int64, error) {
+	for v := used + 1; v <= used+maxGap; v++ {
+		name := trust.MetadataName(role, v)
+		names, err := r.Store.List(ctx, name)
+		if err != nil {
+			return 0, err
+		}
+		if !slices.Contains(names, name) {
+			return v, nil
+		}
+	}
+	return 0, fmt.Errorf("%s: %d unused versions follow version %d; clean up the repository", role, maxGap, used)
+}
+
+func (b *base) roleVersion(role string) int64 {
+	if m := b.head.Roles[role]; m != nil {
+		return m.Signed.Version
+	}
+	return 0
+}
+
+func sha256Of(b []byte) metadata.Hashes {
+	sum := sha256.Sum256(b)
+	return metadata.Hashes{"sha256": sum[:]}
+}

@@ -1,0 +1,367 @@
+package trust
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	goruntime "runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/arqon/arqon/artifacts"
+	"github.com/arqon/arqon/catalog"
+	"github.com/arqon/arqon/catalog/internal/seal"
+)
+
+// Config says whom to believe. Store and Now are mandatory.
+type Config struct {
+	// Store holds the repository. It is not trusted with anything.
+	Store artifacts.Store
+	// StateDir is where the client remembers what it has seen and keeps the
+	// last good release. "": nothing is kept, every refusal that needs a
+	// memory is off; right for looking at a copy once, wrong for a host.
+	StateDir string
+	// Root is the root metadata that the host was shipped with. nil: the one
+	// kept in StateDir, else the repository's own first root is believed on
+	// first use, which Client.FirstUse reports.
+	Root []byte
+	// Now is the host's clock. It may not run back: the largest time ever
+	// seen counts.
+	Now func() time.Time
+	// Host is what this machine is; entries made for others are left out of
+	// a verified release. The zero Host is the machine that runs the program.
+	Host catalog.Hardware
+	// FloorSequence refuses releases below it even without a state: ship it
+	// with the host for a client that lost its state. 0 refuses none.
+	FloorSequence uint64
+}
+
+// Client verifies one repository. It may be shared between goroutines. Close
+// it when done.
+type Client struct {
+	cfg   Config
+	mu    sync.Mutex
+	dir   *artifacts.Dir // nil without StateDir
+	state *state
+	saved []byte // the bytes of state on disk; nil: none yet
+	first bool
+	good  map[string]*catalog.Verified
+}
+
+// Open prepares a client and reads its state. Nothing is fetched yet.
+func Open(cfg Config) (*Client, error) {
+	if cfg.Store == nil || cfg.Now == nil {
+		return nil, errors.New("trust: Config.Store and Config.Now are mandatory")
+	}
+	if cfg.Host.OS == "" {
+		cfg.Host.OS, cfg.Host.Arch = goruntime.GOOS, goruntime.GOARCH
+	}
+	if cfg.Host.CoresMin == 0 {
+		cfg.Host.CoresMin = goruntime.NumCPU()
+	}
+	c := &Client{cfg: cfg, state: newState(), good: map[string]*catalog.Verified{}}
+	if cfg.StateDir == "" {
+		return c, nil
+	}
+	dir, err := artifacts.OpenDir(cfg.StateDir)
+	if err != nil {
+		return nil, err
+	}
+	c.dir = dir
+	if c.state, c.saved, err = loadState(context.Background(), dir); err != nil {
+		return nil, errors.Join(err, dir.Close())
+	}
+	return c, nil
+}
+
+// Close releases the state directory.
+func (c *Client) Close() error {
+	if c.dir == nil {
+		return nil
+	}
+	return c.dir.Close()
+}
+
+// FirstUse reports whether the root in use was believed because nothing was
+// pinned: trust on first use, which protects from the second time on.
+func (c *Client) FirstUse() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.first
+}
+
+// Refresh verifies the newest release of the channel, from the roots down to
+// the bytes of every artifact, remembers it durably, and only then returns it.
+// Any doubt is a *Refusal; nothing has been adopted then, and Last still
+// returns the release before.
+func (c *Client) Refresh(ctx context.Context, channel string) (*catalog.Verified, error) {
+	if !isChannel(channel) {
+		return nil, fmt.Errorf("channel %.80q: want one of %v", channel, catalog.Channels())
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	next := c.state.clone()
+	w, first := c.walk(next)
+	w.only = []string{channel, RoleYank}
+	h, err := w.head(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.anchored(ctx, h); err != nil {
+		return nil, err
+	}
+	r, ref, err := w.manifest(ctx, h, channel)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.check(ctx, &w, next, h, r, ref); err != nil {
+		return nil, err
+	}
+	next.raise(h, w.now)
+	v, err := c.adopt(ctx, next, r, ref)
+	if err != nil {
+		return nil, err
+	}
+	c.first = c.first || first
+	return v, nil
+}
+
+// walk prepares a reading of the repository. The newest root that was ever
+// verified comes first, the shipped one is only a beginning.
+func (c *Client) walk(next *state) (w walk, firstUse bool) {
+	now := c.cfg.Now()
+	if seen := time.Unix(next.LargestTime, 0); now.Before(seen) {
+		now = seen
+	}
+	anchor := next.Root
+	if len(anchor) == 0 {
+		anchor = c.cfg.Root
+	}
+	if len(anchor) == 0 {
+		anchor = nil
+	}
+	return walk{store: c.cfg.Store, anchor: anchor, now: now.UTC(), floors: next.Versions}, anchor == nil
+}
+
+// anchored checks that the shipped root is one of the repository's, also when
+// a newer root was pinned.
+func (c *Client) anchored(ctx context.Context, h *Head) error {
+	if len(c.cfg.Root) == 0 || len(c.state.Root) == 0 {
+		return nil // the walk began at it, or there is none
+	}
+	root, err := decodeRoot("the pinned root", c.cfg.Root)
+	if err != nil {
+		return err
+	}
+	if root.Signed.Version > h.Root.Signed.Version {
+		return refuse(Rollback, MetadataName("root", root.Signed.Version), "the host was shipped with root %d", root.Signed.Version)
+	}
+	w := walk{store: c.cfg.Store, anchor: c.cfg.Root}
+	return w.sameRoot(ctx, root.Signed.Version, c.cfg.Root)
+}
+
+// check holds a release against the memory and against this host.
+func (c *Client) check(ctx context.Context, w *walk, next *state, h *Head, r catalog.Release, ref artifacts.Ref) error {
+	name := TargetName(ManifestTarget(r.Channel), ref.Digest)
+	if r.RuntimeMin > catalog.RuntimeABI {
+		return refuse(ABI, name, "needs runtime ABI %d, this host has %d", r.RuntimeMin, catalog.RuntimeABI)
+	}
+	if r.Sequence < c.cfg.FloorSequence {
+		return refuse(Rollback, name, "release %d, and the host was shipped with floor %d", r.Sequence, c.cfg.FloorSequence)
+	}
+	if err := next.adopt(name, r, ref); err != nil {
+		return err
+	}
+	y, err := w.yank(ctx, h)
+	if err != nil {
+		return err
+	}
+	yankName := MetadataName("snapshot", h.Snapshot.Signed.Version)
+	if h.Roles[RoleYank] != nil {
+		yankName = MetadataName(RoleYank, h.Roles[RoleYank].Signed.Version)
+	}
+	return next.withdraw(yankName, y)
+}
+
+// adopt makes the verified release: what may be served of it, every artifact
+// read and checked, the state on disk.
+func (c *Client) adopt(ctx context.Context, next *state, r catalog.Release, ref artifacts.Ref) (*catalog.Verified, error) {
+	name := TargetName(ManifestTarget(r.Channel), ref.Digest)
+	served, err := c.servable(name, next, r)
+	if err != nil {
+		return nil, err
+	}
+	if old := c.good[r.Channel]; old != nil && old.Manifest() == ref.Digest && sameEntries(old.Release(), &served) {
+		return old, c.save(ctx, next)
+	}
+	get := newBlobs(c.cfg.Store, c.dir, served)
+	for i := range served.Entries {
+		for _, a := range served.Entries[i].Variant.Artifacts {
+			if _, err := get.Get(ctx, a); err != nil {
+				return nil, refusal(artifacts.BlobName(a.Digest), err)
+			}
+		}
+	}
+	if c.dir != nil {
+		b, err := catalog.EncodeManifest(r)
+		if err != nil {
+			return nil, refusal(name, err)
+		}
+		if _, err := c.dir.Put(ctx, b); err != nil {
+			return nil, refusal(artifacts.BlobName(ref.Digest), err)
+		}
+	}
+	v, err := catalog.NewVerified(seal.New(), served, ref.Digest, get)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.save(ctx, next); err != nil {
+		return nil, err
+	}
+	c.good[r.Channel] = v
+	return v, nil
+}
+
+// servable leaves out of the release what was withdrawn and what this machine
+// cannot run. A withdrawn baseline is replaced by the host's built-in; a
+// release of which nothing fits this machine is refused.
+func (c *Client) servable(name string, s *state, r catalog.Release) (catalog.Release, error) {
+	out := r
+	out.Entries = nil
+	out.Tombstones = slices.Clone(r.Tombstones)
+	kept := map[catalog.VariantID]bool{catalog.BuiltIn: true}
+	foreign := 0
+	for _, e := range r.Entries {
+		reason, yanked := s.Yanked[e.ID]
+		switch {
+		case yanked:
+			out.Tombstones = append(out.Tombstones, catalog.Tombstone{ID: e.ID, Identity: e.Variant.Identity, Reason: "yanked: " + reason})
+		case !fits(e.Envelope.Hardware, c.cfg.Host):
+			foreign++
+		default:
+			kept[e.ID] = true
+			out.Entries = append(out.Entries, e)
+		}
+	}
+	if foreign > 0 && len(out.Entries) == 0 {
+		return out, refuse(Hardware, name, "no entry is made for %s/%s", c.cfg.Host.OS, c.cfg.Host.Arch)
+	}
+	if !kept[out.Baseline] {
+		out.Baseline = catalog.BuiltIn
+	}
+	for i := range out.Entries {
+		if !kept[out.Entries[i].Fallback] {
+			out.Entries[i].Fallback = catalog.BuiltIn
+		}
+	}
+	return out, nil
+}
+
+// fits reports whether the host offers what is needed.
+func fits(need, host catalog.Hardware) bool {
+	if (need.OS != "" && need.OS != host.OS) || (need.Arch != "" && need.Arch != host.Arch) || need.CoresMin > host.CoresMin {
+		return false
+	}
+	for _, f := range need.CPUFeatures {
+		if !slices.Contains(host.CPUFeatures, f) {
+			return false
+		}
+	}
+	return true
+}
+
+func sameEntries(a, b *catalog.Release) bool {
+	same := func(x, y catalog.Entry) bool { return x.ID == y.ID && x.Fallback == y.Fallback }
+	return a.Baseline == b.Baseline && slices.EqualFunc(a.Entries, b.Entries, same)
+}
+
+// save makes next the client's memory, on disk before in mind.
+func (c *Client) save(ctx context.Context, next *state) error {
+	if c.dir != nil {
+		b, err := json.Marshal(next)
+		if err != nil {
+			return err
+		}
+		if err := c.dir.Swap(ctx, stateName, c.saved, b); err != nil {
+			return refuse(Unreadable, stateName, "the state could not be saved: %v", err)
+		}
+		c.saved = b
+	}
+	c.state = next
+	return nil
+}
+
+// Last returns the release that the last good Refresh of the channel adopted,
+// from memory or from the state directory, without asking the repository:
+// what a host serves while refreshes are refused. A release past its date is
+// still returned; a host that serves one reports itself unhealthy.
+func (c *Client) Last(ctx context.Context, channel string) (*catalog.Verified, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if v := c.good[channel]; v != nil {
+		return v, nil
+	}
+	was, ok := c.state.Channels[channel]
+	if !ok || c.dir == nil {
+		return nil, refuse(NoRelease, stateName, "no release of channel %.40q was verified before", channel)
+	}
+	name := artifacts.BlobName(was.Manifest.Digest)
+	b, err := c.dir.Get(ctx, was.Manifest)
+	if err != nil {
+		return nil, refusal(name, err)
+	}
+	r, err := catalog.DecodeManifest(b)
+	if err != nil {
+		return nil, refusal(name, err)
+	}
+	served, err := c.servable(name, c.state, r)
+	if err != nil {
+		return nil, err
+	}
+	v, err := catalog.NewVerified(seal.New(), served, was.Manifest.Digest, newBlobs(c.dir, c.dir, served))
+	if err != nil {
+		return nil, err
+	}
+	c.good[channel] = v
+	return v, nil
+}
+
+// blobs reads the artifacts of one release and of no other: from the cache if
+// they are there and good, else from the repository, checked either way.
+type blobs struct {
+	store artifacts.Store
+	cache *artifacts.Dir // may be nil
+	known map[artifacts.Digest]int64
+}
+
+func newBlobs(store artifacts.Store, cache *artifacts.Dir, r catalog.Release) *blobs {
+	b := &blobs{store: store, cache: cache, known: map[artifacts.Digest]int64{}}
+	for i := range r.Entries {
+		for _, a := range r.Entries[i].Variant.Artifacts {
+			b.known[a.Digest] = a.Size
+		}
+	}
+	return b
+}
+
+// Get implements artifacts.Getter.
+func (b *blobs) Get(ctx context.Context, ref artifacts.Ref) ([]byte, error) {
+	if size, ok := b.known[ref.Digest]; !ok || size != ref.Size {
+		return nil, fmt.Errorf("blob %s is not in the verified release: %w", ref.Digest.Short(), artifacts.ErrNotFound)
+	}
+	if b.cache != nil {
+		if data, err := b.cache.Get(ctx, ref); err == nil {
+			return data, nil
+		}
+	}
+	data, err := artifacts.GetBlob(ctx, b.store, ref)
+	if err != nil || b.cache == nil {
+		return data, err
+	}
+	if _, err := b.cache.Put(ctx, data); err != nil && !errors.Is(err, artifacts.ErrCorrupt) {
+		return nil, err
+	}
+	return data, nil
+}
