@@ -17,6 +17,7 @@ type Policy struct {
 	AlphaNight       float64       `json:"alpha_night" yaml:"alpha_night"`             // 0: AlphaYear/365
 	MinEffect        float64       `json:"min_effect" yaml:"min_effect"`               // smallest effect of interest on measured success metrics, as a ratio
 	PairsMax         int           `json:"pairs_max" yaml:"pairs_max"`                 // cap a candidate
+	ReferencePairs   int           `json:"reference_pairs" yaml:"reference_pairs"`     // A/A pairs of a reference and of the noise probe
 	FutilityFrom     int           `json:"futility_from" yaml:"futility_from"`         // pairs before hopeless ones are dropped; 0: never
 	CheckSeeds       int           `json:"check_seeds" yaml:"check_seeds"`             // fresh seeds of the correctness gate
 	Robustness       []Disturbance `json:"robustness" yaml:"robustness"`               // empty: the gate is waived, and says so
@@ -27,6 +28,7 @@ type Policy struct {
 	CanaryPairs      int           `json:"canary_pairs" yaml:"canary_pairs"`           // pairs a stage
 	CanaryHarmAlpha  float64       `json:"canary_harm_alpha" yaml:"canary_harm_alpha"` // harm e-process rolls back at 1/this
 	CanaryAlpha      float64       `json:"canary_alpha" yaml:"canary_alpha"`           // level of the canary's non-inferiority
+	CanaryMargin     float64       `json:"canary_margin" yaml:"canary_margin"`         // added to the tolerance for non-inferiority under live traffic
 	CanaryPairsMax   int           `json:"canary_pairs_max" yaml:"canary_pairs_max"`   // the timeout: not shown to be harmless by then = roll back
 	ControlPairsMax  int           `json:"control_pairs_max" yaml:"control_pairs_max"` // cap of one control
 	ControlDelay     float64       `json:"control_delay" yaml:"control_delay"`         // the synthetic delay, e.g. .03
@@ -45,7 +47,7 @@ type Disturbance struct {
 // DefaultPolicy is built in.
 func DefaultPolicy() Policy {
 	return Policy{
-		AlphaYear: .01, MinEffect: .03, PairsMax: 120, FutilityFrom: 8, CheckSeeds: 3,
+		AlphaYear: .01, MinEffect: .03, PairsMax: 240, ReferencePairs: 20, FutilityFrom: 8, CheckSeeds: 3,
 		Robustness: []Disturbance{
 			{Kind: "noise", Level: .1, Tolerance: .03},
 			{Kind: "shift", Level: 1, Tolerance: .03},
@@ -53,7 +55,7 @@ func DefaultPolicy() Policy {
 		},
 		RobustFidelity: .2, CVaRSeeds: 10, CVaRLimit: .1,
 		CanaryStages: []float64{.01, .05, .25, .5, 1}, CanaryPairs: 8, CanaryHarmAlpha: .001,
-		CanaryAlpha: .01, CanaryPairsMax: 120,
+		CanaryAlpha: .01, CanaryMargin: .05, CanaryPairsMax: 120,
 		ControlPairsMax: 120, ControlDelay: .03, Approvals: 2, ReportExpiryDays: 90,
 	}
 }
@@ -87,6 +89,8 @@ func (p Policy) Check() error {
 		{"alpha_night", p.AlphaNight, 0, p.AlphaYear},
 		{"min_effect", p.MinEffect, 1e-4, 1},
 		{"pairs_max", float64(p.PairsMax), 10, 10000},
+		{"reference_pairs", float64(p.ReferencePairs), 8, 10000},
+		{"canary_margin", p.CanaryMargin, 0, 10},
 		{"futility_from", float64(p.FutilityFrom), 0, 10000},
 		{"check_seeds", float64(p.CheckSeeds), 1, 1000},
 		{"robust_fidelity", p.RobustFidelity, 1e-3, 1},

@@ -55,6 +55,9 @@ type Night struct {
 	Candidates   []CandidateReport `json:"candidates"`
 	Funnel       []GateCount       `json:"funnel"` // one a gate, in order
 	Portfolio    *Portfolio        `json:"portfolio,omitempty"`
+	Contexts     []ContextRecord   `json:"contexts"`         // the metrics as they hold in each context
+	Evals        []EvalRecord      `json:"evals,omitempty"`  // raw deterministic measurements
+	Probes       []Probe           `json:"probes,omitempty"` // identical builds measured for the noise alone
 	Events       []Event           `json:"events,omitempty"` // what the machine did while measuring
 	Series       []Series          `json:"series,omitempty"` // raw item values, named by digest
 }
@@ -94,6 +97,14 @@ type Control struct {
 	Change  float64      `json:"change"`
 	Race    Race         `json:"race"`
 	Pairs   []PairRecord `json:"pairs,omitempty"`
+	Failed  string       `json:"failed,omitempty"` // why the next pair could not be measured
+}
+
+// Probe is identical builds measured in a context that has no reference.
+type Probe struct {
+	Context string       `json:"context"`
+	Pairs   []PairRecord `json:"pairs"`
+	Failed  string       `json:"failed,omitempty"`
 }
 
 // NoiseFloor is what identical code did tonight: no smaller change may be
@@ -103,7 +114,7 @@ type NoiseFloor struct {
 	Metric  string  `json:"metric"`
 	Pairs   int     `json:"pairs"`
 	SD      float64 `json:"sd"`    // of one pair's log ratio, 1.4826·MAD
-	Floor   float64 `json:"floor"` // upper limit of |change| between identical builds at the night's pairs
+	Floor   float64 `json:"floor"` // of |change|: what identical builds showed and two standard errors
 }
 
 // CandidateReport is everything about one candidate in one context.
@@ -116,7 +127,7 @@ type CandidateReport struct {
 	Reference    bool                   `json:"reference,omitempty"` // the baseline itself
 	Lineage      Lineage                `json:"lineage"`
 	Claim        Claim                  `json:"claim"`
-	Outcome      Outcome                `json:"outcome"` // of the last gate that spoke
+	Outcome      Outcome                `json:"outcome"` // of the last gate that spoke before approval: a missing signature is no fault of a candidate
 	Gate         string                 `json:"gate"`    // that gate
 	Why          string                 `json:"why"`     // one sentence with the numbers
 	Findings     []Finding              `json:"findings"`
@@ -125,12 +136,42 @@ type CandidateReport struct {
 	Plan         Plan                   `json:"plan"`
 	Pairs        []PairRecord           `json:"pairs,omitempty"` // in time order
 	PairsDigest  artifacts.Digest       `json:"pairs_digest,omitempty"`
-	Stop         string                 `json:"stop,omitempty"` // why measuring pairs ended
+	PairFailed   string                 `json:"pair_failed,omitempty"` // why the next pair could not be measured
+	Stop         string                 `json:"stop,omitempty"`        // why measuring pairs ended
 	Canary       *CanaryRecord          `json:"canary,omitempty"`
 	WhatIf       []string               `json:"what_if,omitempty"` // what would change the verdict
 	Command      string                 `json:"command"`           // re-derives this page
 	Curves       []catalog.LatencyCurve `json:"curves,omitempty"`
 	Expectations []catalog.Expectation  `json:"expectations,omitempty"`
+}
+
+// ContextRecord is one context with its metrics: roles, tolerances and limits
+// as they hold there.
+type ContextRecord struct {
+	Name    string         `json:"name"`
+	Metrics []MetricRecord `json:"metrics"`
+}
+
+// MetricRecord is benchmarks.Metric on disk.
+type MetricRecord struct {
+	Name      string                `json:"name"`
+	Unit      string                `json:"unit"`
+	Direction benchmarks.Direction  `json:"direction"`
+	Kind      benchmarks.MetricKind `json:"kind"`
+	Role      benchmarks.Role       `json:"role"`
+	Compare   benchmarks.Compare    `json:"compare"`
+	Tolerance float64               `json:"tolerance"`
+	Limit     *float64              `json:"limit,omitempty"`
+	Range     *[2]float64           `json:"range,omitempty"`
+}
+
+// EvalRecord is one arm's deterministic metrics on the gate data.
+type EvalRecord struct {
+	Key         string                      `json:"key"`
+	Values      map[string]float64          `json:"values,omitempty"`
+	Items       map[string]artifacts.Digest `json:"items,omitempty"`  // by metric, among Night.Series
+	Failed      string                      `json:"failed,omitempty"` // why there are no values
+	Unsupported bool                        `json:"unsupported,omitempty"`
 }
 
 // Result is how one metric was judged by one gate.
@@ -173,6 +214,7 @@ const (
 	TestLimit    = "limit"     // an absolute limit must hold
 	TestSame     = "same"      // the reference: must not differ from itself
 	TestCVaR     = "cvar"      // mean of the worst tenth over random perturbations
+	TestNone     = "none"      // the domain does not know the perturbation: said, not counted
 )
 
 // Race is the log e-value after N[i] pairs or items, thinned for long series.
@@ -185,6 +227,7 @@ type Race struct {
 type CheckRecord struct {
 	Seed uint64 `json:"seed,string"`
 	benchmarks.Check
+	Unsupported bool `json:"unsupported,omitempty"`
 }
 
 // PairRecord is one raw measured pair: everything an e-value is computed from.
@@ -214,6 +257,7 @@ type Plan struct {
 // CanaryRecord is the staged run in the real runtime.
 type CanaryRecord struct {
 	Rehearsed  bool          `json:"rehearsed"`
+	Failed     string        `json:"failed,omitempty"` // why staging, rehearsing or the next pair failed
 	Stages     []CanaryStage `json:"stages"`
 	Pairs      []PairRecord  `json:"pairs,omitempty"`
 	RolledBack string        `json:"rolled_back,omitempty"` // the reason
@@ -318,6 +362,13 @@ func (n Night) check() error {
 			return fmt.Errorf("series[%d]: %w", i, err)
 		}
 		series[s.Digest] = true
+	}
+	for i, e := range n.Evals {
+		for m, d := range e.Items {
+			if d == "" || !series[d] {
+				return fmt.Errorf("evals[%d].items[%.40q]: not among the series", i, m)
+			}
+		}
 	}
 	for i, c := range n.Candidates {
 		for j, f := range c.Findings {

@@ -16,7 +16,7 @@ const maxPoints = 400
 // The chart frame, in drawing units: about one CSS pixel on a phone.
 const (
 	chartW, chartH           = 400.0, 232.0
-	plotLeft, plotRight      = 50.0, 388.0
+	plotLeft, plotRight      = 50.0, 384.0
 	plotTop, plotBottom      = 14.0, 190.0
 	forestW, forestH         = 320.0, 24.0
 	forestLeft, forestRight  = 4.0, 316.0
@@ -85,9 +85,20 @@ func frame(d *drawing, x, y scale, xs, ys []float64, xLabel, yLabel func(float64
 	d.line("axis", plotLeft, plotBottom, plotRight, plotBottom)
 	for _, v := range xs {
 		d.line("axis", x.at(v), plotBottom, x.at(v), plotBottom+4)
-		d.text("", "middle", x.at(v), xTickY, xLabel(v))
+		anchor := "middle"
+		if x.at(v) > plotRight-14 {
+			anchor = "end" // keep the last label inside the drawing
+		}
+		d.text("", anchor, math.Min(x.at(v)+boolTo(anchor == "end", 10), chartW-2), xTickY, xLabel(v))
 	}
 	d.text("", "middle", midX, axisTitleY, xTitle)
+}
+
+func boolTo(b bool, x float64) float64 {
+	if b {
+		return x
+	}
+	return 0
 }
 
 // raceGroup is the races that share an axis: those over pairs, or over items.
@@ -170,10 +181,16 @@ func raceHTML(s subject, g raceGroup, id string) template.HTML {
 		for _, k := range thin(len(r.Race.N), maxPoints) {
 			px = append(px, x.at(place(float64(r.Race.N[k]))))
 			py = append(py, y.at(r.Race.LogE[k]/math.Ln10))
+			if r.Race.LogE[k] > hi {
+				break // off the scale: the label says where it ended
+			}
 		}
 		d.polyline(raceClasses[i], px, py)
 		n := len(px) - 1
 		d.circle("dot", px[n], py[n], 3, testName(r)+": e = "+evalue(r.LogE))
+		if r.LogE > hi {
+			d.text("t-cand", "start", math.Min(px[n]+7, plotRight-110), plotTop+4+12*float64(i), "goes on to "+evalue(r.LogE))
+		}
 	}
 	return d.done()
 }
@@ -300,7 +317,7 @@ func tickPercent(v float64) string {
 
 // ecdfHTML draws the distribution of the paired changes.
 func ecdfHTML(r gates.Result, sorted []float64, id string) template.HTML {
-	lo, hi := bulk(sorted, tolerances(r))
+	lo, hi, note := zoomed(sorted, tolerances(r))
 	d := newDrawing(id, "Distribution of the paired changes", fmt.Sprintf("A tenth of the pairs of %s lies below %s, half below %s, nine tenths below %s.", clean(r.Metric, 60),
 		signedPercent(quantileSorted(sorted, .1)), signedPercent(quantileSorted(sorted, .5)), signedPercent(quantileSorted(sorted, .9))), chartW, chartH)
 	x := scale{lo: lo, hi: hi, from: plotLeft, to: plotRight}
@@ -309,7 +326,42 @@ func ecdfHTML(r gates.Result, sorted []float64, id string) template.HTML {
 	edgeLines(d, r, func(v float64) (float64, float64, float64, float64) { return x.at(v), plotTop, x.at(v), plotBottom }, lo, hi)
 	px, py := steps(sorted, x, y)
 	d.polyline("curve", px, py)
+	if note != 0 {
+		beyond(d, note)
+	}
 	return d.done()
+}
+
+// zoomed is the range of xs, widened to the values in must that are near. If
+// no change (0) is far away, side says where: −1 below, +1 above the range.
+func zoomed(xs, must []float64) (lo, hi float64, side int) {
+	lo, hi = quantileOf(xs, .01), quantileOf(xs, .99)
+	reach := 1.5*(hi-lo) + 1e-9
+	for i, m := range must {
+		switch {
+		case m < lo-reach:
+			if i == 0 {
+				side = -1
+			}
+		case m > hi+reach:
+			if i == 0 {
+				side = 1
+			}
+		default:
+			lo, hi = math.Min(lo, m), math.Max(hi, m)
+		}
+	}
+	lo, hi = padded(lo, hi, .08)
+	return lo, hi, side
+}
+
+// beyond says that the baseline lies outside a distribution's range.
+func beyond(d *drawing, side int) {
+	if side < 0 {
+		d.text("ink", "start", plotLeft+5, plotBottom-8, "← baseline (0"+nbsp+"%) is off this scale")
+		return
+	}
+	d.text("ink", "end", plotRight-5, plotBottom-8, "baseline (0"+nbsp+"%) is off this scale →")
 }
 
 // steps is the staircase of an empirical distribution function.
@@ -339,20 +391,19 @@ func shiftHTML(r gates.Result, base, cand []float64, id string) template.HTML {
 	if len(qs) < 3 {
 		return ""
 	}
-	lo, hi := math.Inf(1), math.Inf(-1)
-	for _, v := range append([]float64{0}, shift...) {
-		lo, hi = math.Min(lo, v), math.Max(hi, v)
-	}
-	lo, hi = padded(lo, hi, .1)
+	lo, hi, side := zoomed(shift, []float64{0})
+	lo, hi = padded(lo, hi, .15)
 	d := newDrawing(id, "Shift of the quantiles", fmt.Sprintf("%s: the median moves by %s, the first tenth by %s, the last by %s.", clean(r.Metric, 60),
 		signedPercent(shift[len(shift)/2]), signedPercent(shift[0]), signedPercent(shift[len(shift)-1])), chartW, chartH)
 	x := scale{lo: .05, hi: .95, from: plotLeft, to: plotRight}
 	y := scale{lo: lo, hi: hi, from: plotBottom, to: plotTop}
-	frame(d, x, y, []float64{.1, .3, .5, .7, .9}, ticks(lo, hi, 5), func(v float64) string { return fixed(100*v, 0) + nbsp + "%" }, tickPercent, "quantile: fast requests left, slow ones right")
-	if r.Direction == benchmarks.Higher || r.Unit != "ns" {
-		d.text("", "middle", midX, plotTop-3, "quantiles of "+clean(r.Metric, 40))
+	frame(d, x, y, []float64{.1, .3, .5, .7, .9}, ticks(lo, hi, 5), func(v float64) string { return fixed(100*v, 0) + nbsp + "%" }, tickPercent, "quantile of "+clean(r.Metric, 40)+": small values left, large ones right")
+	if side == 0 {
+		d.line("zero", plotLeft, y.at(0), plotRight, y.at(0))
+	} else {
+		at := map[int]float64{-1: plotBottom - 8, 1: plotTop + 10}[side]
+		d.text("ink", "start", plotLeft+5, at, map[int]string{-1: "↓", 1: "↑"}[side]+" baseline (0"+nbsp+"%) is off this scale")
 	}
-	d.line("zero", plotLeft, y.at(0), plotRight, y.at(0))
 	var px, py []float64
 	for i := range qs {
 		px, py = append(px, x.at(qs[i])), append(py, y.at(shift[i]))

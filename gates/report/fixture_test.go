@@ -179,8 +179,23 @@ func (m *maker) cost(seed uint64, early float64, role benchmarks.Role) gates.Res
 }
 
 func (m *maker) accuracy(seed uint64, base, diff, tol float64, role benchmarks.Role) gates.Result {
-	b := m.items(2, func(_ int, r *rand.Rand) float32 { return bit(r.Float64() < base) })
-	c := m.items(seed+100, func(_ int, r *rand.Rand) float32 { return bit(r.Float64() < base+diff) })
+	// The same images for both: the candidate answers a few of them otherwise.
+	right := func(r *rand.Rand) bool { return r.Float64() < base }
+	b := m.items(2, func(_ int, r *rand.Rand) float32 { return bit(right(r)) })
+	ref := rand.New(rand.NewPCG(2, 7))
+	flips := .02 + math.Max(0, diff)
+	sumA, sumB := 0.0, 0.0
+	c := m.items(seed+100, func(_ int, r *rand.Rand) float32 {
+		was, now := right(ref), false
+		if was {
+			now = r.Float64() >= (flips-diff)/base
+		} else {
+			now = r.Float64() < flips/(1-base)
+		}
+		sumA, sumB = sumA+float64(bit(was)), sumB+float64(bit(now))
+		return bit(now)
+	})
+	base, diff = sumA/fixtureItems, (sumB-sumA)/fixtureItems
 	res := gates.Result{
 		Gate: gates.GateRegression, Metric: "accuracy", Unit: "1", Direction: benchmarks.Higher, Compare: benchmarks.Difference, Kind: benchmarks.Deterministic,
 		Role: role, Test: gates.TestNotWorse, Tolerance: tol, Baseline: base, Candidate: base + diff, Change: diff, Lower: p64(diff - .0042), Upper: p64(diff + .0042), Alpha: .05,
@@ -195,9 +210,9 @@ func (m *maker) accuracy(seed uint64, base, diff, tol float64, role benchmarks.R
 		r := rand.New(rand.NewPCG(seed, 6))
 		for i := range g {
 			switch u := r.Float64(); {
-			case u < .1:
+			case u < .02:
 				g[i] = -1
-			case u < .1+.1+diff:
+			case u < .02+.02+diff:
 				g[i] = 1
 			}
 		}

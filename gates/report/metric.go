@@ -150,9 +150,9 @@ func roundSig(x float64, n int) float64 {
 // count prints "1 pair", "38 pairs", "10,000 items".
 func count(n int, one string) string {
 	if n == 1 {
-		return "1 " + one
+		return "1" + nbsp + one
 	}
-	return grouped(float64(n)) + " " + one + "s"
+	return grouped(float64(n)) + nbsp + one + "s"
 }
 
 // used prints what a result was judged on.
@@ -204,9 +204,9 @@ func required(r gates.Result) string {
 func sureness(r gates.Result) string {
 	switch {
 	case r.LogBar > 0 && r.LogE >= r.LogBar:
-		return "e = " + evalue(r.LogE) + " ≥ " + evalue(r.LogBar)
+		return "e" + nbsp + "=" + nbsp + evalue(r.LogE) + nbsp + "≥ " + evalue(r.LogBar)
 	case r.LogBar > 0:
-		return "e = " + evalue(r.LogE) + " < " + evalue(r.LogBar)
+		return "e" + nbsp + "=" + nbsp + evalue(r.LogE) + nbsp + "< " + evalue(r.LogBar)
 	case r.Exact:
 		return "exact"
 	}

@@ -84,7 +84,7 @@ func compact(x float64) string {
 	case a >= 1e7:
 		return strconv.FormatFloat(x, 'e', 1, 64)
 	case a >= 1000:
-		return grouped(x)
+		return grouped(roundSig(x, 3))
 	case a >= 100:
 		return fixed(x, 0)
 	case a >= 10:
@@ -143,10 +143,11 @@ func scaled(x float64, steps []float64, names []string) string {
 
 // value prints a metric's value with its unit: "143 µs", "988 kB", "85.65 %".
 func value(unit string, x float64) string {
-	if math.IsNaN(x) {
-		return "no value"
-	}
 	switch {
+	case math.IsNaN(x):
+		return "no value"
+	case x == 0 && !isShare(unit):
+		return "0" + spaced(unit)
 	case unit == "ns":
 		return scaled(x, []float64{1e9, 1e6, 1e3, 1}, []string{"s", "ms", "µs", "ns"})
 	case unit == "bytes" || unit == "B":

@@ -1,0 +1,169 @@
+package gates
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/arqon/arqon/benchmarks"
+	"github.com/arqon/arqon/internal/seed"
+)
+
+// cvarTail is the share of the worst draws whose mean is limited.
+const cvarTail = .1
+
+// cvarShare is the share of a disturbance's fidelity that one random draw gets.
+const cvarShare = .25
+
+// robustness is gate 3: under every disturbance of the policy the candidate
+// may be worse than the baseline under the same disturbance by the metric's
+// tolerance and the disturbance's own on top, and the mean of the worst tenth
+// over random disturbances stays inside the policy's limit. Both are exact on
+// the gate data, which is seeded freshly. Judged are the deterministic metrics
+// that inputs can move: the success metric and those measured item by item.
+func (t *trial) robustness(ctx context.Context) (Finding, error) {
+	p := t.j.Policy
+	if len(p.Robustness) == 0 {
+		return Finding{Outcome: Pass, Reason: "waived: the policy names no disturbance"}, nil
+	}
+	metrics := t.movable()
+	if len(metrics) == 0 {
+		return Finding{Outcome: Inconclusive, Reason: "no deterministic metric that a disturbance could move: leave the policy's robustness list empty to waive this gate"}, nil
+	}
+	var supported []Disturbance
+	for i, d := range p.Robustness {
+		ok, err := t.disturb(ctx, i, d, metrics)
+		if err != nil {
+			return Finding{}, err
+		}
+		if ok {
+			supported = append(supported, d)
+		}
+	}
+	if len(supported) == 0 {
+		return Finding{Outcome: Inconclusive, Reason: "the domain supports none of the policy's disturbances: leave the list empty to waive this gate"}, nil
+	}
+	if p.CVaRSeeds > 0 {
+		if err := t.cvar(ctx, supported, metrics[0]); err != nil {
+			return Finding{}, err
+		}
+	}
+	return findingOf(GateRobustness, t.rep.Results, t.robustWords(supported)), nil
+}
+
+func (t *trial) robustWords(supported []Disturbance) string {
+	words := fmt.Sprintf("not worse than the baseline under %d of %d disturbances", len(supported), len(t.j.Policy.Robustness))
+	if left := len(t.j.Policy.Robustness) - len(supported); left > 0 {
+		words += fmt.Sprintf(" (%d not supported by the domain)", left)
+	}
+	for _, r := range t.rep.Results {
+		if r.Test == TestCVaR {
+			words += "; " + r.Reason
+		}
+	}
+	return words
+}
+
+// movable are the deterministic metrics that a disturbance of the input can
+// move: those measured item by item, the success metric first; failing those,
+// the success metric.
+func (t *trial) movable() []benchmarks.Metric {
+	var out []benchmarks.Metric
+	for _, m := range t.metrics {
+		switch {
+		case m.Kind != benchmarks.Deterministic || m.Range == nil:
+		case m.Role == benchmarks.Success:
+			out = slices.Insert(out, 0, m)
+		default:
+			out = append(out, m)
+		}
+	}
+	if m, ok := successOf(t.metrics); ok && len(out) == 0 && m.Kind == benchmarks.Deterministic {
+		out = append(out, m)
+	}
+	return out
+}
+
+// disturb judges one disturbance; false if the domain does not know it.
+func (t *trial) disturb(ctx context.Context, i int, d Disturbance, metrics []benchmarks.Metric) (bool, error) {
+	use := fmt.Sprintf("robust/%d/%s", i, d.Kind)
+	a, b, err := t.both(ctx, use, benchmarks.Request{
+		Scenario: t.c.Context, Seed: t.j.gateSeed(t.c.Context, use), Fidelity: t.j.Policy.RobustFidelity,
+		Perturbation: &benchmarks.Perturbation{Kind: d.Kind, Level: d.Level},
+	})
+	if err != nil {
+		return false, err
+	}
+	known := !a.unsupported && !b.unsupported
+	for _, m := range metrics {
+		m.Tolerance += d.Tolerance
+		var r Result
+		if known {
+			r = exact(GateRobustness, TestNotWorse, m, a, b, t.logBar(), t.itemOrder(use))
+		} else {
+			r = newResult(GateRobustness, TestNone, m)
+			r.Decision, r.Reason = Inconclusive, fmt.Sprintf("%s: the domain does not support the disturbance %s", m.Name, d.Kind)
+		}
+		r.Perturbation = &benchmarks.Perturbation{Kind: d.Kind, Level: d.Level}
+		if known {
+			r.Reason = fmt.Sprintf("under %s %g: %s", d.Kind, d.Level, r.Reason)
+		}
+		t.rep.Results = append(t.rep.Results, r)
+	}
+	return known, nil
+}
+
+// cvar limits the mean of the worst tenth of the losses over random
+// disturbances: kind, level and data are drawn from the night's seed.
+func (t *trial) cvar(ctx context.Context, from []Disturbance, m benchmarks.Metric) error {
+	p := t.j.Policy
+	r := newResult(GateRobustness, TestCVaR, m)
+	r.Exact, r.Tolerance, r.N = true, p.CVaRLimit, p.CVaRSeeds
+	for i := range p.CVaRSeeds {
+		rng := seed.Stream(t.j.Seed, "gates/cvar/"+t.c.Context, uint64(i))
+		d := from[rng.IntN(len(from))]
+		use := fmt.Sprintf("cvar/%d", i)
+		a, b, err := t.both(ctx, use, benchmarks.Request{
+			Scenario: t.c.Context, Seed: rng.Uint64(), Fidelity: p.RobustFidelity * cvarShare,
+			Perturbation: &benchmarks.Perturbation{Kind: d.Kind, Level: d.Level * (.25 + float64(.75*rng.Float64()))},
+		})
+		if err != nil {
+			return err
+		}
+		if bad := missing(m, a, b); bad != "" {
+			t.rep.Results = append(t.rep.Results, r.invalid("draw %d: %s", i, bad))
+			return nil
+		}
+		loss := m.Worse(a.values[m.Name], b.values[m.Name])
+		if !finite(loss) {
+			t.rep.Results = append(t.rep.Results, r.invalid("draw %d cannot be compared", i))
+			return nil
+		}
+		r.Values = append(r.Values, loss)
+		r.Baseline += a.values[m.Name] / float64(p.CVaRSeeds)
+		r.Candidate += b.values[m.Name] / float64(p.CVaRSeeds)
+	}
+	tail := worstTail(r.Values)
+	r.Change = signed(m, tail)
+	r.Decision = Fail
+	if tail <= p.CVaRLimit+exactSlack {
+		r.Decision = Pass
+	}
+	r.Reason = fmt.Sprintf("%s: %s in the mean of the worst tenth of %d random disturbances, limit %s",
+		m.Name, changeWords(m, r.Change), len(r.Values), number(m, changeBound(m, p.CVaRLimit)))
+	t.rep.Results = append(t.rep.Results, r)
+	return nil
+}
+
+// worstTail is CVaR.9: the mean of the largest tenth, at least one.
+func worstTail(losses []float64) float64 {
+	s := slices.Clone(losses)
+	slices.Sort(s)
+	n := max(1, int(math.Ceil(cvarTail*float64(len(s)))))
+	sum := 0.0
+	for _, x := range s[len(s)-n:] {
+		sum += x
+	}
+	return sum / float64(n)
+}
