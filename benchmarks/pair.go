@@ -25,6 +25,9 @@ type Pair struct {
 // markedOver is how much slower than its minimum a spin may be.
 const markedOver = 1.25
 
+// warmMax bounds what a Pairer remembers; forgetting costs a burn-in pair.
+const warmMax = 4096
+
 // Pairer measures pairs of one run. It remembers the fastest spin that it has
 // seen and which comparisons are warm. Use it from one goroutine; spins of two
 // Pairers on one machine disturb each other, which is what marks are for.
@@ -65,7 +68,7 @@ func (p *Pairer) MeasurePair(ctx context.Context, root seed.Root, candidate stri
 			return Pair{}, fmt.Errorf("burn-in: %w", err)
 		}
 		p.calibrate()
-		if p.warm == nil {
+		if p.warm == nil || len(p.warm) >= warmMax {
 			p.warm = map[string]bool{}
 		}
 		p.warm[name] = true

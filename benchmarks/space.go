@@ -78,6 +78,40 @@ func (s Space) Parameter(name string) (Parameter, bool) {
 	return Parameter{}, false
 }
 
+// Typed returns the space with every Default and every value of a When in its
+// canonical Go type, whatever JSON or YAML made of them. What does not fit is
+// left for Check to refuse.
+func (s Space) Typed() Space {
+	out := Space{Parameters: slices.Clone(s.Parameters), Constraints: slices.Clone(s.Constraints)}
+	for i, p := range out.Parameters {
+		if p.Default != nil {
+			out.Parameters[i].Default = p.typed(p.Default)
+		}
+		if p.When == nil {
+			continue
+		}
+		when := make(map[string][]any, len(p.When))
+		for name, values := range p.When {
+			q, _ := s.Parameter(name)
+			for _, v := range values {
+				when[name] = append(when[name], q.typed(v))
+			}
+			if values != nil && when[name] == nil {
+				when[name] = []any{}
+			}
+		}
+		out.Parameters[i].When = when
+	}
+	return out
+}
+
+func (p Parameter) typed(v any) any {
+	if c, err := p.value(v); err == nil {
+		return c
+	}
+	return v
+}
+
 // Default returns the normalized point of all defaults. In a space that
 // passes Check it satisfies every constraint.
 func (s Space) Default() Point {

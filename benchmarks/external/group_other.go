@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
-	"runtime"
+	goruntime "runtime"
 )
 
 // group is missing here: without a way to wait for a leader and still hold its
@@ -18,7 +18,7 @@ type group struct {
 }
 
 func startGroup(*exec.Cmd) (*group, error) {
-	return nil, fmt.Errorf("external domains on %s: %w", runtime.GOOS, errors.ErrUnsupported)
+	return nil, fmt.Errorf("external domains on %s: %w", goruntime.GOOS, errors.ErrUnsupported)
 }
 
 func (g *group) kill() {}

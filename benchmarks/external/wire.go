@@ -123,7 +123,7 @@ func (s wireSpace) space() (benchmarks.Space, error) {
 	for _, c := range s.Constraints {
 		out.Constraints = append(out.Constraints, benchmarks.Constraint{Name: c.Name, Expr: c.Expr})
 	}
-	return out, nil
+	return out.Typed(), nil
 }
 
 func (m wireMetric) metric() benchmarks.Metric {

@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"runtime"
+	goruntime "runtime"
 	"strings"
 )
 
@@ -145,8 +145,8 @@ func (r *run) compress(message []byte) error {
 // measure compresses every message. Time is this thread's CPU time where the
 // system can tell it.
 func (r *run) measure(messages [][]byte) (metrics, error) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
+	goruntime.LockOSThread()
+	defer goruntime.UnlockOSThread()
 	if err := r.compress(messages[0]); err != nil { // the first one warms up
 		return metrics{}, err
 	}

@@ -13,6 +13,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -104,7 +105,7 @@ func serve() error {
 			return nil
 		}
 		answer, err := handle(q, &c)
-		if f, ok := err.(failure); ok { //nolint:errorlint // made here, never wrapped
+		if f := (failure{}); errors.As(err, &f) {
 			answer = map[string]any{"ok": false, "error": map[string]string{"code": f.code, "message": f.message}}
 		} else if err != nil {
 			return err
