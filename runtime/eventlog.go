@@ -23,6 +23,8 @@ const (
 	recordWindow                       // input
 	recordTransition                   // output
 	recordCommand                      // input: widen, promote, rollback, snapback, pause, resume, kill, revive
+	recordAdapt                        // input: how Tier 2 is configured (JSON)
+	recordStep                         // output: what Tier 2 proposed on the last window
 )
 
 // LogPurpose is what the header of a ledger that holds an event log says.

@@ -121,6 +121,9 @@ func (x *Executor) noticeKill() {
 	}
 	x.rt.Kill(why) // finishes the swap if the killer has not yet
 	x.m.kill(why)
+	if live := x.rt.live.Load(); live.generation != x.m.generation { // a retreat was overtaken
+		x.rt.live.CompareAndSwap(live, x.build(x.m))
+	}
 	x.enqueue(recordCommand, command{Verb: verbKill, Reason: why, Tick: x.m.tick}.encode)
 	x.rebuild()
 }
@@ -226,13 +229,15 @@ func (x *Executor) retreat(c Class, e event, why Reason) (Transition, bool) {
 	if int(c) >= len(x.back[i]) || x.back[i][c] == nil {
 		return Transition{}, false
 	}
-	if !x.swap(x.back[i][c]) {
-		x.noticeKill()
-		return Transition{}, false
-	}
+	swapped := x.swap(x.back[i][c])
 	t, ok := x.m.retreat(c, e, why)
+	if ok {
+		x.enqueue(recordTransition, t.encode)
+	}
+	if !swapped { // only the kill switch is faster
+		x.noticeKill()
+	}
 	x.rebuild()
-	x.enqueue(recordTransition, t.encode)
 	return t, ok
 }
 
@@ -244,35 +249,11 @@ func (x *Executor) retreat(c Class, e event, why Reason) (Transition, bool) {
 func (x *Executor) Observe(w *Window) []Transition {
 	x.mu.Lock()
 	x.noticeKill()
-	var out []Transition
-	var plans []Decision
-	var intents []uint64
 	x.enqueue(recordWindow, w.encode)
-	rulings := x.m.judge(w)
-	for c := range x.m.lanes {
-		if t, ok := x.m.cool(Class(c)); ok {
-			x.enqueue(recordTransition, t.encode)
-			out = append(out, t)
-		}
-	}
-	for _, r := range rulings {
-		switch r.event {
-		case evBreach, evAbort:
-			if t, ok := x.retreat(r.class, r.event, r.reason); ok {
-				out = append(out, t)
-			}
-		case evWiden, evPromote:
-			d := x.m.advance(r)
-			x.enqueue(recordDecision, d.encode)
-			plans, intents = append(plans, d), append(intents, x.m.lanes[r.class].intent)
-		default:
-			l := &x.m.lanes[r.class]
-			about := l.candidate
-			if about == catalog.BuiltIn {
-				about = l.incumbent
-			}
-			out = append(out, x.m.transition(r.class, l.state, r.reason, about))
-		}
+	out, plans := x.m.observe(w, x)
+	intents := make([]uint64, len(plans))
+	for i, d := range plans {
+		intents[i] = x.m.lanes[d.Class].intent
 	}
 	x.mu.Unlock()
 	if err := x.drain(len(out) > 0 || len(plans) > 0); err != nil {

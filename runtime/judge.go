@@ -155,3 +155,43 @@ func (m *machine) advance(r ruling) Decision {
 	d.Share = l.target
 	return d
 }
+
+// effects is what observe needs from the world: the executor swaps a prebuilt
+// snapshot and logs, a replay compares.
+type effects interface {
+	retreat(c Class, e event, why Reason) (Transition, bool)
+	enqueue(kind uint16, encode func([]byte) []byte)
+}
+
+// observe judges a window, takes back what must go back, and makes the next
+// steps of ramps pending. A transition whose From and To are the same explains
+// why nothing moved.
+func (m *machine) observe(w *Window, fx effects) (out []Transition, plans []Decision) {
+	rulings := m.judge(w)
+	for c := range m.lanes {
+		if t, ok := m.cool(Class(c)); ok {
+			fx.enqueue(recordTransition, t.encode)
+			out = append(out, t)
+		}
+	}
+	for _, r := range rulings {
+		switch r.event {
+		case evBreach, evAbort:
+			if t, ok := fx.retreat(r.class, r.event, r.reason); ok {
+				out = append(out, t)
+			}
+		case evWiden, evPromote:
+			d := m.advance(r)
+			fx.enqueue(recordDecision, d.encode)
+			plans = append(plans, d)
+		default:
+			l := &m.lanes[r.class]
+			about := l.candidate
+			if about == catalog.BuiltIn {
+				about = l.incumbent
+			}
+			out = append(out, m.transition(r.class, l.state, r.reason, about))
+		}
+	}
+	return out, plans
+}

@@ -40,9 +40,17 @@ type viewEntry struct {
 	ID     catalog.VariantID `json:"id"`
 	Name   string            `json:"name"`
 	Host   Reason            `json:"host"`   // why no class may have it; 0: none
-	Class  []Reason          `json:"class"`  // by class: why not; 0: eligible
-	Change []float64         `json:"change"` // by class: the worst end of the signed interval, < 0 better; 0 when not shown
+	Class  []viewArm         `json:"class"`  // by class
 	Direct bool              `json:"direct"` // has passed a canary: may skip the ramp
+}
+
+// viewArm is an entry as one class sees it.
+type viewArm struct {
+	Why    Reason  `json:"why"`    // why the class may not have it; 0: eligible
+	Change float64 `json:"change"` // worst end of the signed interval, < 0 better; 0 when not shown
+	Value  float64 `json:"value"`  // signed expectation of the success metric
+	Known  bool    `json:"known"`  // Value means something
+	P99NS  float64 `json:"p99_ns"` // signed latency; 0: not known
 }
 
 type viewKnob struct {
@@ -278,11 +286,11 @@ func (v *view) addEntries(cfg *Config, r *catalog.Release) error {
 			x.Host = ReasonScope
 		}
 		for c := range v.Classes {
-			why, change := v.judge(r, e, c)
+			a := v.judge(r, e, c)
 			if x.Host != NoReason {
-				why = x.Host
+				a.Why = x.Host
 			}
-			x.Class, x.Change = append(x.Class, why), append(x.Change, change)
+			x.Class = append(x.Class, a)
 		}
 		v.Entries = append(v.Entries, x)
 	}
@@ -295,35 +303,44 @@ func (v *view) addEntries(cfg *Config, r *catalog.Release) error {
 	return nil
 }
 
-// judge says whether a class may have an entry, and how much better it was
-// shown to be there: the worse end of the signed interval of its success
-// metric, negative when better, 0 when nothing was shown.
-func (v *view) judge(r *catalog.Release, e catalog.Entry, c int) (Reason, float64) {
+// judge reads what an entry has to say to a class: whether its envelope and
+// its signed expectations allow it there, and how much better it was shown to
+// be, at the worse end of the interval of the success metric.
+func (v *view) judge(r *catalog.Release, e catalog.Entry, c int) viewArm {
 	name := v.Classes[c].Name
-	if e.ID == v.Baseline {
-		return NoReason, 0 // the baseline serves everything: it is what runs today
-	}
-	if !e.Serves(name) {
-		return ReasonNotServed, 0
+	a := viewArm{}
+	for _, k := range e.Curves {
+		if k.Context == name && finite(k.P99NS) {
+			a.P99NS = k.P99NS
+		}
 	}
 	for _, x := range e.Expectations {
 		if x.Context == name && v.breaks(c, x.Metric, x.Value) {
-			return ReasonSLO, 0
+			a.Why = ReasonSLO
 		}
 	}
-	change := 0.0
 	for _, x := range e.Expectations {
 		if x.Context != name || !v.isSuccess(r, c, x.Metric) {
 			continue
 		}
+		a.Value, a.Known = x.Value, finite(x.Value)
+		if !a.Known {
+			a.Value = 0
+		}
 		if worst := max(x.Change, x.Upper); x.Direction == "lower" && finite(worst) {
-			change = min(worst, 0)
+			a.Change = min(worst, 0)
 		} else if worst := min(x.Change, x.Lower); x.Direction == "higher" && finite(worst) {
-			change = -max(worst, 0)
+			a.Change = -max(worst, 0)
 		}
 		break
 	}
-	return NoReason, change
+	switch {
+	case e.ID == v.Baseline: // what runs today serves everything
+		a.Why, a.Change = NoReason, 0
+	case !e.Serves(name):
+		a.Why, a.Change = ReasonNotServed, 0
+	}
+	return a
 }
 
 // isSuccess compares by name, because the success metric need not be one that
@@ -404,7 +421,7 @@ func (v *view) eligible(id catalog.VariantID, c Class) Reason {
 	case int(c) >= len(e.Class):
 		return ReasonUnknownClass
 	}
-	return e.Class[c]
+	return e.Class[c].Why
 }
 
 // best is the lexicographic choice for a class: among the eligible entries
@@ -414,8 +431,8 @@ func (v *view) eligible(id catalog.VariantID, c Class) Reason {
 func (v *view) best(c Class) catalog.VariantID {
 	id, change := v.Baseline, 0.0
 	for _, e := range v.Entries {
-		if e.Class[c] == NoReason && e.Change[c] < change {
-			id, change = e.ID, e.Change[c]
+		if e.Class[c].Why == NoReason && e.Class[c].Change < change {
+			id, change = e.ID, e.Class[c].Change
 		}
 	}
 	return id
