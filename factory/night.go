@@ -22,7 +22,7 @@ type Nightly struct {
 	Progress Progress              // nil: nobody listens
 	Now      func() time.Time      // nil: budget.time does not hold
 
-	// Judge runs the candidates through the gates; it must go on from the
+	// Judge runs the candidates through the gates, normally ByGates; it must go on from the
 	// ledger at Case.Ledger if there is one, without measuring or deciding
 	// anything twice.
 	Judge func(context.Context, Case) (gates.Night, []gates.Verdict, error)
@@ -35,9 +35,11 @@ type Nightly struct {
 // Case is what the judge is given.
 type Case struct {
 	Run         *Run
+	Domain      benchmarks.Domain
 	Description benchmarks.Description // with the study's contexts and limits
 	Candidates  Candidates
-	Ledger      string // path of the run's gates ledger
+	Ledger      string   // path of the run's gates ledger
+	Progress    Progress // never nil
 }
 
 // Publisher takes a judged night over: it signs and publishes, or leaves a
@@ -87,7 +89,9 @@ func (n Nightly) Do(ctx context.Context, run *Run) (Result, error) {
 		return out, fmt.Errorf("%w: nothing better than the baseline was found, and the baseline keeps the limits of no context", ErrNothing)
 	}
 	p.Say(describeCandidates(out.Candidates))
-	out.Night, out.Verdicts, err = n.Judge(ctx, Case{Run: run, Description: d, Candidates: out.Candidates, Ledger: run.file(fileGates)})
+	out.Night, out.Verdicts, err = n.Judge(ctx, Case{
+		Run: run, Domain: n.Domain, Description: d, Candidates: out.Candidates, Ledger: run.file(fileGates), Progress: p,
+	})
 	if err != nil {
 		return out, fmt.Errorf("judge: %w", err)
 	}

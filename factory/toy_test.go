@@ -20,12 +20,12 @@ import (
 // packing that trades bytes for cost, and an adapter that helps in one
 // context. The best point differs by context.
 type toy struct {
-	measured  bool   // cost is noisy and needs pairs
-	slow      func() // called before every measurement
-	builds    atomic.Int64
-	measures  atomic.Int64
-	broken    atomic.Bool // everything crashes
-	unlimited bool
+	measured bool   // cost is noisy and needs pairs
+	slow     func() // called before every measurement
+	builds   atomic.Int64
+	measures atomic.Int64
+	broken   atomic.Bool // everything crashes
+	items    bool        // deterministic metrics come with one value an item
 }
 
 func ptr(x float64) *float64 { return &x }
@@ -44,8 +44,8 @@ func (t *toy) Describe(context.Context) (benchmarks.Description, error) {
 			{Name: "strength", Kind: benchmarks.Int, Min: 1, Max: 10, Default: int64(5), When: map[string][]any{"adapter": {true}}},
 		}},
 		Metrics: []benchmarks.Metric{
-			{Name: "cost", Unit: "1", Direction: benchmarks.Lower, Kind: kind, Role: benchmarks.Success, Compare: benchmarks.Ratio},
-			{Name: "accuracy", Unit: "1", Direction: benchmarks.Higher, Kind: benchmarks.Deterministic, Role: benchmarks.GuardRole, Compare: benchmarks.Difference, Tolerance: .01},
+			{Name: "cost", Unit: "1", Direction: benchmarks.Lower, Kind: kind, Role: benchmarks.Success, Compare: benchmarks.Ratio, Range: &[2]float64{0, 4}},
+			{Name: "accuracy", Unit: "1", Direction: benchmarks.Higher, Kind: benchmarks.Deterministic, Role: benchmarks.GuardRole, Compare: benchmarks.Difference, Tolerance: .01, Range: &[2]float64{0, 1}},
 			{Name: "bytes", Unit: "bytes", Direction: benchmarks.Lower, Kind: benchmarks.Deterministic, Role: benchmarks.GuardRole, Compare: benchmarks.Ratio, Tolerance: .1},
 		},
 		Scenarios: []benchmarks.Scenario{
@@ -128,7 +128,30 @@ func (i *toyInstance) Measure(ctx context.Context, r benchmarks.Request) ([]benc
 	}
 	jitter := .002 * seed.Stream(seed.Root(r.Seed), "toy/data").Float64() // another sample of the data
 	values := map[string]float64{"cost": cost, "accuracy": accuracy - jitter, "bytes": bytes}
-	return []benchmarks.Sample{{Values: values}}, nil
+	out := benchmarks.Sample{Values: values}
+	if i.t.items {
+		out.Items = items(values, r.Seed)
+	}
+	return []benchmarks.Sample{out}, nil
+}
+
+// items spreads values over a few hundred requests, the same way for every
+// variant measured with the same seed, so that their mean is the value.
+func items(values map[string]float64, s uint64) map[string][]float32 {
+	const n = 512
+	draw := seed.Stream(seed.Root(s), "toy/items")
+	out := map[string][]float32{}
+	easy := draw.Perm(n)
+	for _, m := range []string{"cost", "accuracy"} {
+		out[m] = make([]float32, n)
+	}
+	for i := range n {
+		out["cost"][i] = float32(values["cost"])
+		if float64(easy[i]) < values["accuracy"]*n {
+			out["accuracy"][i] = 1
+		}
+	}
+	return out
 }
 
 func (i *toyInstance) Check(context.Context, uint64) ([]benchmarks.Check, error) {
