@@ -211,9 +211,18 @@ func (x *examination) measure(ctx context.Context) error {
 // unlessDeclined keeps ErrUnsupported from excusing what is not optional.
 func unlessDeclined(err error) error {
 	if errors.Is(err, benchmarks.ErrUnsupported) {
-		return fmt.Errorf("may not be declined: %s", err)
+		return fmt.Errorf("may not be declined: %s", text(err))
 	}
 	return err
+}
+
+// text quotes an error without wrapping it: what a finding wraps decides
+// whether it is broken.
+func text(err error) string {
+	if err == nil {
+		return "no error"
+	}
+	return err.Error()
 }
 
 func (x *examination) repeat(ctx context.Context) error {
@@ -254,7 +263,7 @@ func (x *examination) items(ctx context.Context) error {
 func (x *examination) refuse(ctx context.Context) error {
 	for _, bad := range []benchmarks.Point{outside(x.desc), {"no_such_parameter_": true}} {
 		if _, err := x.domain.Build(ctx, bad, buildSeed); !errors.Is(err, benchmarks.ErrBadCandidate) {
-			return fmt.Errorf("point %v: got %v, want an error wrapping %q", bad, err, benchmarks.ErrBadCandidate)
+			return fmt.Errorf("point %v: got %v, want an error wrapping %q", bad, text(err), text(benchmarks.ErrBadCandidate))
 		}
 	}
 	return nil
@@ -271,7 +280,7 @@ func (x *examination) perturb(ctx context.Context) error {
 	r := request(x.desc.Scenarios[0].Name)
 	r.Perturbation = &benchmarks.Perturbation{Kind: "no-such-perturbation", Level: .1}
 	if _, err := x.instance.Measure(ctx, r); !errors.Is(err, benchmarks.ErrUnsupported) {
-		return fmt.Errorf("got %v, want an error wrapping %q", err, benchmarks.ErrUnsupported)
+		return fmt.Errorf("got %v, want an error wrapping %q", text(err), text(benchmarks.ErrUnsupported))
 	}
 	return nil
 }
