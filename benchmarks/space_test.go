@@ -369,3 +369,29 @@ func FuzzConstraint(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkSpace(b *testing.B) {
+	s := gzipSpace()
+	p := s.Default()
+	u := s.Encode(p)
+	r := seed.Stream(1, "bench")
+	b.Run("Normalize", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := s.Normalize(p); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("Decode", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := s.Decode(u); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("Sample", func(b *testing.B) {
+		for b.Loop() {
+			s.Sample(r)
+		}
+	})
+}

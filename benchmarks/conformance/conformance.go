@@ -16,6 +16,7 @@ import (
 
 	"github.com/arqon/arqon/artifacts"
 	"github.com/arqon/arqon/benchmarks"
+	"github.com/arqon/arqon/internal/seed"
 )
 
 // Finding is one promise. A nil Err means that it is kept; an Err wrapping
@@ -241,23 +242,49 @@ func (x *examination) repeat(ctx context.Context) error {
 	return nil
 }
 
-// items compares the item counts of the baseline with those of another point.
+// items compares the item counts of the baseline with those of another point:
+// gates pair the two item by item.
 func (x *examination) items(ctx context.Context) error {
+	withItems := func(s benchmarks.Scenario) bool { return len(x.first[s.Name].Items) > 0 }
+	if !slices.ContainsFunc(x.desc.Scenarios, withItems) {
+		return nil
+	}
+	other, err := x.other(ctx)
+	if err != nil || other == nil {
+		return err
+	}
 	for _, s := range x.desc.Scenarios {
-		if len(x.first[s.Name].Items) == 0 {
+		if !withItems(s) {
 			continue
 		}
-		again, err := x.instance.Measure(ctx, request(s.Name))
-		if err != nil || len(again) != 1 {
-			return fmt.Errorf("scenario %s: %d samples, %w", s.Name, len(again), err)
+		samples, err := other.Measure(ctx, request(s.Name))
+		if err != nil || len(samples) != 1 {
+			return errors.Join(fmt.Errorf("scenario %s: %d samples", s.Name, len(samples)), unlessDeclined(err), other.Close())
 		}
 		for _, name := range slices.Sorted(maps.Keys(x.first[s.Name].Items)) {
-			if a, b := len(x.first[s.Name].Items[name]), len(again[0].Items[name]); a != b {
-				return fmt.Errorf("metric %s in scenario %s: %d items, then %d", name, s.Name, a, b)
+			if a, b := len(x.first[s.Name].Items[name]), len(samples[0].Items[name]); a != b {
+				return errors.Join(fmt.Errorf("metric %s in scenario %s: %d items for the baseline, %d for another point", name, s.Name, a, b), other.Close())
 			}
 		}
 	}
-	return nil
+	return other.Close()
+}
+
+// other opens a random point; nil if the domain refuses the first few.
+func (x *examination) other(ctx context.Context) (benchmarks.Instance, error) {
+	r := seed.Stream(1, "conformance/other")
+	for range 8 {
+		p := x.desc.Space.Sample(r)
+		b, err := x.domain.Build(ctx, p, buildSeed)
+		if errors.Is(err, benchmarks.ErrBadCandidate) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("point %v: %w", p, err)
+		}
+		return x.domain.Open(ctx, b)
+	}
+	return nil, nil
 }
 
 func (x *examination) refuse(ctx context.Context) error {

@@ -84,8 +84,9 @@ func New(argv []string, o Options) (*Domain, error) {
 	return &Domain{argv: argv, opts: o, base: base, slots: make(chan struct{}, o.Processes)}, nil
 }
 
-// Close ends the idle processes and removes what they left. Calls that are
-// still running fail or finish first; a closed domain refuses new ones.
+// Close ends the idle processes and removes what they left. It waits for the
+// calls that still run (cancel their contexts first); a closed domain refuses
+// new ones. Closing twice is harmless.
 func (d *Domain) Close() error {
 	d.mu.Lock()
 	idle := d.idle
@@ -97,6 +98,9 @@ func (d *Domain) Close() error {
 	}
 	for range cap(d.slots) { // wait for the calls that still run
 		d.slots <- struct{}{}
+	}
+	for range cap(d.slots) {
+		<-d.slots
 	}
 	return errors.Join(err, os.RemoveAll(d.base))
 }
