@@ -133,7 +133,10 @@ func (x *Executor) dead() Reason {
 	if x.frozen != nil {
 		return ReasonLogFailed
 	}
-	return x.m.dead
+	if x.m.dead != NoReason {
+		return ReasonKilled
+	}
+	return NoReason
 }
 
 // Propose validates, stages and applies one change; the zero Outcome is
