@@ -144,6 +144,7 @@ func raceHTML(s subject, g raceGroup, id string) template.HTML {
 	lo, hi, last := -1.0, 1.0, 2
 	for _, r := range g.rs {
 		l, h := raceRange(r)
+		l = math.Min(l, -.22*h) // room for the words below "no evidence"
 		lo, hi = math.Min(lo, l), math.Max(hi, h)
 		last = max(last, r.Race.N[len(r.Race.N)-1])
 	}
@@ -197,7 +198,7 @@ func raceHTML(s subject, g raceGroup, id string) template.HTML {
 
 // raceLines draws the promote line and, for pairs, where futility begins.
 func raceLines(d *drawing, s subject, r gates.Result, g raceGroup, x, y scale, place func(float64) float64) {
-	if r.LogBar > 0 {
+	if r.LogBar > 0 { // shared by all races of a night
 		at := y.at(r.LogBar / math.Ln10)
 		d.line("l-pass", plotLeft, at, plotRight, at)
 		d.text("t-pass", "start", plotLeft+4, at-4, "promote: e ≥ "+evalue(r.LogBar))
@@ -208,7 +209,7 @@ func raceLines(d *drawing, s subject, r gates.Result, g raceGroup, x, y scale, p
 	}
 	at := x.at(place(float64(from)))
 	d.line("l-unsure", at, y.at(0), at, plotBottom)
-	d.text("t-unsure", "start", at+4, plotBottom-5, "futility may stop from here")
+	d.text("t-unsure", "start", at+4, plotBottom-4, "futility may stop from here")
 }
 
 // wholeTicks are ticks on whole powers of ten.
@@ -432,7 +433,7 @@ func claimHTML(s subject, fresh gates.Result, id string) template.HTML {
 	d.text("ink", "end", left-8, 28, "search")
 	d.text("ink", "end", left-8, 60, "fresh")
 	d.diamond("open", x.at(s.Claim.Change), 24, 5.5, "claim "+change(fresh, s.Claim.Change))
-	if fresh.Lower != nil || fresh.Upper != nil {
+	if hasInterval(fresh) {
 		d.line("ci", x.at(flo), 56, x.at(fhi), 56)
 	}
 	d.circle("dot", x.at(fresh.Change), 56, 4.5, "fresh "+change(fresh, fresh.Change))

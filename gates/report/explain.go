@@ -19,7 +19,7 @@ func Explain(w io.Writer, n gates.Night, metric string, o TextOptions) error {
 	for _, s := range subjects(&n) {
 		var rows []gates.Result
 		for _, r := range s.Results {
-			if r.Metric == metric {
+			if r.Metric == metric && r.Test != testNone {
 				rows = append(rows, r)
 			}
 		}
@@ -58,14 +58,17 @@ func (p *printer) explainResult(r gates.Result) {
 	p.gateLine(r.Decision.String(), toneOf(r.Decision), r.Gate, testName(r)+" "+required(r)+".")
 	const in = 30
 	p.para(plain, in, 0, "baseline "+value(unitOf(r), r.Baseline)+", candidate "+value(unitOf(r), r.Candidate)+": "+change(r, r.Change)+" ("+betterWorse(r, r.Change)+")")
-	if r.Lower != nil || r.Upper != nil {
+	if hasInterval(r) {
 		p.para(plain, in, 0, level(r.Alpha)+" interval "+interval(r)+", valid at the moment the test stopped")
 	}
 	switch {
-	case r.LogBar > 0:
-		p.para(plain, in, 0, sureness(r)+" after "+used(r))
 	case r.Exact:
 		p.para(plain, in, 0, "decided exactly on "+used(r)+": the metric is deterministic")
+		if r.LogBar > 0 {
+			p.para(faint, in, 0, "for the population behind the items e = "+evalue(r.LogE)+", bar "+evalue(r.LogBar))
+		}
+	case r.LogBar > 0:
+		p.para(plain, in, 0, sureness(r)+" after "+used(r))
 	}
 	if r.Reason != "" {
 		p.para(plain, in, 0, "because: "+sentence(r.Reason))

@@ -179,18 +179,20 @@ func (m *maker) cost(seed uint64, early float64, role benchmarks.Role) gates.Res
 }
 
 func (m *maker) accuracy(seed uint64, base, diff, tol float64, role benchmarks.Role) gates.Result {
-	// The same images for both: the candidate answers a few of them otherwise.
-	right := func(r *rand.Rand) bool { return r.Float64() < base }
-	b := m.items(2, func(_ int, r *rand.Rand) float32 { return bit(right(r)) })
+	// The same images for both: the candidate answers every k-th otherwise.
+	b := m.items(2, func(_ int, r *rand.Rand) float32 { return bit(r.Float64() < base) })
 	ref := rand.New(rand.NewPCG(2, 7))
-	flips := .02 + math.Max(0, diff)
+	gained := int(math.Round((.02 + math.Max(0, diff)) * fixtureItems))
+	lost := gained - int(math.Round(diff*fixtureItems))
 	sumA, sumB := 0.0, 0.0
-	c := m.items(seed+100, func(_ int, r *rand.Rand) float32 {
-		was, now := right(ref), false
-		if was {
-			now = r.Float64() >= (flips-diff)/base
-		} else {
-			now = r.Float64() < flips/(1-base)
+	c := m.items(seed+100, func(i int, _ *rand.Rand) float32 {
+		was := ref.Float64() < base
+		now := was
+		switch {
+		case was && lost > 0 && i%7 == int(seed%7):
+			now, lost = false, lost-1
+		case !was && gained > 0 && (i%3 == int(seed%3) || diff > .1):
+			now, gained = true, gained-1
 		}
 		sumA, sumB = sumA+float64(bit(was)), sumB+float64(bit(now))
 		return bit(now)
@@ -234,7 +236,8 @@ func bytesResult(gate string, cand float64, limit *float64, role benchmarks.Role
 	r := gates.Result{
 		Gate: gate, Metric: "artifact_bytes", Unit: "bytes", Direction: benchmarks.Lower, Compare: benchmarks.Ratio, Kind: benchmarks.Deterministic, Role: role,
 		Test: gates.TestNotWorse, Tolerance: .02, Baseline: base, Candidate: cand, Change: cand/base - 1, Exact: true, Decision: gates.Pass,
-		Reason: fmt.Sprintf("%.0f bytes against %d", cand, base),
+		Lower: p64(cand/base - 1), Upper: p64(cand/base - 1),
+		Reason: fmt.Sprintf("artifact_bytes: %.0f against %d bytes, %+.1f %%", cand, base, 100*(cand/base-1)),
 	}
 	if limit != nil {
 		r.Test, r.Limit = gates.TestLimit, limit
@@ -304,6 +307,15 @@ func (m *maker) add(name, context, kind, point, gate string, o gates.Outcome, wh
 			Note: "cost_macs and accuracy have no measurement noise; 10,000 items see a difference of 0.4 points",
 		},
 	}
+	if o == gates.Pass {
+		c.Why = rs[0].Reason
+		for _, r := range rs {
+			if r.Role == benchmarks.Success && r.Gate == gates.GateRegression {
+				c.Why = r.Reason
+			}
+		}
+		c.Findings = findings(gates.GateApproval, gates.Inconclusive, waits)
+	}
 	for _, r := range rs {
 		if r.Role == benchmarks.Success && r.Gate == gates.GateRegression {
 			c.Claim = gates.Claim{Metric: r.Metric, Change: r.Change - .018*math.Copysign(1, -worse(r, r.Change))*dirSign(r), Loss: r.Change, Evaluations: 160}
@@ -328,7 +340,7 @@ func (m *maker) canary(c *gates.CandidateReport, metric string) {
 	c.Canary = rec
 }
 
-const waits = "waits for 2 signatures over the report, 0 given"
+const waits = "awaits 2 signatures"
 
 func makeNight(t testing.TB) gates.Night {
 	policy := gates.DefaultPolicy()
@@ -402,7 +414,7 @@ func (m *maker) lowLoad() {
 	base := m.cost(50, 0, benchmarks.Success)
 	base.Test, base.Change, base.Lower, base.Upper, base.Exact, base.LogBar, base.LogE, base.Race = gates.TestSame, 0, nil, nil, true, 0, 0, gates.Race{}
 	base.Candidate, base.Decision, base.Reason = base.Baseline, gates.Pass, "identical on 10,000 items"
-	ref := m.add("low-load-baseline", "low-load", "baseline", `{"adapter":"none","precision":"f32"}`, gates.GateApproval, gates.Inconclusive, waits, base)
+	ref := m.add("low-load-baseline", "low-load", "baseline", `{"adapter":"none","precision":"f32"}`, gates.GateCanary, gates.Pass, "", base)
 	ref.Reference, ref.Claim = true, gates.Claim{}
 
 	good := m.accuracy(3, .8577, -.0031, .005, benchmarks.GuardRole)
@@ -410,7 +422,7 @@ func (m *maker) lowLoad() {
 	rs := append([]gates.Result{m.cost(51, .63, benchmarks.Success), good, measured(ps, "cpu_ns", benchmarks.GuardRole, gates.TestNotWorse, .1),
 		measured(ps, "p99_ns", benchmarks.GuardRole, gates.TestNotWorse, .25), bytesResult(gates.GateRegression, 1011940, nil, benchmarks.GuardRole)}, robust(good)...)
 	c := m.add("low-load-3f2a09c1", "low-load", "early-exit", `{"adapter":"none","exit0":0.902,"exit1":0.85,"precision":"f32","prune0":0}`,
-		gates.GateApproval, gates.Inconclusive, waits, rs...)
+		gates.GateCanary, gates.Pass, "", rs...)
 	c.Pairs, c.PairsDigest, c.Stop = ps, artifacts.DigestOf([]byte("pairs31")), "every measured metric decided after 32 pairs"
 	m.canary(c, "cpu_ns")
 	c.WhatIf = []string{"an accuracy more than 0.50 points below the baseline (now 0.31)", "a policy with a tolerance of accuracy under 0.31 points"}
@@ -434,7 +446,7 @@ func (m *maker) burst() {
 	ps := pairs(61, 38, 143000, .585, .02)
 	acc := m.accuracy(5, .8577, -.0094, .02, benchmarks.GuardRole)
 	rs := append([]gates.Result{measured(ps, "cpu_ns", benchmarks.Success, gates.TestBetter, .02), acc, measured(ps, "p99_ns", benchmarks.GuardRole, gates.TestNotWorse, .25)}, robust(acc)...)
-	c := m.add("burst-51aa7e20", "burst", "early-exit", `{"exit0":0.7,"exit1":0.74,"precision":"f32"}`, gates.GateApproval, gates.Inconclusive, waits, rs...)
+	c := m.add("burst-51aa7e20", "burst", "early-exit", `{"exit0":0.7,"exit1":0.74,"precision":"f32"}`, gates.GateCanary, gates.Pass, "", rs...)
 	c.Pairs, c.PairsDigest, c.Stop = ps, artifacts.DigestOf([]byte("pairs61")), "every measured metric decided after 38 pairs"
 	m.canary(c, "cpu_ns")
 	c.WhatIf = []string{"a p99_ns more than 25 % above the baseline"}
@@ -454,7 +466,7 @@ func (m *maker) burst() {
 
 func (m *maker) rest() {
 	acc := m.accuracy(7, .8577, -.0022, .005, benchmarks.GuardRole)
-	c := m.add("memory-300k-c41d22b8", "memory-300k", "quantization", `{"calibration_quantile":0.999,"precision":"int4"}`, gates.GateApproval, gates.Inconclusive, waits,
+	c := m.add("memory-300k-c41d22b8", "memory-300k", "quantization", `{"calibration_quantile":0.999,"precision":"int4"}`, gates.GateCanary, gates.Pass, "",
 		append([]gates.Result{bytesResult(gates.GateEnvelope, 139812, p64(300000), benchmarks.Success), bytesResult(gates.GateRegression, 139812, nil, benchmarks.Success), acc}, robust(acc)...)...)
 	m.canary(c, "accuracy")
 	c.WhatIf = []string{"more than 300 kB"}

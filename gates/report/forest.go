@@ -54,7 +54,7 @@ func forestOrder(rs []gates.Result) []gates.Result {
 	for _, g := range []string{gates.GateRegression, gates.GateCorrectness, gates.GateEnvelope, gates.GateRobustness, gates.GateCanary, gates.GateApproval} {
 		for _, success := range []bool{true, false} {
 			for _, r := range rs {
-				if r.Gate == g && (r.Role == benchmarks.Success) == success {
+				if r.Test != testNone && r.Gate == g && (r.Role == benchmarks.Success) == success {
 					out = append(out, r)
 				}
 			}
@@ -87,6 +87,9 @@ func place(r gates.Result, minEffect float64) forestRow {
 		unit = math.Max(minEffect, 1e-3)
 	}
 	row.point = worse(r, r.Change) / unit
+	if !hasInterval(r) {
+		return row
+	}
 	if r.Lower != nil {
 		row.lo = worse(r, *r.Lower) / unit
 	}

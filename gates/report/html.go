@@ -185,7 +185,7 @@ func rowOf(s subject, hasPage bool) rowView {
 	}
 	if m := s.main; m != nil {
 		r.Metric, r.Change, r.Used = clean(m.Metric, 60), change(*m, m.Change), used(*m)
-		if m.Lower != nil || m.Upper != nil {
+		if hasInterval(*m) {
 			r.Interval = interval(*m)
 		}
 		r.Evidence = sureness(*m)
@@ -278,7 +278,7 @@ func funnelViews(n *gates.Night) []funnelView {
 			}
 		}
 		_, asks, _ := strings.Cut(gateTitle(g.Gate), ": ")
-		d := newDrawing(fmt.Sprintf("funnel%d", i), g.Gate, text, 320, 18)
+		d := newStrip(fmt.Sprintf("funnel%d", i), g.Gate, text, 320, 18)
 		d.rect("b-rest", 0, 7, 320, 4, 2)
 		x, unit := 0.0, 320/float64(most)
 		for _, k := range []struct {

@@ -85,7 +85,7 @@ func (s subject) verdictNumbers() string {
 		return t + ". " + s.because()
 	}
 	t += fmt.Sprintf(": %s %s", testName(*r), changeWords(*r, r.Change))
-	if r.Lower != nil || r.Upper != nil {
+	if hasInterval(*r) {
 		t += ", " + level(r.Alpha) + " interval " + interval(*r)
 	}
 	switch {
@@ -180,7 +180,9 @@ func (v *candidateView) figures(s subject) {
 	v.pairFigures(s)
 	v.itemFigures(s)
 	if fresh := s.freshOfClaim(); fresh != nil && !s.Reference {
-		v.Figures = append(v.Figures, figureView{Title: "The search's claim and the fresh estimate", Text: v.Claim, Plot: claimHTML(s, *fresh, v.Anchor+"-claim"), Legend: []string{"diamond: what the search saw", "dot and bar: what the gates measured, with its interval"}})
+		text := v.Claim
+		v.Claim = "" // said with the figure
+		v.Figures = append(v.Figures, figureView{Title: "The search's claim and the fresh estimate", Text: text, Plot: claimHTML(s, *fresh, v.Anchor+"-claim"), Legend: []string{"diamond: what the search saw", "dot and bar: what the gates measured, with its interval"}})
 	}
 }
 
@@ -217,6 +219,14 @@ func (v *candidateView) pairFigures(s subject) {
 	}
 	if len(tolerances(*r)) > 1 {
 		run.Legend = append(run.Legend, "red dashes: tolerance")
+	}
+	for _, e := range s.night.Events {
+		if e.Candidate == s.Name && e.Context == s.Context {
+			run.Legend = append(run.Legend, fmt.Sprintf("brown dots: %s (pair %d)", clean(e.What, 80), e.Pair+1))
+			if len(run.Legend) > 8 {
+				break
+			}
+		}
 	}
 	if len(points) > maxPoints {
 		run.Text += fmt.Sprintf(" %d of %s are drawn.", maxPoints, count(len(points), "pair"))

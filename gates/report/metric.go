@@ -47,7 +47,7 @@ func changeScale(r gates.Result) (factor float64, unit string) {
 	case r.Unit == "" || r.Unit == "1":
 		return 1, ""
 	}
-	return 1, r.Unit
+	return 1, clean(r.Unit, 20)
 }
 
 // change prints a signed change: "−58.2 %", "−0.31 points".
@@ -104,10 +104,9 @@ func interval(r gates.Result) string {
 		unit = nbsp + unit
 	}
 	switch {
+	case !hasInterval(r) && r.Exact:
+		return "exact"
 	case r.Lower == nil && r.Upper == nil:
-		if r.Exact {
-			return "exact"
-		}
 		return "no interval"
 	case r.Lower == nil:
 		return "at most " + signed(f**r.Upper, decimalsFor(f**r.Upper)) + unit
@@ -194,6 +193,8 @@ func required(r gates.Result) string {
 		return "must be at most " + value(unitOf(r), *r.Limit)
 	case gates.TestSame:
 		return "must not differ from itself"
+	case testNone:
+		return "is not known to the domain: not counted"
 	case gates.TestCVaR:
 		return "mean of the worst tenth may be at most " + tol + " worse"
 	}
@@ -203,15 +204,30 @@ func required(r gates.Result) string {
 // sureness says how sure a result is, in one phrase.
 func sureness(r gates.Result) string {
 	switch {
+	case r.Exact:
+		return "exact" // an e-value beside it is information, not the decision
 	case r.LogBar > 0 && r.LogE >= r.LogBar:
 		return "e" + nbsp + "=" + nbsp + evalue(r.LogE) + nbsp + "≥ " + evalue(r.LogBar)
 	case r.LogBar > 0:
 		return "e" + nbsp + "=" + nbsp + evalue(r.LogE) + nbsp + "< " + evalue(r.LogBar)
-	case r.Exact:
-		return "exact"
 	}
 	return "no test"
 }
+
+// hasInterval reports whether there is more to show than the estimate.
+func hasInterval(r gates.Result) bool {
+	switch {
+	case r.Lower == nil && r.Upper == nil:
+		return false
+	case r.Lower == nil || r.Upper == nil:
+		return true
+	}
+	return *r.Lower < *r.Upper
+}
+
+// testNone marks a disturbance that the domain does not know: the record says
+// so and the gate does not count it.
+const testNone = "none"
 
 // test names what a row of a plot or a table is about: metric, and the
 // disturbance if there was one.

@@ -71,7 +71,7 @@ func newSubject(n *gates.Night, i int) subject {
 	s.scope = scopeOf(s.Findings)
 	for j := range s.Results {
 		r := &s.Results[j]
-		if r.Decision != gates.Pass && r.Gate == s.Gate && (s.decided == nil || rank(r.Decision) < rank(s.decided.Decision)) {
+		if r.Decision != gates.Pass && r.Test != testNone && r.Gate == s.Gate && (s.decided == nil || rank(r.Decision) < rank(s.decided.Decision)) {
 			s.decided = r
 		}
 	}
@@ -187,7 +187,7 @@ func sentence(t string) string {
 	if t == "" {
 		return t
 	}
-	if first, _, _ := strings.Cut(t, " "); len(first) > 1 && strings.Trim(first, "abcdefghijklmnopqrstuvwxyz,") == "" {
+	if first, _, _ := strings.Cut(t, " "); (len(first) > 1 || first == "a") && strings.Trim(first, "abcdefghijklmnopqrstuvwxyz,") == "" {
 		t = strings.ToUpper(t[:1]) + t[1:]
 	}
 	switch t[len(t)-1] {
@@ -201,8 +201,10 @@ func sentence(t string) string {
 // for people is explained by what it proved.
 func (s subject) because() string {
 	t := sentence(s.Why)
-	if s.stands() && s.main != nil && s.main.Reason != "" {
-		t = strings.TrimSpace(sentence(s.main.Reason) + " " + t)
+	for _, f := range s.Findings {
+		if f.Gate == gates.GateApproval && f.Outcome != gates.Pass && f.Reason != s.Why {
+			t = strings.TrimSpace(t + " Approval: " + strings.TrimSpace(clean(f.Reason, 400)) + ".")
+		}
 	}
 	if t == "" {
 		return sentence(s.standing())
@@ -229,6 +231,9 @@ func (s subject) howMuch() (head, detail string) {
 		return changeWords(*r, r.Change), clean(r.Metric, 60) + ", " + values(*r) + ". The baseline against itself: it should be unchanged."
 	}
 	detail = fmt.Sprintf("%s, %s: %s.", testName(*r), values(*r), betterWorse(*r, r.Change))
+	if !r.Exact && hasInterval(*r) && (r.Lower == nil || *r.Lower < 0) && (r.Upper == nil || *r.Upper > 0) {
+		detail = fmt.Sprintf("%s, %s; the interval includes no change at all.", testName(*r), values(*r))
+	}
 	if r != s.main {
 		detail += " It " + required(*r) + "."
 		if s.main != nil {
@@ -246,19 +251,19 @@ func (s subject) howSure() (head, detail string) {
 		return "Nothing to be sure of", "No comparison was made."
 	}
 	switch {
+	case r.Exact:
+		head = "Exact"
+		detail = "The metric is deterministic: the same build gives the same value. "
 	case r.LogBar > 0 && r.LogE >= r.LogBar:
 		head = "Proven"
 		detail = fmt.Sprintf("Were it not so, evidence this strong would turn up at most once in %s tries; once in %s was asked for. ", oddsWords(r.LogE), evalue(r.LogBar))
 	case r.LogBar > 0:
 		head = "Not proven"
 		detail = fmt.Sprintf("Evidence e = %s, the bar is %s. ", evalue(r.LogE), evalue(r.LogBar))
-	case r.Exact:
-		head = "Exact"
-		detail = "The metric is deterministic: the same build gives the same value. "
 	default:
 		head = "No test"
 	}
-	if r.Lower != nil || r.Upper != nil {
+	if hasInterval(*r) {
 		detail += level(r.Alpha) + " interval " + interval(*r) + ", "
 	}
 	if strings.HasSuffix(detail, ". ") || detail == "" {

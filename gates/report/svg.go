@@ -27,6 +27,15 @@ func newDrawing(id, title, desc string, w, h float64) *drawing {
 	return d
 }
 
+// newStrip starts a drawing without text that may be stretched sideways.
+func newStrip(id, title, desc string, w, h float64) *drawing {
+	d := newDrawing(id, title, desc, w, h)
+	open := d.b.String()
+	d.b.Reset()
+	d.b.WriteString(strings.Replace(open, "<svg ", `<svg preserveAspectRatio="none" `, 1))
+	return d
+}
+
 func (d *drawing) done() template.HTML {
 	d.b.WriteString("</svg>")
 	return template.HTML(d.b.String())
@@ -122,11 +131,13 @@ func esc(s string) string {
 type scale struct{ lo, hi, from, to float64 }
 
 func (s scale) at(x float64) float64 {
-	if s.hi == s.lo {
-		return (s.from + s.to) / 2
-	}
 	x = math.Min(math.Max(x, s.lo), s.hi)
-	return s.from + (x-s.lo)/(s.hi-s.lo)*(s.to-s.from)
+	// Halves, because a span of two large numbers can overflow.
+	share := (x/2 - s.lo/2) / (s.hi/2 - s.lo/2)
+	if !(share >= 0 && share <= 1) {
+		share = .5 // an empty or infinite range, or no number at all
+	}
+	return s.from + share*(s.to-s.from)
 }
 
 // ticks returns up to about n round positions in [lo, hi].

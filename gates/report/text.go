@@ -181,7 +181,7 @@ func (p *printer) candidateLine(s subject) {
 // numbers is a result in one line: change, interval, evidence, sample.
 func numbers(r gates.Result) string {
 	parts := []string{change(r, r.Change)}
-	if r.Lower != nil || r.Upper != nil {
+	if hasInterval(r) {
 		parts[0] += " " + interval(r)
 	}
 	if s := sureness(r); s != "no test" {
