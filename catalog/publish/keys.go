@@ -38,6 +38,9 @@ var (
 	ErrKeyFile    = errors.New("key file refused")
 )
 
+// strength of the scrypt parameters of new key files; cosign's default.
+var strength = encrypted.Standard
+
 // Passphrase returns the passphrase of the private key file at path: from a
 // prompt or the environment, which is the caller's business.
 type Passphrase func(path string) ([]byte, error)
@@ -114,7 +117,7 @@ func (k *Key) WriteFiles(dir, name string, pass Passphrase) (path string, err er
 	if err != nil {
 		return "", err
 	}
-	box, err := encrypted.Encrypt(private, secret)
+	box, err := encrypted.EncryptWithCustomKDFParameters(private, secret, strength)
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", path, err)
 	}

@@ -1,0 +1,50 @@
+package trust_test
+
+import (
+	"flag"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "rewrite golden files")
+
+// What a host links when it links the verifier: at most 13 modules, and
+// nothing that could fetch, serve or start anything over HTTP. The list is
+// golden, so that a new module is a decision and not an accident.
+func TestLinkedModules(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", "-f", "{{.ImportPath}} {{with .Module}}{{.Path}}{{end}}", ".").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var modules []string
+	for line := range strings.Lines(string(out)) {
+		pkg, module, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if slices.Contains([]string{"net/http", "os/exec", "plugin", "github.com/arqon/arqon/catalog/publish"}, pkg) {
+			t.Errorf("links %s", pkg)
+		}
+		if module != "" && !slices.Contains(modules, module) {
+			modules = append(modules, module)
+		}
+	}
+	slices.Sort(modules)
+	got := strings.Join(modules, "\n") + "\n"
+	const golden = "testdata/modules.golden"
+	if *update {
+		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("linked modules (go test ./catalog/trust -run Linked -update accepts them):\n%s", got)
+	}
+	if len(modules) > 13 {
+		t.Errorf("%d modules, at most 13", len(modules))
+	}
+}
