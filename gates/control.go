@@ -190,7 +190,7 @@ func (j *Judge) controlDelay(ctx context.Context, where string, m benchmarks.Met
 		c.Pairs = append(c.Pairs, p)
 		s.add(p)
 		j.step(Step{Context: where, Gate: "control", Pairs: i + 1, PairsMax: j.Policy.ControlPairsMax})
-		if s.bad != nil || s.d.LogE(side, 0) >= c.LogBar {
+		if s.bad != nil || s.logE(side, 0) >= c.LogBar {
 			break
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/arqon/arqon/benchmarks"
 	"github.com/arqon/arqon/catalog"
 	"github.com/arqon/arqon/gates/evalue"
+	"github.com/arqon/arqon/internal/ledger"
 	"github.com/arqon/arqon/internal/seed"
 )
 
@@ -44,6 +45,9 @@ type Judge struct {
 	packed map[artifacts.Digest]bool // series that the night already holds
 	noise  map[string]map[string]NoiseFloor
 	plans  map[[2]float64]planned
+
+	spin    func() int64   // tests: instead of the machine's spin
+	options ledger.Options // tests: of the night's ledger
 }
 
 // Step is what a progress display may want to know.
@@ -96,7 +100,7 @@ func (j *Judge) Night(ctx context.Context, candidates []Candidate) (night Night,
 	if err := j.check(candidates); err != nil {
 		return Night{}, nil, err
 	}
-	rec, err := openRecorder(j.LedgerPath, uint64(j.Seed))
+	rec, err := openRecorder(j.LedgerPath, uint64(j.Seed), j.options)
 	if err != nil {
 		return Night{}, nil, fmt.Errorf("gates ledger: %w", err)
 	}
@@ -132,6 +136,9 @@ func (j *Judge) Night(ctx context.Context, candidates []Candidate) (night Night,
 	if err != nil {
 		return Night{}, nil, err
 	}
+	if j.night.RawDigest, err = j.night.Raw(); err != nil {
+		return Night{}, nil, err
+	}
 	return *j.night, verdicts, nil
 }
 
@@ -154,6 +161,7 @@ func (j *Judge) begin() {
 		j.night.Contexts = append(j.night.Contexts, c)
 	}
 	j.pairer = benchmarks.NewPairer(d)
+	j.pairer.Spin = j.spin
 	j.evals = map[string]evaluation{}
 	j.packed = map[artifacts.Digest]bool{}
 	j.noise = map[string]map[string]NoiseFloor{}

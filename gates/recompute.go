@@ -43,6 +43,9 @@ func Recompute(n Night) error {
 		return fmt.Errorf("night %s: %w", n.Run, err)
 	}
 	got := *j.night
+	if got.RawDigest, err = n.Raw(); err != nil {
+		return err
+	}
 	got.Ended, got.Portfolio = n.Ended, n.Portfolio // said by others, carried along
 	again, err := EncodeNight(got)
 	if err != nil {

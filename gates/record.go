@@ -60,6 +60,7 @@ type Night struct {
 	Probes       []Probe           `json:"probes,omitempty"` // identical builds measured for the noise alone
 	Events       []Event           `json:"events,omitempty"` // what the machine did while measuring
 	Series       []Series          `json:"series,omitempty"` // raw item values, named by digest
+	RawDigest    artifacts.Digest  `json:"raw_digest"`       // of everything measured: see Night.Raw
 }
 
 // Host is the machine that measured.
@@ -305,6 +306,38 @@ type Event struct {
 	Candidate string `json:"candidate,omitempty"`
 	Pair      int    `json:"pair"`
 	What      string `json:"what"`
+}
+
+// Raw is the digest of everything that was measured and checked, in the order
+// of the record: values that no number of the record happens to depend on
+// included.
+func (n Night) Raw() (artifacts.Digest, error) {
+	type raw struct {
+		Pairs  []PairRecord
+		Failed string
+		Checks []CheckRecord
+	}
+	var all []raw
+	for _, c := range n.Controls {
+		all = append(all, raw{Pairs: c.Pairs, Failed: c.Failed})
+	}
+	for _, p := range n.Probes {
+		all = append(all, raw{Pairs: p.Pairs, Failed: p.Failed})
+	}
+	for _, c := range n.Candidates {
+		all = append(all, raw{Pairs: c.Pairs, Failed: c.PairFailed, Checks: c.Checks})
+		if c.Canary != nil {
+			all = append(all, raw{Pairs: c.Canary.Pairs, Failed: c.Canary.Failed})
+		}
+	}
+	b, err := json.Marshal(struct {
+		Evals []EvalRecord
+		All   []raw
+	}{n.Evals, all})
+	if err != nil {
+		return "", fmt.Errorf("night %s: %w", n.Run, err)
+	}
+	return artifacts.DigestOf(b), nil
 }
 
 // EncodeNight writes the record: indented JSON, the same bytes for the same

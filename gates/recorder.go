@@ -47,12 +47,12 @@ type recorder struct {
 }
 
 // openRecorder opens or creates the ledger of a night.
-func openRecorder(path string, root uint64) (*recorder, error) {
+func openRecorder(path string, root uint64, o ledger.Options) (*recorder, error) {
 	r := &recorder{known: map[string]json.RawMessage{}, found: map[string]bool{}}
-	log, err := ledger.Create(path, ledger.Header{Purpose: gatesPurpose, Seed: root}, ledger.Options{})
+	log, err := ledger.Create(path, ledger.Header{Purpose: gatesPurpose, Seed: root}, o)
 	if errors.Is(err, ledger.ErrExists) {
 		var info ledger.Info
-		log, info, err = ledger.Open(path, ledger.Options{}, r.load)
+		log, info, err = ledger.Open(path, o, r.load)
 		if err == nil && (info.Header.Purpose != gatesPurpose || info.Header.Seed != root) {
 			err = errors.Join(fmt.Errorf("%s: %w", path, ErrForeignNight), log.Close())
 		}

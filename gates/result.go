@@ -35,10 +35,26 @@ type measuredSeries struct {
 	d      *evalue.Pairs
 	a, b   []float64
 	bad    error // the first pair that cannot be used
+
+	running map[process]*evalue.Process
+}
+
+type process struct {
+	side  evalue.Side
+	theta float64
 }
 
 func newSeries(m benchmarks.Metric) *measuredSeries {
-	return &measuredSeries{metric: m, d: &evalue.Pairs{}}
+	return &measuredSeries{metric: m, d: &evalue.Pairs{}, running: map[process]*evalue.Process{}}
+}
+
+// logE is the log e-value of "beyond theta on the side", kept running.
+func (s *measuredSeries) logE(side evalue.Side, theta float64) float64 {
+	key := process{side, theta}
+	if s.running[key] == nil {
+		s.running[key] = s.d.Process(side, theta)
+	}
+	return s.running[key].LogE()
 }
 
 func (s *measuredSeries) add(p PairRecord) {
@@ -109,7 +125,7 @@ func (s *measuredSeries) ask(test string, logBar, floor float64, p Policy) answe
 	default:
 		return answer{outcome: Invalid}
 	}
-	logE, logHarm = s.d.LogE(good, theta), s.d.LogE(opposite(good), theta)
+	logE, logHarm = s.logE(good, theta), s.logE(opposite(good), theta)
 	futile := p.FutilityFrom > 0 && s.d.Futile(good, theta, p.FutilityFrom)
 	out := decide(logE, logHarm, logBar, futile)
 	if test == TestBetter && out.outcome == Pass && math.Abs(pairChange(m, s.d.Median())) < floor {
@@ -130,7 +146,7 @@ func decide(logE, logHarm, logBar float64, futile bool) answer {
 
 // sameLogE is evidence for any difference at all, both sides averaged.
 func (s *measuredSeries) sameLogE() float64 {
-	below, above := s.d.LogE(evalue.Below, 0), s.d.LogE(evalue.Above, 0)
+	below, above := s.logE(evalue.Below, 0), s.logE(evalue.Above, 0)
 	return logMean(below, above)
 }
 

@@ -86,6 +86,9 @@ func (t *trial) stage(ctx context.Context, live *liveCanary, rec *CanaryRecord, 
 		if err != nil {
 			return out, err
 		}
+		if disk.Failed == "" && disk.Pair.Share != share {
+			return out, fmt.Errorf("canary pair %d was observed at %g of the traffic, not at %g: %w", i, disk.Pair.Share, share, ErrDiffers)
+		}
 		if disk.Failed != "" {
 			rec.Failed = disk.Failed
 			out.Outcome, out.Reason = Invalid, disk.Failed
@@ -134,6 +137,9 @@ type liveCanary struct {
 
 // stage makes sure that the canary runs at the share.
 func (l *liveCanary) stage(ctx context.Context, share float64) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	if l.on == nil {
 		if l.start == nil {
 			return errors.New("no runtime was given to stage the candidate in")
@@ -274,7 +280,7 @@ func (w *watch) harmless() float64 {
 
 func (w *watch) notWorse(s *measuredSeries) float64 {
 	m := s.metric
-	return s.d.LogE(betterSide(m), pairBound(m, m.Tolerance+w.policy.CanaryMargin))
+	return s.logE(betterSide(m), pairBound(m, m.Tolerance+w.policy.CanaryMargin))
 }
 
 // words names the metric that is furthest from harmless.

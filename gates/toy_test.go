@@ -14,6 +14,7 @@ import (
 	"github.com/arqon/arqon/artifacts"
 	"github.com/arqon/arqon/benchmarks"
 	"github.com/arqon/arqon/catalog"
+	"github.com/arqon/arqon/internal/ledger"
 	"github.com/arqon/arqon/internal/seed"
 )
 
@@ -26,6 +27,8 @@ type toy struct {
 	evaluated int  // deterministic measurements
 	noChecks  bool // Check is unsupported
 	noPerturb bool
+	kill      func() // called when killIn measurements are done
+	killIn    int
 	quantum   *rand.Rand
 	drift     float64
 }
@@ -132,6 +135,11 @@ func (in *toyInstance) deterministic(r benchmarks.Request, loss float64, s bench
 
 // measured: a random walk of the machine, spikes, and the point's own factor.
 func (in *toyInstance) measured(s benchmarks.Sample) {
+	if in.d.kill != nil {
+		if in.d.killIn--; in.d.killIn == 0 {
+			in.d.kill()
+		}
+	}
 	q := in.d.quantum
 	in.d.drift += .002 * q.NormFloat64()
 	slot := func() float64 {
@@ -187,10 +195,15 @@ func (d *toy) judge(t testing.TB, s seed.Root) *Judge {
 	return &Judge{
 		Domain: d, Description: d.description(), Baseline: b, Policy: p, Seed: s, Run: "toy-0001", Study: "toy",
 		Host: Host{OS: "test", Arch: "test"}, LedgerPath: filepath.Join(dir, "gates.ledger"), AlphaPath: filepath.Join(dir, "alpha.ledger"),
-		StartCanary: d.startCanary(nil),
-		Now:         func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) },
+		StartCanary: d.startCanary(nil), spin: func() int64 { return 1000 }, options: ledger.Options{Wrap: func(f ledger.File) ledger.File { return unsynced{f} }},
+		Now: func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) },
 	}
 }
+
+// unsynced saves the tests the wait for a disk that nobody will unplug.
+type unsynced struct{ ledger.File }
+
+func (unsynced) Sync() error { return nil }
 
 // toyCanary is a runtime that serves both arms of the toy.
 type toyCanary struct {
@@ -201,6 +214,7 @@ type toyCanary struct {
 	shares     []float64
 	rehearsed  int
 	rolledBack string
+	onRollback func()
 	closed     bool
 	refuse     string // "rehearse", "widen": what goes wrong
 }
@@ -256,6 +270,9 @@ func (k *toyCanary) Observe(_ context.Context, i int) (benchmarks.Pair, error) {
 
 func (k *toyCanary) Rollback(_ context.Context, reason string) error {
 	k.rolledBack = reason
+	if k.onRollback != nil {
+		k.onRollback()
+	}
 	return nil
 }
 func (k *toyCanary) Close() error { k.closed = true; return nil }

@@ -139,6 +139,31 @@ func (p *Pairs) gain(i int, side Side, theta float64) float64 {
 	return g
 }
 
+// Process is LogE for one side and one theta that only bets on what has been
+// added since it was last asked: the same bits in a fraction of the time.
+type Process struct {
+	pairs *Pairs
+	side  Side
+	theta float64
+	next  int
+	m     *mixture
+}
+
+// Process starts at the first pair.
+func (p *Pairs) Process(side Side, theta float64) *Process {
+	return &Process{pairs: p, side: side, theta: theta, m: newMixture(pairBets[:])}
+}
+
+// LogE is Pairs.LogE now.
+func (q *Process) LogE() float64 {
+	for ; q.next < len(q.pairs.d); q.next++ {
+		if q.pairs.c[q.next] >= 0 {
+			q.m.bet(q.pairs.gain(q.next, q.side, q.theta))
+		}
+	}
+	return q.m.log()
+}
+
 // Race returns ln K_n(θ) for n = 1..Len.
 func (p *Pairs) Race(side Side, theta float64) []float64 {
 	out := make([]float64, len(p.d))
@@ -259,6 +284,18 @@ func (m *mixture) bet(g float64) {
 		}
 		m.wealth[j] = w
 	}
+}
+
+// reached is log() ≥ logBar without the logarithms where that is possible.
+func (m *mixture) reached(logBar float64) bool {
+	sum := 0.0
+	for j, w := range m.wealth {
+		if m.logs[j] != 0 || logBar > 600 {
+			return m.log() >= logBar
+		}
+		sum += w
+	}
+	return sum >= float64(len(m.wealth))*math.Exp(logBar)
 }
 
 func (m *mixture) log() float64 {

@@ -138,8 +138,12 @@ func TestPowerFindsWhatIsThere(t *testing.T) {
 func TestRaceAndRestartsAgree(t *testing.T) {
 	r := rand.New(rand.NewPCG(4, 4))
 	p := &Pairs{}
+	running := p.Process(Below, 0)
 	for range 40 {
 		p.Add(.01*r.NormFloat64() - .01)
+		if running.LogE() != p.LogE(Below, 0) {
+			t.Fatal("the running process differs")
+		}
 	}
 	race := p.Race(Below, 0)
 	if race[39] != p.LogE(Below, 0) || race[BurnIn-1] != 0 {

@@ -21,18 +21,8 @@ func Power(effect, sd, logBar float64, pairsMax int) (power float64, pairs80 int
 	rng := rand.New(rand.NewPCG(0x6172716f6e, 1))
 	var crossed []int
 	for range planPaths {
-		p := &Pairs{}
-		m := newMixture(pairBets[:])
-		for i := range pairsMax {
-			p.Add(float64(sd*rng.NormFloat64()) - effect)
-			if p.c[i] < 0 {
-				continue
-			}
-			m.bet(p.gain(i, Below, 0))
-			if m.log() >= logBar {
-				crossed = append(crossed, i+1)
-				break
-			}
+		if n := planPath(rng, effect, sd, logBar, pairsMax); n > 0 {
+			crossed = append(crossed, n)
 		}
 	}
 	slices.Sort(crossed)
@@ -40,6 +30,32 @@ func Power(effect, sd, logBar float64, pairsMax int) (power float64, pairs80 int
 		pairs80 = crossed[need-1]
 	}
 	return float64(len(crossed)) / planPaths, pairs80
+}
+
+// planPath is the pair at which one simulated series crosses; 0: it does not.
+// After settled pairs the scale is taken as known: it hardly moves any more.
+func planPath(rng *rand.Rand, effect, sd, logBar float64, pairsMax int) int {
+	const settled = 40
+	p := &Pairs{}
+	m := newMixture(pairBets[:])
+	crossing := 0
+	for i := range pairsMax {
+		d, c := float64(sd*rng.NormFloat64())-effect, 2*sd
+		if crossing > 0 {
+			continue // the draws go on, so that every path starts at the same place of the stream
+		}
+		if i < settled {
+			p.Add(d)
+			if c = p.c[i]; c < 0 {
+				continue
+			}
+		}
+		m.bet(score(d, c, 0))
+		if m.reached(logBar) {
+			crossing = i + 1
+		}
+	}
+	return crossing
 }
 
 // BlindSpot is the effect that crosses in half of the series: smaller ones

@@ -1,0 +1,119 @@
+package gates
+
+import (
+	"errors"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/arqon/arqon/benchmarks"
+)
+
+func recordedNight(t *testing.T) Night {
+	t.Helper()
+	d := newToy(.01, 21)
+	n, _, err := d.judge(t, 21).Night(t.Context(), []Candidate{
+		d.reference(t, "fast"), d.candidate(t, "fast", benchmarks.Point{"speed": .8}), d.candidate(t, "right", benchmarks.Point{"gain": .1}),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func TestRecomputeCatchesEdits(t *testing.T) {
+	n := recordedNight(t)
+	if err := Recompute(n); err != nil {
+		t.Fatal(err)
+	}
+	b, err := EncodeNight(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, edit := range map[string]func(*Night){
+		"outcome": func(n *Night) { n.Candidates[1].Outcome = Fail },
+		"finding": func(n *Night) { n.Candidates[1].Findings[3].Reason = "trust me" },
+		"e-value": func(n *Night) { n.Candidates[1].Results[len(n.Candidates[1].Results)-1].LogE += 1e-9 },
+		"pair":    func(n *Night) { n.Candidates[1].Pairs[7].B["cpu_ns"] *= 1.0000001 },
+		"coin":    func(n *Night) { n.Candidates[1].Pairs[7].BFirst = !n.Candidates[1].Pairs[7].BFirst },
+		"dropped": func(n *Night) { n.Candidates[1].Pairs = n.Candidates[1].Pairs[:10] },
+		"policy":  func(n *Night) { n.Policy.PairsMax++ },
+		"seed":    func(n *Night) { n.Seed++ },
+		"alpha":   func(n *Night) { n.Alpha.LogBar -= 1 },
+		"k":       func(n *Night) { n.Candidates = n.Candidates[:2] },
+		"series":  func(n *Night) { n.Series = n.Series[1:] },
+		"control": func(n *Night) { n.Controls[2].Outcome = Inconclusive },
+		"value":   func(n *Night) { n.Evals[0].Values["accuracy"] += .01 },
+		"canary":  func(n *Night) { n.Candidates[1].Canary.Pairs[3].A["cpu_ns"]++ },
+		"metric":  func(n *Night) { n.Contexts[0].Metrics[0].Tolerance = .5 },
+	} {
+		m, err := DecodeNight(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		edit(&m)
+		if err := Recompute(m); err == nil {
+			t.Errorf("%s: an edited record was accepted", name)
+		} else if name != "series" && !errors.Is(err, ErrDiffers) && !errors.Is(err, ErrNoRaw) && !errors.Is(err, ErrBadNight) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// Any digit changed anywhere in the numbers of the record is noticed: the
+// record has no free numbers but those that others said (times, claim, lineage).
+func TestRecomputeCatchesDigits(t *testing.T) {
+	n := recordedNight(t)
+	b, err := EncodeNight(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(string(b), "\n")
+	r := rand.New(rand.NewPCG(1, 2))
+	tried, free := 0, []string{
+		`"started"`, `"ended"`, `"claim"`, `"loss"`, `"evaluations"`, `"trial"`, // said by others
+		`"spent"`, `"nights"`, `"identity"`, // theirs are the alpha ledger and the registration
+	}
+	for tried < 60 {
+		i := r.IntN(len(lines))
+		line := lines[i]
+		at := strings.IndexAny(line, "123456789")
+		if !strings.Contains(line, `":`) || at < 0 || strings.Index(line, ":") > at || hasAny(line, free) {
+			continue
+		}
+		changed := append([]string(nil), lines...)
+		digit := byte('1' + (line[at]-'1'+1)%9)
+		changed[i] = line[:at] + string(digit) + line[at+1:]
+		tried++
+		m, err := DecodeNight([]byte(strings.Join(changed, "\n")))
+		if err != nil {
+			continue
+		}
+		if err := Recompute(m); err == nil {
+			t.Errorf("line %d: %q became %q and was accepted", i+1, line, changed[i])
+		}
+	}
+}
+
+func hasAny(s string, parts []string) bool {
+	for _, p := range parts {
+		if strings.Contains(s, p) {
+			return true
+		}
+	}
+	return false
+}
+
+func BenchmarkRecompute(b *testing.B) {
+	d := newToy(.01, 21)
+	j := d.judge(b, 21)
+	n, _, err := j.Night(b.Context(), []Candidate{d.reference(b, "fast"), d.candidate(b, "fast", benchmarks.Point{"speed": .8})})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if err := Recompute(n); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
