@@ -156,7 +156,7 @@ func forestText(r gates.Result) string {
 // race draws log e against pairs or items for the main result.
 func (p *printer) race(s subject) {
 	r := s.main
-	if r == nil || len(r.Race.LogE) < 2 {
+	if r == nil || !hasRace(*r) {
 		return
 	}
 	cols := min(60, p.cols-16)
@@ -184,6 +184,11 @@ func (p *printer) race(s subject) {
 	p.para(faint, 14, 0, fmt.Sprintf("1 to %s; ends at e = %s, bar %s.%s", count(last, unitName(*r)), evalue(r.LogE), evalue(r.LogBar), stopText(s)))
 }
 
+// hasRace reports whether there is a race to draw.
+func hasRace(r gates.Result) bool {
+	return len(r.Race.LogE) >= 2 && len(r.Race.N) == len(r.Race.LogE)
+}
+
 func unitName(r gates.Result) string {
 	if strings.HasSuffix(used(r), "pair") || strings.HasSuffix(used(r), "pairs") {
 		return "pair"
@@ -191,11 +196,16 @@ func unitName(r gates.Result) string {
 	return "item"
 }
 
+// stopText says why measuring pairs ended.
 func stopText(s subject) string {
-	if s.Stop == "" {
-		return ""
+	t := ""
+	if s.Stop != "" {
+		t = " Measuring ended: " + sentence(s.Stop)
 	}
-	return " Measuring ended: " + sentence(s.Stop)
+	if s.PairFailed != "" {
+		t += " The next pair could not be measured: " + sentence(s.PairFailed)
+	}
+	return t
 }
 
 // raceRange is the drawn range of log e: the bar always in sight, and a race
@@ -236,6 +246,9 @@ func canarySentence(c *gates.CanaryRecord) string {
 	s := "The rollback was not rehearsed."
 	if c.Rehearsed {
 		s = "The rollback was rehearsed first and worked."
+	}
+	if c.Failed != "" {
+		s += " Failed: " + sentence(c.Failed)
 	}
 	if c.RolledBack != "" {
 		s += " Rolled back: " + sentence(c.RolledBack)

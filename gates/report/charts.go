@@ -112,7 +112,7 @@ func raceGroups(s subject) []raceGroup {
 	groups := []raceGroup{{unit: "pair"}, {unit: "item"}}
 	for _, success := range []bool{true, false} {
 		for _, r := range s.Results {
-			if r.Gate != gates.GateRegression || len(r.Race.LogE) < 2 || (r.Role == benchmarks.Success) != success {
+			if r.Gate != gates.GateRegression || !hasRace(r) || (r.Role == benchmarks.Success) != success {
 				continue
 			}
 			g := &groups[0]
@@ -174,8 +174,6 @@ func raceHTML(s subject, g raceGroup, id string) template.HTML {
 		return grouped(v)
 	}, powerOfTen, g.unit+"s measured"+map[bool]string{true: " (log scale)"}[logX])
 	d.line("zero", plotLeft, y.at(0), plotRight, y.at(0))
-	d.text("", "end", plotRight, y.at(0)+11, "e = 1: no evidence")
-	raceLines(d, s, first, g, x, y, place)
 	for i := len(g.rs) - 1; i >= 0; i-- {
 		r := g.rs[i]
 		var px, py []float64
@@ -193,6 +191,8 @@ func raceHTML(s subject, g raceGroup, id string) template.HTML {
 			d.text("t-cand", "start", math.Min(px[n]+7, plotRight-110), plotTop+4+12*float64(i), "goes on to "+evalue(r.LogE))
 		}
 	}
+	raceLines(d, s, first, g, x, y, place) // words last: they must stay readable
+	d.text("", "end", plotRight, y.at(0)+12, "e = 1: no evidence")
 	return d.done()
 }
 

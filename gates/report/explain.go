@@ -19,7 +19,7 @@ func Explain(w io.Writer, n gates.Night, metric string, o TextOptions) error {
 	for _, s := range subjects(&n) {
 		var rows []gates.Result
 		for _, r := range s.Results {
-			if r.Metric == metric && r.Test != testNone {
+			if r.Metric == metric && r.Test != gates.TestNone {
 				rows = append(rows, r)
 			}
 		}

@@ -54,7 +54,7 @@ func forestOrder(rs []gates.Result) []gates.Result {
 	for _, g := range []string{gates.GateRegression, gates.GateCorrectness, gates.GateEnvelope, gates.GateRobustness, gates.GateCanary, gates.GateApproval} {
 		for _, success := range []bool{true, false} {
 			for _, r := range rs {
-				if r.Test != testNone && r.Gate == g && (r.Role == benchmarks.Success) == success {
+				if r.Test != gates.TestNone && r.Gate == g && (r.Role == benchmarks.Success) == success {
 					out = append(out, r)
 				}
 			}

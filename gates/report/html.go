@@ -178,10 +178,10 @@ func anchor(s subject) string { return fmt.Sprintf("c%d", s.index+1) }
 func rowOf(s subject, hasPage bool) rowView {
 	r := rowView{
 		Anchor: anchor(s), Name: clean(s.Name, 80), Badge: s.badge().String(), Standing: s.standing(), Why: s.because(), HasPage: hasPage,
-		Metric: "none reached", Change: "–", Evidence: "–", Used: "–",
+		Metric: "success metric not reached",
 	}
 	if s.Reference {
-		r.Name += " (the baseline itself)"
+		r.Standing = "the baseline itself, " + r.Standing
 	}
 	if m := s.main; m != nil {
 		r.Metric, r.Change, r.Used = clean(m.Metric, 60), change(*m, m.Change), used(*m)

@@ -81,7 +81,7 @@ func newCandidate(s subject, at Where) candidateView {
 func (s subject) verdictNumbers() string {
 	t := strings.ToUpper(s.standing()[:1]) + s.standing()[1:]
 	r := s.question()
-	if r == nil {
+	if r == nil || !s.stands() && s.decided == nil {
 		return t + ". " + s.because()
 	}
 	t += fmt.Sprintf(": %s %s", testName(*r), changeWords(*r, r.Change))
@@ -172,8 +172,8 @@ func (v *candidateView) figures(s subject) {
 		for j, r := range g.rs {
 			fig.Legend = append(fig.Legend, fmt.Sprintf("%s: %s (%s), %s", styles[j], testName(r), r.Test, sureness(r)))
 		}
-		if g.unit == "pair" && s.Stop != "" {
-			fig.Text += " Measuring ended: " + sentence(s.Stop)
+		if g.unit == "pair" {
+			fig.Text += stopText(s)
 		}
 		v.Figures = append(v.Figures, fig)
 	}

@@ -193,7 +193,7 @@ func required(r gates.Result) string {
 		return "must be at most " + value(unitOf(r), *r.Limit)
 	case gates.TestSame:
 		return "must not differ from itself"
-	case testNone:
+	case gates.TestNone:
 		return "is not known to the domain: not counted"
 	case gates.TestCVaR:
 		return "mean of the worst tenth may be at most " + tol + " worse"
@@ -224,10 +224,6 @@ func hasInterval(r gates.Result) bool {
 	}
 	return *r.Lower < *r.Upper
 }
-
-// testNone marks a disturbance that the domain does not know: the record says
-// so and the gate does not count it.
-const testNone = "none"
 
 // test names what a row of a plot or a table is about: metric, and the
 // disturbance if there was one.

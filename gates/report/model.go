@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"math"
 	"sort"
 	"strings"
 
@@ -71,7 +72,7 @@ func newSubject(n *gates.Night, i int) subject {
 	s.scope = scopeOf(s.Findings)
 	for j := range s.Results {
 		r := &s.Results[j]
-		if r.Decision != gates.Pass && r.Test != testNone && r.Gate == s.Gate && (s.decided == nil || rank(r.Decision) < rank(s.decided.Decision)) {
+		if r.Decision != gates.Pass && r.Test != gates.TestNone && r.Gate == s.Gate && (s.decided == nil || rank(r.Decision) < rank(s.decided.Decision)) {
 			s.decided = r
 		}
 	}
@@ -221,9 +222,30 @@ func (s subject) question() *gates.Result {
 	return s.main
 }
 
+// stoppedStage is the canary stage that stopped the candidate, if one did.
+func (s subject) stoppedStage() *gates.CanaryStage {
+	if s.Canary == nil || s.Gate != gates.GateCanary || s.Outcome == gates.Pass {
+		return nil
+	}
+	for i := range s.Canary.Stages {
+		if st := &s.Canary.Stages[i]; st.Outcome != gates.Pass {
+			return st
+		}
+	}
+	return nil
+}
+
 // howMuch answers "by how much": the change in words and the values.
 func (s subject) howMuch() (head, detail string) {
 	r := s.question()
+	if st := s.stoppedStage(); st != nil {
+		head = "Stopped at " + percent(st.Share) + " of the traffic"
+		detail = sentence(st.Reason)
+		if s.main != nil {
+			detail += fmt.Sprintf(" The success metric %s was %s (%s).", clean(s.main.Metric, 60), changeWords(*s.main, s.main.Change), betterWorse(*s.main, s.main.Change))
+		}
+		return head, detail
+	}
 	switch {
 	case r == nil:
 		return "Not measured", "The candidate was stopped before its success metric was compared."
@@ -247,6 +269,16 @@ func (s subject) howMuch() (head, detail string) {
 // was based on.
 func (s subject) howSure() (head, detail string) {
 	r := s.question()
+	if st := s.stoppedStage(); st != nil {
+		harm := s.night.Policy.CanaryHarmAlpha
+		if harm <= 0 || st.LogHarm < -math.Log(harm) {
+			return "Not shown to be harmless", "The canary widens only when the candidate is shown not to be worse than its tolerance, and rolls back when it is shown to be."
+		}
+		return "Harm shown", fmt.Sprintf("Evidence of harm e = %s after %s at this stage; a harmless candidate gets to %s at most once in as many tries.", evalue(st.LogHarm), count(st.Pairs, "pair"), compact(roundSig(1/harm, 3)))
+	}
+	if s.Gate == gates.GateCorrectness && s.badge() == gates.Fail {
+		return "Certain", "A counterexample needs no statistics; it can be repeated with its seed."
+	}
 	if r == nil {
 		return "Nothing to be sure of", "No comparison was made."
 	}
