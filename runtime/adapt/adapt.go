@@ -52,3 +52,9 @@ func Sign(seed uint64, keys ...uint64) float64 {
 }
 
 func finite(x float64) bool { return x-x == 0 }
+
+// lossMax is what a learner takes for a number: squares of larger losses
+// would leave the range of float64 and poison the state.
+const lossMax = 1e100
+
+func usable(x float64) bool { return math.Abs(x) <= lossMax }

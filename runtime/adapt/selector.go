@@ -146,7 +146,7 @@ func (s *Selector) Step(arms []Arm, incumbent uint32, last *Observation) Choice 
 func priorOfKnown(arms []Arm) float64 {
 	sum, n := 0.0, 0.0
 	for _, a := range arms {
-		if finite(a.Prior) {
+		if usable(a.Prior) {
 			sum += a.Prior
 			n++
 		}
@@ -159,12 +159,12 @@ func priorOfKnown(arms []Arm) float64 {
 
 // learn updates the belief of the arm that served and the drift detector.
 func (s *Selector) learn(arms []Arm, o Observation) (drift bool) {
-	if !finite(o.Loss) {
+	if !usable(o.Loss) {
 		return false
 	}
 	i := slices.IndexFunc(arms, func(a Arm) bool { return a.ID == o.ID })
-	if i >= 0 && o.SLA > 0 && finite(o.SLA) && arms[i].Predicted > 0 {
-		ratio := o.SLA / arms[i].Predicted
+	if i >= 0 && o.SLA > 0 && usable(o.SLA) && arms[i].Predicted > 0 {
+		ratio := min(o.SLA/arms[i].Predicted, correctionMax)
 		if s.s.Correction == 0 {
 			s.s.Correction = ratio
 		}
@@ -229,7 +229,7 @@ func (s *Selector) eligible(a Arm) bool {
 // score is the optimistic loss of an arm.
 func (s *Selector) score(a Arm, fill, sd float64) float64 {
 	prior := a.Prior
-	if !finite(prior) {
+	if !usable(prior) {
 		prior = fill
 	}
 	w, n, sum := s.s.Config.PriorWeight, 0.0, 0.0
@@ -251,6 +251,9 @@ func (s *Selector) Snapshot() ([]byte, error) { return json.Marshal(s.s) }
 
 // ErrState is wrapped when a snapshot cannot be restored.
 var ErrState = errors.New("learner state is not well formed")
+
+// correctionMax bounds observed ÷ predicted.
+const correctionMax = 1e6
 
 const stateBytesMax = 16 << 20
 

@@ -110,7 +110,7 @@ func (s *SPSA) Ask() []float64 {
 // Tell gives the loss that was measured at the point that was really applied.
 // A loss that is not finite restarts the iteration.
 func (s *SPSA) Tell(at []float64, loss float64) {
-	if len(at) != len(s.s.Theta) || !finite(loss) || slices.ContainsFunc(at, func(x float64) bool { return !finite(x) }) {
+	if len(at) != len(s.s.Theta) || !usable(loss) || slices.ContainsFunc(at, func(x float64) bool { return !finite(x) }) {
 		s.s.Minus, s.s.PlusAt = false, nil
 		return
 	}
