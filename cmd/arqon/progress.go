@@ -10,6 +10,8 @@ import (
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 	"golang.org/x/term"
+
+	"github.com/arqon/arqon/gates"
 )
 
 // story tells the person who waits what is going on: bars on a terminal, one
@@ -92,4 +94,16 @@ func (s *story) close() {
 	}
 	s.bars.Wait()
 	s.live = false
+}
+
+// judging tells how far the gates are.
+func (s *story) judging(st gates.Step) {
+	what := st.Candidate
+	if what == "" {
+		what = st.Gate + "s"
+	}
+	if st.Spoke {
+		s.say("%-24s %-11s %s", what+" "+st.Context, st.Gate, st.Outcome)
+	}
+	s.step("gates", st.Done, st.Total, what+" "+st.Gate)
 }

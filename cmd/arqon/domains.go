@@ -1,0 +1,81 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/arqon/arqon/benchmarks"
+	"github.com/arqon/arqon/benchmarks/external"
+	"github.com/arqon/arqon/benchmarks/infer"
+	"github.com/arqon/arqon/factory"
+	"github.com/arqon/arqon/factory/cma"
+	"github.com/arqon/arqon/factory/engine"
+	"github.com/arqon/arqon/factory/ga"
+	"github.com/arqon/arqon/factory/sweep"
+)
+
+// engines are the ways to search that a study may name.
+func engines() map[string]engine.New {
+	return map[string]engine.New{
+		"cma":        cma.Engine,
+		"ga":         ga.Engine,
+		"sweep":      sweep.Engine,
+		"grid":       sweep.Grid,
+		"one-factor": sweep.OneFactor,
+	}
+}
+
+// builtIn are the domains that a study may name.
+const builtIn = "infer"
+
+// open is a domain and how to close it.
+type open struct {
+	benchmarks.Domain
+	io.Closer
+}
+
+type nothingToClose struct{}
+
+func (nothingToClose) Close() error { return nil }
+
+// openDomain makes the domain that a study names. Trained weights are kept
+// below out, so that a resumed night does not train again.
+func openDomain(st factory.Study, out string, say func(string)) (open, error) {
+	switch {
+	case st.External != nil:
+		d, err := external.New(st.External.Command, external.Options{
+			Env: st.External.Env, Processes: st.Workers + 1,
+			BuildTimeout: st.External.Timeout, MeasureTimeout: st.External.Timeout, CheckTimeout: st.External.Timeout,
+		})
+		return open{d, d}, err
+	case len(st.Command) > 0:
+		t, err := external.DecodeTemplate(st.Command)
+		if err != nil {
+			return open{}, fmt.Errorf("command: %w", err)
+		}
+		d, err := external.NewCommand(t, external.Options{Processes: st.Workers + 1})
+		return open{d, d}, err
+	case st.Domain == builtIn:
+		d, err := inferDomain(out, st.Seed, say)
+		return open{d, nothingToClose{}}, err
+	}
+	return open{}, hinted{
+		fmt.Errorf("domain %q is not built in", st.Domain),
+		"built in: " + builtIn + "; any other program goes under external.command, see studies/compress.yaml",
+	}
+}
+
+func inferDomain(out string, seed uint64, say func(string)) (*infer.Domain, error) {
+	cache := filepath.Join(out, "cache")
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return nil, err
+	}
+	quick := os.Getenv(quickVariable) != ""
+	return infer.New(infer.Options{CacheDir: cache, Seed: seed, Progress: say, Quick: quick})
+}
+
+// quickVariable makes infer train on a tenth of the images: for tests of the
+// machinery, never for figures.
+const quickVariable = "ARQON_QUICK"

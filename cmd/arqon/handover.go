@@ -1,0 +1,272 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/arqon/arqon/artifacts"
+	"github.com/arqon/arqon/catalog"
+	"github.com/arqon/arqon/catalog/publish"
+	"github.com/arqon/arqon/catalog/trust"
+	"github.com/arqon/arqon/factory"
+	"github.com/arqon/arqon/gates"
+)
+
+// handover takes a judged night to a repository: it signs and publishes where
+// one person holds every key, and leaves a proposal where several do. In the
+// first case it is also the approver of gate 6.
+type handover struct {
+	place   place
+	channel string
+	run     *factory.Run
+	store   *artifacts.Dir
+	repo    *publish.Repository
+	solo    bool
+}
+
+func newHandover(ctx context.Context, f nightlyFlags, run *factory.Run) (*handover, error) {
+	p, err := newPlace(f.repository, f.keys)
+	if err != nil {
+		return nil, err
+	}
+	if catalog.Scope(f.channel).Rank() < catalog.ScopeStaging.Rank() {
+		return nil, hinted{fmt.Errorf("channel %q cannot be published to", f.channel), "the channels are staging and prod"}
+	}
+	ring, err := p.ring(passphraseReader(false))
+	if err != nil {
+		return nil, err
+	}
+	store, err := p.open()
+	if err != nil {
+		return nil, err
+	}
+	h := &handover{place: p, channel: f.channel, run: run, store: store, repo: &publish.Repository{Store: store, Keys: ring, Now: now()}}
+	st, err := h.repo.Status(ctx)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("repository %s: %w", p.repository, err), store.Close())
+	}
+	h.solo = st.Solo
+	return h, nil
+}
+
+func (h *handover) close() {
+	if err := h.store.Close(); err != nil {
+		return // a directory handle that was only read from
+	}
+}
+
+// Approve is gate 6 where one person holds every key: the statement is signed
+// with the channel's own key, read back, and kept with the run.
+func (h *handover) Approve(ctx context.Context, subject artifacts.Digest, _ gates.Policy) (gates.Finding, error) {
+	predicate, err := json.Marshal(map[string]string{"channel": h.channel, "run": h.run.Name})
+	if err != nil {
+		return gates.Finding{}, err
+	}
+	bundle, key, err := h.repo.Endorse(ctx, h.channel, []trust.Subject{{Name: "report", Digest: subject}}, predicate)
+	if errors.Is(err, publish.ErrNoKey) {
+		return gates.Finding{Outcome: gates.Inconclusive, Reason: "awaits a signature: no key of " + h.channel + " is here"}, nil
+	}
+	if err != nil {
+		return gates.Finding{}, err
+	}
+	d, err := h.run.Blobs().Put(ctx, bundle)
+	if err != nil {
+		return gates.Finding{}, err
+	}
+	return gates.Finding{
+		Outcome: gates.Pass,
+		Reason:  fmt.Sprintf("the report is signed by key %.12s, the only approver that this repository has (bundle %s)", key, d.Short()),
+	}, nil
+}
+
+// statement is the predicate of a gate report: what was found about one
+// variant, and the night that it belongs to.
+type statement struct {
+	Run        string                  `json:"run"`
+	Study      string                  `json:"study"`
+	Night      artifacts.Digest        `json:"night"` // of the whole record, raw data included
+	Policy     artifacts.Digest        `json:"policy"`
+	Alpha      gates.Alpha             `json:"alpha"`
+	Candidates []gates.CandidateReport `json:"candidates"`
+}
+
+// HandOver publishes what passed, or proposes it.
+func (h *handover) HandOver(ctx context.Context, run *factory.Run, night gates.Night, verdicts []gates.Verdict, c factory.Candidates) (string, error) {
+	if night.Outcome != gates.Pass {
+		return fmt.Sprintf("nothing goes to %s: the night is %s", h.channel, night.Outcome), nil
+	}
+	record, err := gates.EncodeNight(night)
+	if err != nil {
+		return "", err
+	}
+	raw := artifacts.RefOf("night.json", "application/vnd.arqon.night.v1+json", record)
+	if line, done, err := h.before(ctx, raw.Digest); done || err != nil {
+		return line, err
+	}
+	p, fresh, err := h.proposal(ctx, night, verdicts, c, raw)
+	if err != nil {
+		return "", err
+	}
+	if fresh == 0 {
+		return fmt.Sprintf("nothing goes to %s: no candidate passed the gates that it needs", h.channel), nil
+	}
+	if _, err := run.Blobs().Put(ctx, record); err != nil {
+		return "", err
+	}
+	if !h.solo {
+		prepared, err := h.repo.Propose(ctx, p)
+		if err != nil {
+			return "", err
+		}
+		return fmt.Sprintf("proposal %s: %d new variants for %s await signatures: arqon sign --repository %s %s",
+			prepared.Manifest.Short(), fresh, h.channel, h.place.repository, prepared.Manifest.Short()), nil
+	}
+	published, err := h.repo.Release(ctx, p)
+	if err != nil {
+		return "", err
+	}
+	return publishedLine(published, fresh), nil
+}
+
+func publishedLine(p *publish.Published, fresh int) string {
+	return fmt.Sprintf("release %d of %s is published: %d entries, %d of them new, manifest %s",
+		p.Release.Sequence, p.Release.Channel, len(p.Release.Entries), fresh, p.Manifest.Short())
+}
+
+// before finds out whether this very night was handed over already, by a
+// session that died before it could note it.
+func (h *handover) before(ctx context.Context, night artifacts.Digest) (string, bool, error) {
+	st, err := h.repo.Status(ctx)
+	if err != nil {
+		return "", false, err
+	}
+	if r, ok := st.Releases[h.channel]; ok && cites(r, night) {
+		return fmt.Sprintf("release %d of %s holds this night already", r.Sequence, h.channel), true, nil
+	}
+	if h.solo {
+		return "", false, nil
+	}
+	pending, err := h.repo.Pending(ctx)
+	if err != nil {
+		return "", false, err
+	}
+	for _, d := range pending {
+		if rv, err := h.repo.Review(ctx, d); err == nil && cites(rv.Release, night) {
+			return fmt.Sprintf("proposal %s holds this night already: arqon sign --repository %s %s", d.Short(), h.place.repository, d.Short()), true, nil
+		}
+	}
+	return "", false, nil
+}
+
+func cites(r catalog.Release, night artifacts.Digest) bool {
+	for _, e := range r.Entries {
+		for _, ev := range e.Evidence {
+			if ev.Ref.Digest == night {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// proposal is the next release: what passed tonight, on top of what the
+// channel has. fresh counts the variants that are new and better.
+func (h *handover) proposal(ctx context.Context, night gates.Night, verdicts []gates.Verdict, c factory.Candidates, raw artifacts.Ref) (p publish.Proposal, fresh int, err error) {
+	scope := catalog.Scope(h.channel)
+	if !h.solo && scope == catalog.ScopeProd {
+		return p, 0, hinted{
+			errors.New("prod takes what people have approved, not what a night proposes"),
+			"let the study publish to staging; promotion to prod is a release of its own",
+		}
+	}
+	entries, err := factory.Entries(verdicts, scope)
+	if err != nil {
+		return p, 0, err
+	}
+	st, err := h.repo.Status(ctx)
+	if err != nil {
+		return p, 0, err
+	}
+	var base artifacts.Digest
+	for i := range entries {
+		entries[i].Evidence = append(entries[i].Evidence, catalog.Evidence{Gate: "samples", Ref: raw})
+		if entries[i].Reference {
+			base = entries[i].Variant.Identity
+		} else {
+			fresh++
+		}
+	}
+	if fresh == 0 {
+		return p, 0, nil
+	}
+	if base == "" {
+		return p, 0, hinted{errors.New("the baseline itself did not pass its gates: nothing to fall back on"), "arqon report " + h.run.Name + " says why"}
+	}
+	evidence, err := statements(night, entries, raw.Digest)
+	if err != nil {
+		return p, 0, err
+	}
+	entries = append(entries, kept(st.Releases[h.channel], entries)...)
+	contexts := make([]string, len(night.Contexts))
+	for i, x := range night.Contexts {
+		contexts[i] = x.Name
+	}
+	return publish.Proposal{
+		Channel: h.channel, Domain: night.Domain, Contexts: contexts, Entries: entries, Baseline: base,
+		Policy: onlinePolicy(night, entries), Evidence: evidence, Blobs: bothBlobs{h.run.Blobs(), h.store},
+	}, fresh, nil
+}
+
+// kept are the entries of the release before that tonight says nothing about.
+func kept(before catalog.Release, now []catalog.Entry) []catalog.Entry {
+	judged := map[artifacts.Digest]bool{}
+	for _, e := range now {
+		judged[e.Variant.Identity] = true
+	}
+	var out []catalog.Entry
+	for _, e := range before.Entries {
+		if !judged[e.Variant.Identity] {
+			e.Fallback = catalog.BuiltIn
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// statements are the reports about the entries, one each.
+func statements(night gates.Night, entries []catalog.Entry, record artifacts.Digest) ([]publish.Evidence, error) {
+	var out []publish.Evidence
+	for _, e := range entries {
+		s := statement{Run: night.Run, Study: night.Study, Night: record, Policy: night.PolicyDigest, Alpha: night.Alpha}
+		for _, c := range night.Candidates {
+			if c.Identity == e.Variant.Identity {
+				c.Pairs = nil // the raw pairs are in the night's record, which the entry lists too
+				s.Candidates = append(s.Candidates, c)
+			}
+		}
+		b, err := json.Marshal(s)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, publish.Evidence{Identity: e.Variant.Identity, Gate: "report", Predicate: b})
+	}
+	return out, nil
+}
+
+// bothBlobs reads from the run first and from the repository then: what is
+// proposed is partly new and partly there.
+type bothBlobs struct{ run, repository *artifacts.Dir }
+
+func (b bothBlobs) Get(ctx context.Context, ref artifacts.Ref) ([]byte, error) {
+	found, err := b.run.Get(ctx, ref)
+	if !errors.Is(err, artifacts.ErrNotFound) {
+		return found, err
+	}
+	found, err = artifacts.GetNamed(ctx, b.repository, trust.EvidenceName(ref), ref)
+	if !errors.Is(err, artifacts.ErrNotFound) {
+		return found, err
+	}
+	return b.repository.Get(ctx, ref)
+}

@@ -1,0 +1,266 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	goruntime "runtime"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/arqon/arqon/factory"
+	"github.com/arqon/arqon/gates"
+	"github.com/arqon/arqon/gates/report"
+)
+
+type nightlyFlags struct {
+	study, resume, out, repository, channel, keys string
+	json, quiet                                   bool
+}
+
+func newNightly() *cobra.Command {
+	var f nightlyFlags
+	c := &cobra.Command{
+		Use:   "nightly --study FILE | --resume RUN",
+		Short: "Search for better variants, put them through the gates, sign and publish the survivors",
+		Long: `Nightly runs one night: it searches the study's domain, puts the best points of
+every context through the six gates, writes a report, and hands the approved
+variants to the repository. A repository made with init --solo is signed and
+published to by itself; any other is left a proposal to sign.
+
+A night can be interrupted at any point, kill -9 included: --resume RUN goes on
+where it was, to the same candidates and without measuring anything twice.`,
+		Example: `  arqon nightly --study studies/infer.yaml
+  arqon nightly --resume infer-0001
+  arqon nightly --study studies/compress.yaml --repository out/compress --json`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return runNightly(c.Context(), f, c.OutOrStdout(), c.ErrOrStderr())
+		},
+	}
+	c.Flags().StringVar(&f.study, "study", "", "the study `FILE` (YAML)")
+	c.Flags().StringVar(&f.resume, "resume", "", "go on with an interrupted `RUN` (name or directory)")
+	c.Flags().StringVar(&f.out, "out", "out", "where runs, caches and the error budget are kept")
+	c.Flags().StringVar(&f.repository, "repository", "", "publish to this `DIR` instead of the study's repository")
+	c.Flags().StringVar(&f.channel, "channel", "", "publish to this channel instead of the study's")
+	c.Flags().StringVar(&f.keys, "keys", "", "folder with the key files (default REPOSITORY-keys)")
+	c.Flags().BoolVar(&f.json, "json", false, "print the night's report as JSON instead of a page")
+	c.Flags().BoolVar(&f.quiet, "quiet", false, "no progress on standard error")
+	c.MarkFlagsMutuallyExclusive("study", "resume")
+	c.MarkFlagsOneRequired("study", "resume")
+	return c
+}
+
+func runNightly(ctx context.Context, f nightlyFlags, stdout, stderr io.Writer) (err error) {
+	s := newStory(stderr, f.quiet)
+	defer s.close()
+	run, err := openRun(&f)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, run.Close()) }()
+	s.say("run %s in %s", run.Name, run.Path)
+	result, err := night(ctx, f, run, s)
+	s.close()
+	if err != nil {
+		return interrupted(err, run.Name)
+	}
+	if f.json {
+		b, err := gates.EncodeNight(result.Night)
+		if err != nil {
+			return err
+		}
+		if _, err := stdout.Write(b); err != nil {
+			return err
+		}
+	} else {
+		report.Text(stdout, result.Night, textOptions(stdout))
+		if result.Handover != "" {
+			fmt.Fprintln(stdout, result.Handover)
+		}
+		_, html := run.Report()
+		fmt.Fprintf(stdout, "report: %s\n", html)
+	}
+	if result.Night.Outcome != gates.Pass {
+		return no{fmt.Errorf("the night is %s: %s", result.Night.Outcome, result.Night.Reason)}
+	}
+	return nil
+}
+
+// interrupted adds how to go on.
+func interrupted(err error, run string) error {
+	var answer no
+	if errors.As(err, &answer) || hint(err) != "" && !errors.Is(err, context.Canceled) && !errors.Is(err, syscall.ENOSPC) {
+		return err
+	}
+	return hinted{err, fmt.Sprintf("nothing measured is lost: arqon nightly --resume %s goes on", run)}
+}
+
+// overrides are flags that a resumed night must still know.
+type overrides struct {
+	Repository string `json:"repository"`
+	Channel    string `json:"channel"`
+	Keys       string `json:"keys"`
+}
+
+// openRun starts a new run or opens the one to go on with, and settles where
+// its release goes.
+func openRun(f *nightlyFlags) (*factory.Run, error) {
+	if f.resume == "" {
+		st, err := factory.LoadStudy(f.study)
+		if err != nil {
+			return nil, err
+		}
+		if err := st.CheckEngines(engineNames()); err != nil {
+			return nil, err
+		}
+		if err := checkTarget(f, st); err != nil {
+			return nil, err
+		}
+		run, err := factory.NewRun(f.out, st)
+		if err != nil {
+			return nil, err
+		}
+		return run, saveOverrides(f, run)
+	}
+	path, err := factory.RunPath(f.out, f.resume)
+	if err != nil {
+		return nil, err
+	}
+	run, err := factory.OpenRun(path)
+	if err != nil {
+		return nil, err
+	}
+	f.out = filepath.Dir(filepath.Dir(run.Path))
+	return run, loadOverrides(f, run)
+}
+
+const overridesFile = "target.json"
+
+func saveOverrides(f *nightlyFlags, run *factory.Run) error {
+	b, err := json.Marshal(overrides{f.repository, f.channel, f.keys})
+	if err != nil {
+		return err
+	}
+	return run.Blobs().Create(context.Background(), overridesFile, append(b, '\n'))
+}
+
+// loadOverrides recalls the flags of the first session; flags given now win.
+func loadOverrides(f *nightlyFlags, run *factory.Run) error {
+	b, err := os.ReadFile(filepath.Join(run.Path, overridesFile))
+	if errors.Is(err, os.ErrNotExist) {
+		settle(f, run.Study)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var o overrides
+	if err := json.Unmarshal(b, &o); err != nil {
+		return fmt.Errorf("%s: %w", filepath.Join(run.Path, overridesFile), err)
+	}
+	if f.repository == "" {
+		f.repository = o.Repository
+	}
+	if f.channel == "" {
+		f.channel = o.Channel
+	}
+	if f.keys == "" {
+		f.keys = o.Keys
+	}
+	return nil
+}
+
+// settle fills the flags from the study.
+func settle(f *nightlyFlags, st factory.Study) {
+	if f.repository == "" {
+		f.repository = st.Repository
+	}
+	if f.channel == "" {
+		f.channel = st.Channel
+	}
+}
+
+// checkTarget finds out before the night, not after it, that its release has
+// somewhere to go.
+func checkTarget(f *nightlyFlags, st factory.Study) error {
+	settle(f, st)
+	if f.repository == "" {
+		return nil
+	}
+	p, err := newPlace(f.repository, f.keys)
+	if err != nil {
+		return err
+	}
+	store, err := p.open()
+	if err != nil {
+		return hinted{err, fmt.Sprintf("arqon init --repository %s --solo makes one; without repository in the study nothing is published", f.repository)}
+	}
+	return store.Close()
+}
+
+func engineNames() []string {
+	var names []string
+	for name := range engines() {
+		names = append(names, name)
+	}
+	return names
+}
+
+// night wires the rooms together.
+func night(ctx context.Context, f nightlyFlags, run *factory.Run, s *story) (factory.Result, error) {
+	domain, err := openDomain(run.Study, f.out, func(line string) { s.say("%s", line) })
+	if err != nil {
+		return factory.Result{}, err
+	}
+	out, err := conduct(ctx, f, run, domain, s)
+	return out, errors.Join(err, domain.Close())
+}
+
+func conduct(ctx context.Context, f nightlyFlags, run *factory.Run, domain open, s *story) (factory.Result, error) {
+	n := factory.Nightly{
+		Domain: domain, Engines: engines(), Progress: nightProgress{s}, Now: now, HTML: report.HTML,
+	}
+	var approver gates.Approver
+	if f.repository != "" {
+		handover, err := newHandover(ctx, f, run)
+		if err != nil {
+			return factory.Result{}, err
+		}
+		defer handover.close()
+		n.Publisher = handover
+		if handover.solo {
+			approver = handover
+		}
+	}
+	n.Judge = func(ctx context.Context, c factory.Case) (gates.Night, []gates.Verdict, error) {
+		j := gates.Judge{
+			Domain: domain, Description: c.Description, Baseline: c.Candidates.Baseline,
+			Policy: run.Study.Policy, Seed: run.NightSeed(), Run: run.Name, Study: run.Study.Name, Host: host(),
+			LedgerPath: c.Ledger, AlphaPath: filepath.Join(f.out, "alpha.ledger"),
+			StartCanary: stager{domain: domain, description: c.Description, baseline: c.Candidates.Baseline, seed: run.NightSeed()}.start,
+			Approver:    approver, Progress: func(st gates.Step) { s.judging(st) }, Now: now,
+			Command: "arqon report " + run.Name,
+		}
+		return j.Night(ctx, c.Candidates.List)
+	}
+	return n.Do(ctx, run)
+}
+
+func host() gates.Host {
+	return gates.Host{OS: goruntime.GOOS, Arch: goruntime.GOARCH, CPU: cpuName(), Cores: goruntime.NumCPU(), Go: goruntime.Version()}
+}
+
+// nightProgress tells the factory's progress as a story.
+type nightProgress struct{ s *story }
+
+func (p nightProgress) Say(line string) { p.s.say("%s", line) }
+
+func (p nightProgress) Step(name string, done, total int, note string) {
+	p.s.step(name, done, total, note)
+}

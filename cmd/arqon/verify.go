@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/arqon/arqon/artifacts"
+	"github.com/arqon/arqon/catalog/trust"
+)
+
+type verifyFlags struct {
+	repository, keys, channel, root string
+	json, files                     bool
+}
+
+func newVerify() *cobra.Command {
+	var f verifyFlags
+	c := &cobra.Command{
+		Use:   "verify --repository DIR",
+		Short: "Check a repository end to end, offline",
+		Long: `Verify reads everything that the newest releases reach: roots, metadata,
+manifests, artifacts, gate reports and approvals. Exit 0 means that every byte of
+every file read is what was signed; exit 1 names the file that is not.
+
+The root that init pinned is believed. A repository that was never pinned here
+vouches for itself, and verify says so: pin its root with --root.`,
+		Example: `  arqon verify --repository out/catalog
+  arqon verify --repository /mnt/copy --root root.json --channel staging --json`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return verify(c.Context(), f, c.OutOrStdout(), c.ErrOrStderr())
+		},
+	}
+	c.Flags().StringVar(&f.repository, "repository", "", "the `DIR` of the repository")
+	c.Flags().StringVar(&f.channel, "channel", "", "one channel (default: all that have a release)")
+	c.Flags().StringVar(&f.root, "root", "", "believe the root in this `FILE`")
+	c.Flags().StringVar(&f.keys, "keys", "", "folder in which init left root.json (default REPOSITORY-keys)")
+	c.Flags().BoolVar(&f.json, "json", false, "print the result as JSON")
+	c.Flags().BoolVar(&f.files, "files", false, "list every file that was read")
+	return c
+}
+
+// verified is the JSON form.
+type verified struct {
+	OK         bool              `json:"ok"`
+	Repository string            `json:"repository"`
+	Reason     string            `json:"reason,omitempty"`
+	File       string            `json:"file,omitempty"`
+	Error      string            `json:"error,omitempty"`
+	FirstUse   bool              `json:"trusted_on_first_use"`
+	Solo       bool              `json:"solo"`
+	Releases   []verifiedRelease `json:"releases"`
+	Files      []string          `json:"files"`
+}
+
+type verifiedRelease struct {
+	Channel   string           `json:"channel"`
+	Sequence  uint64           `json:"sequence"`
+	Manifest  artifacts.Digest `json:"manifest"`
+	Entries   int              `json:"entries"`
+	Evidence  int              `json:"evidence"`
+	Approvers []string         `json:"approvers"`
+	Threshold int              `json:"threshold"`
+}
+
+func verify(ctx context.Context, f verifyFlags, stdout, stderr io.Writer) (err error) {
+	p, err := newPlace(f.repository, f.keys)
+	if err != nil {
+		return err
+	}
+	store, err := p.open()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	client, err := p.client(store, f.root, false)
+	if err != nil {
+		return refused(err)
+	}
+	defer func() { err = errors.Join(err, client.Close()) }()
+	rep, err := client.VerifyAll(ctx, f.channel)
+	v := verified{OK: err == nil, Repository: p.repository, FirstUse: rep.FirstUse, Solo: rep.Solo, Releases: []verifiedRelease{}, Files: rep.Files}
+	if err != nil {
+		err = refused(err)
+		if f.json {
+			var r *trust.Refusal
+			if errors.As(err, &r) {
+				v.Reason, v.File = string(r.Reason), r.File
+			}
+			v.Error = err.Error()
+			return errors.Join(printJSON(stdout, v), err)
+		}
+		return err
+	}
+	for _, r := range rep.Releases {
+		v.Releases = append(v.Releases, verifiedRelease{
+			r.Release.Channel, r.Release.Sequence, r.Manifest, len(r.Release.Entries), r.Evidence, r.Approvers, r.Threshold,
+		})
+	}
+	if f.json {
+		return printJSON(stdout, v)
+	}
+	v.print(stdout, stderr, f.files)
+	return nil
+}
+
+func (v verified) print(stdout, stderr io.Writer, files bool) {
+	for _, r := range v.Releases {
+		fmt.Fprintf(stdout, "%s release %d: %d entries, %d pieces of evidence, approved by %d of at least %d keys, manifest %s\n",
+			r.Channel, r.Sequence, r.Entries, r.Evidence, len(r.Approvers), r.Threshold, r.Manifest.Short())
+	}
+	if len(v.Releases) == 0 {
+		fmt.Fprintln(stdout, "no channel has a release yet")
+	}
+	if files {
+		for _, name := range v.Files {
+			fmt.Fprintln(stdout, name)
+		}
+	}
+	fmt.Fprintf(stdout, "verified: %d files read, every byte accounted for\n", len(v.Files))
+	if v.FirstUse {
+		fmt.Fprintln(stderr, "note: no root was pinned for this path, so the repository vouches for itself; pin it with --root FILE")
+	}
+	if v.Solo {
+		fmt.Fprintln(stderr, "note: a --solo repository: one person holds every key")
+	}
+}
+
+// refused turns a refusal into an answer of no, with what to do.
+func refused(err error) error {
+	var r *trust.Refusal
+	if !errors.As(err, &r) {
+		return err
+	}
+	if r.Reason == trust.Unreadable {
+		return err
+	}
+	return no{hinted{err, refusalHints[r.Reason]}}
+}
+
+var refusalHints = map[trust.Reason]string{
+	trust.Missing:      "copy the whole repository again: a file is not there",
+	trust.Malformed:    "the file is not what was signed: take it from a good copy",
+	trust.BadDigest:    "the bytes were changed: take the file from a good copy",
+	trust.TooLarge:     "nobody signed that much: take the file from a good copy",
+	trust.BadSignature: "the file was changed or signed by somebody else: take it from a good copy",
+	trust.Threshold:    "approvals are missing: arqon sign",
+	trust.BadRole:      "the roles are not as they may be: ask who owns the root keys",
+	trust.ForeignRoot:  "this is another repository than the one that was pinned; if that is meant, pin its root with --root FILE",
+	trust.Expired:      "nobody has renewed it: arqon publish --renew, by who holds the timestamp key; hosts go on serving what they have",
+	trust.Rollback:     "this copy is older than what was seen before: get a newer one",
+	trust.FastForward:  "versions jumped: ask who owns the root keys before believing it",
+	trust.MixAndMatch:  "parts of different releases: copy the whole repository again",
+	trust.WrongChannel: "name the right channel with --channel",
+	trust.Repointed:    "an id changed its meaning: treat the repository as compromised",
+	trust.NextID:       "ids would be used twice: treat the repository as compromised",
+	trust.Unyanked:     "a withdrawn variant came back: treat the repository as compromised",
+	trust.Hardware:     "none of it is made for this machine",
+	trust.ABI:          "use a newer arqon",
+	trust.BadEvidence:  "the gate report is not the one that was signed: take it from a good copy",
+	trust.NoRelease:    "publish first: arqon nightly, or name another channel with --channel",
+}

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/arqon/arqon/catalog/trust"
+)
+
+// watcher looks for newer releases while requests flow, and adopts them. A
+// refusal is told once and changes nothing: what serves goes on serving.
+type watcher struct {
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+}
+
+func watch(ctx context.Context, client *trust.Client, channel string, every time.Duration, h *hostRun) *watcher {
+	ctx, cancel := context.WithCancel(ctx)
+	w := &watcher{cancel: cancel}
+	if every <= 0 {
+		return w
+	}
+	w.done.Go(func() {
+		ticker := time.NewTicker(every)
+		defer ticker.Stop()
+		told := ""
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+			}
+			rel, err := client.Refresh(ctx, channel)
+			if err == nil && rel.Release().Sequence > h.rt.Load().Release() {
+				err = h.rt.Adopt(ctx, rel)
+				if err == nil {
+					h.adopted(rel.Release().Sequence)
+				}
+			}
+			if err != nil && ctx.Err() == nil && err.Error() != told {
+				told = err.Error()
+				h.story.say("not adopted: %v", err)
+			}
+		}
+	})
+	return w
+}
+
+func (w *watcher) stop() {
+	w.cancel()
+	w.done.Wait()
+}
