@@ -18,7 +18,7 @@ import (
 
 func misbehaving(t *testing.T, o Options, mode string, args ...string) *Domain {
 	t.Helper()
-	o.TempDir = t.TempDir()
+	o.TempDir, o.Env = t.TempDir(), append(o.Env, "GORACE")
 	d, err := New(append([]string{os.Args[0], "program", mode}, args...), o)
 	if err != nil {
 		t.Fatal(err)
@@ -222,7 +222,7 @@ func TestTheWholeGroupDies(t *testing.T) {
 
 func TestADescendantThatLeftTheGroupCannotMakeUsHang(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "pid")
-	d := misbehaving(t, Options{MeasureTimeout: 500 * time.Millisecond}, "deaf", file)
+	d := misbehaving(t, Options{MeasureTimeout: 2 * time.Second}, "deaf", file)
 	_, err := open(t, d).Measure(t.Context(), anything)
 	if !errors.Is(err, benchmarks.ErrTimeout) {
 		t.Error(err)

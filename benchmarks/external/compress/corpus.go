@@ -24,7 +24,7 @@ const (
 // dictionary is trained on one and everything is measured on the other.
 type corpus struct {
 	train, test []byte
-	trained     []byte // the largest dictionary; a smaller one is its end
+	trained     []byte // the largest dictionary, made when first needed; a smaller one is its end
 }
 
 var errEnough = errors.New("enough")
@@ -67,7 +67,6 @@ func loadCorpus() (*corpus, error) {
 	if len(c.test) < measuredBytes {
 		return nil, fmt.Errorf("%s holds %d bytes of Go sources, want %d: install the Go tree with its sources", root, len(c.test), measuredBytes)
 	}
-	c.trained = train(c.train, 32<<10)
 	return c, nil
 }
 
@@ -114,6 +113,9 @@ func train(corpus []byte, size int) []byte {
 func (c *corpus) dictionary(p point) []byte {
 	if !p.Dictionary {
 		return nil
+	}
+	if c.trained == nil {
+		c.trained = train(c.train, 32<<10)
 	}
 	return c.trained[max(0, len(c.trained)-p.DictionaryKB<<10):]
 }
