@@ -22,6 +22,35 @@
 // exponential is the package's own.
 //
 // It is not a training framework: there is one family of networks here.
+//
+// # What there is to discover
+//
+// On all 10,000 test images; 2 cores, Xeon (model 167), Go 1.26, seed 1;
+// CPU time a request. ARQON_INFER_OPPORTUNITY=1 go test ./benchmarks/infer -run
+// TestOpportunity -v measures it again.
+//
+//	variant                accuracy      MACs    µs    KB
+//	f32, all stages           .8585   251,296    80  1012   the baseline
+//	exits at .90              .8580   139,813    45  1012
+//	exits at .80              .8564   106,744    35  1012
+//	exits at .50              .8194    28,724    10  1012
+//	pruned .30 .70 .80        .8411    55,281    32   259
+//	the same, exits at .80    .8410    28,648    16   259
+//	escalate at .80           .8567   161,314    50  1012
+//	small (two stages)        .8284    24,416    10   100
+//	int8                      .8586   251,296    83   257
+//	int4                      .8588   251,296    49   133
+//	int4, exits at .80        .8550   106,574    21   133
+//	int4, pruned              .8425    55,281    38    66
+//
+//	context     baseline   exits at .80   with its adapter
+//	shifted        .3748          .3815              .7160
+//	noisy          .6369          .6379              .8159
+//	inverted       .0802          .0507              .8188
+//
+// What does not work is kept: a sparse MAC costs 1.8 dense ones (pruning all
+// stages by .20 gave 106 µs, by .40 82, by .60 57, at .8591, .8584, .8549); int8 is no
+// faster than f32; and under inversion early exits are sure of wrong answers.
 package infer
 
 import (

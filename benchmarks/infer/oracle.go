@@ -11,7 +11,7 @@ import (
 
 // The images that Check looks at: a fixed set, and the same ones disturbed in
 // ways drawn from the check's seed.
-const checkImages = 48
+const checkImages = 32
 
 // logitTolerance is how far the kernels may be from the oracle, which sums in
 // float64 (integers exactly), relative to 1+|logit|.
