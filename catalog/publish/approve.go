@@ -127,7 +127,7 @@ func (r *Repository) read(ctx context.Context, manifest artifacts.Digest) (*pend
 		return nil, err
 	}
 	if p.role, err = metadata.Targets().FromBytes(b); err != nil {
-		return nil, fmt.Errorf("%s: %v: %w", name, err, ErrProposal)
+		return nil, fmt.Errorf("%s: %w: %w", name, err, ErrProposal)
 	}
 	if err := p.consistent(b); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)

@@ -77,7 +77,7 @@ func readPublicID(path string) (string, error) {
 	}
 	public, err := x509.ParsePKIXPublicKey(block.Bytes)
 	if err != nil {
-		return "", fmt.Errorf("%s: %v: %w", path, err, ErrKeyFile)
+		return "", fmt.Errorf("%s: %w: %w", path, err, ErrKeyFile)
 	}
 	ec, ok := public.(*ecdsa.PublicKey)
 	if !ok {

@@ -165,7 +165,7 @@ func ReadKey(path string, pass Passphrase) (*Key, error) {
 	}
 	private, err := x509.ParsePKCS8PrivateKey(der)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %v: %w", path, err, ErrKeyFile)
+		return nil, fmt.Errorf("%s: %w: %w", path, err, ErrKeyFile)
 	}
 	ec, ok := private.(*ecdsa.PrivateKey)
 	if !ok {
