@@ -150,6 +150,9 @@ func gateTitle(g string) string {
 
 // forestText is a forest row in words and numbers.
 func forestText(r gates.Result) string {
+	if r.Decision == gates.Invalid {
+		return numbers(r) + "; " + required(r)
+	}
 	return values(r) + ", " + numbers(r) + "; " + required(r)
 }
 
@@ -233,7 +236,7 @@ func (p *printer) canaryStages(s subject) {
 	var rows [][]cell
 	for _, st := range s.Canary.Stages {
 		rows = append(rows, []cell{
-			{s: percent(st.Share), right: true}, {s: fmt.Sprint(st.Pairs), right: true}, {s: evalue(st.LogHarm), right: true},
+			{s: shareOf(st.Share), right: true}, {s: fmt.Sprint(st.Pairs), right: true}, {s: evalue(st.LogHarm), right: true},
 			{s: st.Outcome.String(), tone: toneOf(st.Outcome)}, {s: sentence(st.Reason)},
 		})
 	}

@@ -27,7 +27,11 @@ const (
 func forestHTML(f forest, row forestRow, id string) template.HTML {
 	d := newDrawing(id, testName(row.r)+": "+row.r.Decision.String(), forestText(row.r), forestW, forestH)
 	if math.IsNaN(row.point) {
-		d.text("", "start", forestLeft, 16, "no baseline to compare with")
+		why := "no baseline to compare with"
+		if row.r.Decision == gates.Invalid {
+			why = "could not be judged"
+		}
+		d.text("", "start", forestLeft, 16, why)
 		return d.done()
 	}
 	const mid = forestH / 2

@@ -57,6 +57,10 @@ func (p *printer) explainHead(n *gates.Night, metric string, r gates.Result) {
 func (p *printer) explainResult(r gates.Result) {
 	p.gateLine(r.Decision.String(), toneOf(r.Decision), r.Gate, testName(r)+" "+required(r)+".")
 	const in = 30
+	if r.Decision == gates.Invalid {
+		p.para(plain, in, 0, "could not be judged: "+sentence(r.Reason))
+		return
+	}
 	p.para(plain, in, 0, "baseline "+value(unitOf(r), r.Baseline)+", candidate "+value(unitOf(r), r.Candidate)+": "+change(r, r.Change)+" ("+betterWorse(r, r.Change)+")")
 	if hasInterval(r) {
 		p.para(plain, in, 0, level(r.Alpha)+" interval "+interval(r)+", valid at the moment the test stopped")

@@ -66,6 +66,10 @@ func forestOrder(rs []gates.Result) []gates.Result {
 // place computes the row of one result.
 func place(r gates.Result, minEffect float64) forestRow {
 	row := forestRow{r: r, lo: math.NaN(), hi: math.NaN(), passTo: 0, hasPass: true}
+	if r.Decision == gates.Invalid {
+		row.point, row.passTo, row.hasPass = math.NaN(), math.NaN(), false
+		return row
+	}
 	unit := r.Tolerance
 	switch r.Test {
 	case gates.TestLimit:

@@ -183,8 +183,13 @@ func rowOf(s subject, hasPage bool) rowView {
 	if s.Reference {
 		r.Standing = "the baseline itself, " + r.Standing
 	}
-	if m := s.main; m != nil {
-		r.Metric, r.Change, r.Used = clean(m.Metric, 60), change(*m, m.Change), used(*m)
+	if m := s.main; m != nil && m.Decision == gates.Invalid {
+		r.Metric = testName(*m) + " could not be judged"
+	} else if m != nil {
+		r.Metric, r.Change, r.Used = testName(*m), change(*m, m.Change), used(*m)
+		if m.Role != benchmarks.Success {
+			r.Metric += " (guardrail)"
+		}
 		if hasInterval(*m) {
 			r.Interval = interval(*m)
 		}

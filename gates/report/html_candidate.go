@@ -65,7 +65,7 @@ func newCandidate(s subject, at Where) candidateView {
 	if s.Canary != nil {
 		v.CanaryText = canarySentence(s.Canary)
 		for _, st := range s.Canary.Stages {
-			v.Canary = append(v.Canary, stageView{Share: percent(st.Share), Pairs: fmt.Sprint(st.Pairs), Harm: evalue(st.LogHarm), Metric: clean(st.Metric, 60), Word: st.Outcome.String(), Reason: sentence(st.Reason)})
+			v.Canary = append(v.Canary, stageView{Share: shareOf(st.Share), Pairs: fmt.Sprint(st.Pairs), Harm: evalue(st.LogHarm), Metric: clean(st.Metric, 60), Word: st.Outcome.String(), Reason: sentence(st.Reason)})
 		}
 	}
 	v.Controls = controlsSentence(s)
@@ -81,7 +81,7 @@ func newCandidate(s subject, at Where) candidateView {
 func (s subject) verdictNumbers() string {
 	t := strings.ToUpper(s.standing()[:1]) + s.standing()[1:]
 	r := s.question()
-	if r == nil || !s.stands() && s.decided == nil {
+	if r == nil || r.Decision == gates.Invalid || !s.stands() && s.decided == nil {
 		return t + ". " + s.because()
 	}
 	t += fmt.Sprintf(": %s %s", testName(*r), changeWords(*r, r.Change))
@@ -90,7 +90,8 @@ func (s subject) verdictNumbers() string {
 	}
 	switch {
 	case r.Limit != nil && r.Test == gates.TestLimit:
-		t += ", limit " + value(unitOf(*r), *r.Limit)
+		_, limit := apartValues(unitOf(*r), r.Candidate, *r.Limit)
+		t += ", limit " + limit
 	case r.Test == gates.TestNotWorse:
 		t += ", " + required(*r)
 	}
@@ -146,7 +147,7 @@ func (v *candidateView) forest(s subject) {
 	for i, row := range f.rows {
 		r := row.r
 		fv := forestView{
-			Name: testName(r), Word: r.Decision.String(), Class: r.Decision.String(), Numbers: numbers(r), Asks: values(r) + "; " + required(r),
+			Name: testName(r), Word: r.Decision.String(), Class: r.Decision.String(), Numbers: numbers(r), Asks: asks(r),
 			Plot: forestHTML(f, row, fmt.Sprintf("%s-f%d", v.Anchor, i)),
 		}
 		if r.Decision != gates.Pass {
@@ -158,6 +159,14 @@ func (v *candidateView) forest(s subject) {
 		}
 		v.Forest = append(v.Forest, fv)
 	}
+}
+
+// asks is what a forest row's numbers are held against.
+func asks(r gates.Result) string {
+	if r.Decision == gates.Invalid {
+		return required(r)
+	}
+	return values(r) + "; " + required(r)
 }
 
 // figures adds the charts that the record has data for.

@@ -2,6 +2,7 @@ package report
 
 import (
 	"math"
+	"strconv"
 
 	"github.com/arqon/arqon/benchmarks"
 	"github.com/arqon/arqon/gates"
@@ -25,7 +26,18 @@ func unitOf(r gates.Result) string {
 
 // values prints "1.21 M → 507 k".
 func values(r gates.Result) string {
-	return value(unitOf(r), r.Baseline) + " → " + value(unitOf(r), r.Candidate)
+	a, b := apartValues(unitOf(r), r.Baseline, r.Candidate)
+	return a + " → " + b
+}
+
+// apartValues prints two values so that different ones look different.
+func apartValues(unit string, a, b float64) (string, string) {
+	s, t := value(unit, a), value(unit, b)
+	if s != t || a == b || math.IsNaN(a) || math.IsNaN(b) {
+		return s, t
+	}
+	long := func(x float64) string { return strconv.FormatFloat(x, 'g', 9, 64) + spaced(unit) }
+	return long(a), long(b)
 }
 
 // worse orients a change of the result's metric: positive is worse.
@@ -187,10 +199,11 @@ func required(r gates.Result) string {
 		if r.Limit == nil {
 			return "has no absolute limit"
 		}
+		_, limit := apartValues(unitOf(r), r.Candidate, *r.Limit)
 		if r.Direction == benchmarks.Higher {
-			return "must be at least " + value(unitOf(r), *r.Limit)
+			return "must be at least " + limit
 		}
-		return "must be at most " + value(unitOf(r), *r.Limit)
+		return "must be at most " + limit
 	case gates.TestSame:
 		return "must not differ from itself"
 	case gates.TestNone:

@@ -239,7 +239,7 @@ func (s subject) stoppedStage() *gates.CanaryStage {
 func (s subject) howMuch() (head, detail string) {
 	r := s.question()
 	if st := s.stoppedStage(); st != nil {
-		head = "Stopped at " + percent(st.Share) + " of the traffic"
+		head = "Stopped at " + shareOf(st.Share) + " of the traffic"
 		detail = sentence(st.Reason)
 		if s.main != nil {
 			detail += fmt.Sprintf(" The success metric %s was %s (%s).", clean(s.main.Metric, 60), changeWords(*s.main, s.main.Change), betterWorse(*s.main, s.main.Change))
@@ -249,6 +249,8 @@ func (s subject) howMuch() (head, detail string) {
 	switch {
 	case r == nil:
 		return "Not measured", "The candidate was stopped before its success metric was compared."
+	case r.Decision == gates.Invalid:
+		return "Not known", sentence(testName(*r) + " could not be judged")
 	case s.Reference:
 		return changeWords(*r, r.Change), clean(r.Metric, 60) + ", " + values(*r) + ". The baseline against itself: it should be unchanged."
 	}
@@ -281,6 +283,9 @@ func (s subject) howSure() (head, detail string) {
 	}
 	if r == nil {
 		return "Nothing to be sure of", "No comparison was made."
+	}
+	if r.Decision == gates.Invalid {
+		return "The measurement cannot be trusted", "That is neither for nor against the candidate."
 	}
 	switch {
 	case r.Exact:
@@ -383,10 +388,10 @@ func quoteInner(s string) string {
 func commands(n *gates.Night, w Where) []string {
 	run := shellWord(n.Run)
 	if n.Outcome == gates.Invalid {
-		return []string{"arqon report " + run + " --json", "arqon nightly --study " + shellWord(n.Study) + ".yaml"}
+		return []string{"arqon report " + run + " --json", "arqon nightly --study STUDY.yaml"}
 	}
 	if standing(n) == 0 {
-		return []string{"arqon report " + run + " --html night.html", "arqon nightly --study " + shellWord(n.Study) + ".yaml"}
+		return []string{"arqon report " + run + " --html night.html", "arqon nightly --study STUDY.yaml"}
 	}
 	return []string{
 		"arqon sign --repository " + w.repository(),

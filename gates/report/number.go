@@ -176,7 +176,15 @@ func spaced(unit string) string {
 }
 
 // percent prints a share as a percentage: fixed digits suit a column.
-func percent(x float64) string { return fixed(100*x, decimalsFor(100*x)) + nbsp + "%" }
+func percent(x float64) string {
+	if a := math.Abs(100 * x); a > 0 && a < .01 {
+		return compact(roundSig(100*x, 2)) + nbsp + "%"
+	}
+	return fixed(100*x, decimalsFor(100*x)) + nbsp + "%"
+}
+
+// shareOf prints a round share without decimals: "25 %", "0.5 %".
+func shareOf(x float64) string { return compact(roundSig(100*x, 4)) + nbsp + "%" }
 
 // signedPercent is percent with its sign.
 func signedPercent(x float64) string { return signed(100*x, decimalsFor(100*x)) + nbsp + "%" }

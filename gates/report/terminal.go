@@ -114,7 +114,7 @@ func (p *printer) labelled(label string, width int, t tone, s string) {
 // wrap breaks s at spaces; a word longer than a line stays whole.
 func wrap(s string, rest, first int) []string {
 	var lines []string
-	line, limit := "", max(first, 20)
+	line, limit := "", max(first, 10)
 	for word := range strings.SplitSeq(s, " ") {
 		switch {
 		case word == "":
@@ -124,7 +124,7 @@ func wrap(s string, rest, first int) []string {
 			line += " " + word
 		default:
 			lines = append(lines, line)
-			line, limit = word, max(rest, 20)
+			line, limit = word, max(rest, 10)
 		}
 	}
 	if line != "" || len(lines) == 0 {
@@ -168,7 +168,7 @@ type cell struct {
 }
 
 // table prints rows under a header; columns are as wide as their content, and
-// the column named by flex is cut to what is left of the width.
+// the column named by flex is wrapped into what is left of the width.
 func (p *printer) table(head []string, rows [][]cell, flex int) {
 	const gap = 2
 	widths := make([]int, len(head))
@@ -185,9 +185,9 @@ func (p *printer) table(head []string, rows [][]cell, flex int) {
 		used += w + gap
 	}
 	if over := used - gap - p.cols; over > 0 && flex >= 0 {
-		widths[flex] = max(widths[flex]-over, min(widths[flex], 12))
+		widths[flex] = max(widths[flex]-over, min(widths[flex], 16))
 	}
-	line := func(cells []cell) {
+	row := func(cells []cell) {
 		out := "  "
 		for i, c := range cells {
 			s := p.short(c.s, widths[i])
@@ -204,6 +204,20 @@ func (p *printer) table(head []string, rows [][]cell, flex int) {
 			}
 		}
 		p.raw(strings.TrimRight(out, " ") + "\n")
+	}
+	line := func(cells []cell) {
+		if flex < 0 || flex >= len(cells) || width(p.plainText(cells[flex].s)) <= widths[flex] {
+			row(cells)
+			return
+		}
+		for i, part := range wrap(p.plainText(cells[flex].s), widths[flex], widths[flex]) {
+			next := make([]cell, len(cells))
+			if i == 0 {
+				copy(next, cells)
+			}
+			next[flex] = cell{s: part, tone: cells[flex].tone}
+			row(next)
+		}
 	}
 	top := make([]cell, len(head))
 	for i, h := range head {

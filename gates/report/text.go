@@ -173,14 +173,21 @@ func (p *printer) candidateLine(s subject) {
 	badge := p.plainText(s.badge().String())
 	p.raw("    " + p.paint(toneOf(s.badge()), pad(badge, 12)) + "  " + p.paint(strong, p.short(name, max(p.cols-18, 12))) + "\n")
 	if s.main != nil {
-		p.para(plain, 18, 0, clean(s.main.Metric, 60)+" "+numbers(*s.main))
+		p.para(plain, 18, 0, testName(*s.main)+" "+numbers(*s.main))
 	}
 	p.para(faint, 18, 0, s.because())
 }
 
 // numbers is a result in one line: change, interval, evidence, sample.
 func numbers(r gates.Result) string {
+	if r.Decision == gates.Invalid {
+		return "could not be judged"
+	}
 	parts := []string{change(r, r.Change)}
+	if r.Test == gates.TestLimit && r.Limit != nil {
+		v, limit := apartValues(unitOf(r), r.Candidate, *r.Limit)
+		parts[0] = v + " against the limit " + limit
+	}
 	if hasInterval(r) {
 		parts[0] += " " + interval(r)
 	}
