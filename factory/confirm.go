@@ -35,7 +35,9 @@ func (s *search) confirm(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fresh, err := s.again(ctx, finalists, baseline)
+	fresh, err := s.again(ctx, "finalists", finalists, func(c int, o Outcome) job {
+		return s.job(d.Scenarios[c], o.Point, "confirm", 1, confirmPairs, baseline[c].Values)
+	})
 	if err != nil {
 		return err
 	}
@@ -50,7 +52,7 @@ func (s *search) confirm(ctx context.Context) error {
 		sort.SliceStable(still, func(i, j int) bool { return still[i].Loss < still[j].Loss })
 		s.out.Finalists[c] = pick(still, k, s.engineOf)
 	}
-	return s.matrix(ctx, baseline)
+	return s.matrix(ctx)
 }
 
 // confirmBaseline returns the baseline's deterministic values under the
@@ -141,15 +143,14 @@ func pick(from []Outcome, k int, engineOf func(Outcome) string) []Outcome {
 	return out
 }
 
-// again measures outcomes afresh in the contexts under whose index they stand.
-func (s *search) again(ctx context.Context, by [][]Outcome, baseline []measurement) ([][]Outcome, error) {
-	d := s.cfg.Description
+// again measures outcomes in the contexts under whose index they stand.
+func (s *search) again(ctx context.Context, step string, by [][]Outcome, how func(context int, o Outcome) job) ([][]Outcome, error) {
 	var jobs []job
 	var from []Outcome
 	var where []int
 	for c, outs := range by {
 		for _, o := range outs {
-			jobs = append(jobs, s.job(d.Scenarios[c], o.Point, "confirm", 1, confirmPairs, baseline[c].Values))
+			jobs = append(jobs, how(c, o))
 			from, where = append(from, o), append(where, c)
 		}
 	}
@@ -159,16 +160,19 @@ func (s *search) again(ctx context.Context, by [][]Outcome, baseline []measureme
 		o := outcome(jobs[i].scenario.Name, jobs[i].point, x, loss(jobs[i].metrics, x), from[i].Trial)
 		out[where[i]] = append(out[where[i]], o)
 		done++
-		s.progress.Step("finalists", done, len(jobs), "")
+		s.progress.Step(step, done, len(jobs), "")
 		return o, nil
 	})
 	return out, err
 }
 
-// matrix measures every finalist in the contexts where it has not been.
-func (s *search) matrix(ctx context.Context, baseline []measurement) error {
+// matrix knows every finalist in every context: in its own as confirmed, in
+// the others as the search measured it there, or measures it now. The others
+// do not decide what is proposed, only what the portfolio prefers and what the
+// envelope warns of, so the search's fidelity is enough.
+func (s *search) matrix(ctx context.Context) error {
+	d := s.cfg.Description
 	row := map[string]int{}
-	missing := make([][]Outcome, len(s.out.Finalists))
 	for _, outs := range s.out.Finalists {
 		for _, o := range outs {
 			if key := string(o.Point.Canonical()); !has(row, key) {
@@ -178,35 +182,39 @@ func (s *search) matrix(ctx context.Context, baseline []measurement) error {
 			}
 		}
 	}
-	filled := map[[2]int]bool{}
 	for c, outs := range s.out.Finalists {
-		for _, o := range outs {
-			r := row[string(o.Point.Canonical())]
-			s.out.Matrix[r][c] = o
-			filled[[2]int{r, c}] = true
-		}
-	}
-	for c := range s.out.Finalists {
-		seen := map[int]bool{}
-		for _, outs := range s.out.Finalists {
-			for _, o := range outs {
-				if r := row[string(o.Point.Canonical())]; !filled[[2]int{r, c}] && !seen[r] {
-					seen[r] = true
-					missing[c] = append(missing[c], o)
-				}
-			}
-		}
-	}
-	fresh, err := s.again(ctx, missing, baseline)
-	if err != nil {
-		return err
-	}
-	for c, outs := range fresh {
 		for _, o := range outs {
 			s.out.Matrix[row[string(o.Point.Canonical())]][c] = o
 		}
 	}
-	return nil
+	missing := make([][]Outcome, len(s.out.Finalists))
+	for r, key := range s.out.Points {
+		p, err := benchmarks.DecodePoint(d.Space, key)
+		if err != nil {
+			return err
+		}
+		for c, sc := range d.Scenarios {
+			cell := &s.out.Matrix[r][c]
+			if cell.Context != "" {
+				continue
+			}
+			if x, known := s.known[c][p.Digest()]; known {
+				metrics, _ := needed(d, sc)
+				*cell = outcome(sc.Name, p, x, loss(metrics, x), -1)
+				continue
+			}
+			missing[c] = append(missing[c], Outcome{Point: p, Trial: -1})
+		}
+	}
+	found, err := s.again(ctx, "portfolio", missing, func(c int, o Outcome) job {
+		return s.job(d.Scenarios[c], o.Point, "search", s.cfg.Study.Fidelity, searchPairs, s.baseline[c].Values)
+	})
+	for c, outs := range found {
+		for _, o := range outs {
+			s.out.Matrix[row[string(o.Point.Canonical())]][c] = o
+		}
+	}
+	return err
 }
 
 func has[K comparable, V any](m map[K]V, k K) bool {
