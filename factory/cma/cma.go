@@ -264,7 +264,7 @@ func (o *Optimizer) endGeneration() {
 	if !r.decompose() || math.IsNaN(r.sigma) || math.IsInf(r.sigma, 0) {
 		why = "lost its covariance"
 	} else {
-		why = r.stopped(o.cfg.StdFloor)
+		why = r.stopped(o.cfg.StdFloor, o.bestLoss)
 	}
 	if why == "" {
 		return

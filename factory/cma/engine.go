@@ -81,7 +81,7 @@ func Engine(cfg engine.Config) (engine.Engine, error) {
 func population(n int, cfg engine.Config) int {
 	lambda := max(6, defaultLambda(n))
 	if cfg.Budget > 0 {
-		lambda = max(6, min(lambda, cfg.Budget/8))
+		lambda = max(6, min(lambda, cfg.Budget/40))
 	}
 	return min(max(lambda, cfg.Parallel), maxLambda)
 }
@@ -117,7 +117,7 @@ func (e *spaceEngine) layout() (floor []float64) {
 			}
 		}
 	}
-	e.pJump = .5 / float64(len(e.cfg.Space.Parameters))
+	e.pJump = 1 / float64(len(e.cfg.Space.Parameters))
 	return floor
 }
 

@@ -34,13 +34,16 @@ func newStrategy(n, lambda int) strategy {
 	s.c1 = 2 / ((N+1.3)*(N+1.3) + s.muEff)                                      // eq. 57, αcov = 2
 	s.cmu = math.Min(1-s.c1, 2*(.25+s.muEff+1/s.muEff-2)/((N+2)*(N+2)+s.muEff)) // eq. 58
 	s.chiN = math.Sqrt(N) * (1 - 1/(4*N) + 1/(21*N*N))                          // appendix A
-	s.eigenGap = max(1, int(float64(eigenSlack)/(float64(s.c1+s.cmu)*N*10)))    // appendix B.2
+	s.eigenGap = max(1, int(eigenDrift/(s.c1+s.cmu)))                           // after appendix B.2
 	s.scaleWeights()
 	return s
 }
 
-// eigenSlack stretches the lazy gap of appendix B.2.
-const eigenSlack = 1
+// eigenDrift is the share of C that may be renewed between two
+// decompositions. Appendix B.2 has 1/(10n), which at n = 100 decomposes every
+// generation; 1/70 is the same below about 40 dimensions, where one generation
+// renews more than that, and eight generations at n = 100.
+const eigenDrift = 1. / 70
 
 // rawWeights sets w' of eq. 49 and muEff of eq. 8.
 func (s *strategy) rawWeights() {
