@@ -196,7 +196,11 @@ func raceHTML(s subject, g raceGroup, id string) template.HTML {
 		}
 	}
 	raceLines(d, s, first, g, x, y, place) // words last: they must stay readable
-	d.text("", "end", plotRight, y.at(0)+12, "e = 1: no evidence")
+	below := 12.0
+	if first.LogE < 0 {
+		below = -5 // the curve itself is below the line
+	}
+	d.text("", "end", plotRight, y.at(0)+below, "e = 1: no evidence")
 	return d.done()
 }
 
@@ -213,6 +217,10 @@ func raceLines(d *drawing, s subject, r gates.Result, g raceGroup, x, y scale, p
 	}
 	at := x.at(place(float64(from)))
 	d.line("l-unsure", at, y.at(0), at, plotBottom)
+	if at > midX {
+		d.text("t-unsure", "end", at-4, plotBottom-4, "futility may stop from here")
+		return
+	}
 	d.text("t-unsure", "start", at+4, plotBottom-4, "futility may stop from here")
 }
 
@@ -248,7 +256,7 @@ func runHTML(s subject, r gates.Result, points []pairPoint, id string) template.
 	frame(d, x, y, ticks(x.lo+.5, x.hi-.5, 5), ticks(lo, hi, 5), func(v float64) string { return grouped(v + 1) }, tickPercent, "pair, in the order of measurement")
 	edgeLines(d, r, func(v float64) (float64, float64, float64, float64) { return plotLeft, y.at(v), plotRight, y.at(v) }, lo, hi)
 	mid := y.at(quantileOf(ys, .5))
-	d.line("curve2", plotLeft, mid, plotRight, mid)
+	d.line("l-median", plotLeft, mid, plotRight, mid)
 	for _, e := range s.night.Events {
 		if e.Context == s.Context && e.Candidate == s.Name && float64(e.Pair) >= x.lo && float64(e.Pair) <= x.hi {
 			d.line("l-unsure", x.at(float64(e.Pair)), plotTop, x.at(float64(e.Pair)), plotBottom)

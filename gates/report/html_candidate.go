@@ -224,14 +224,14 @@ func (v *candidateView) pairFigures(s subject) {
 	run := figureView{
 		Title: "Every pair of " + clean(r.Metric, 60) + ", in time order",
 		Text:  fmt.Sprintf("Candidate against the baseline measured next to it; a coin chose which went first. %s.", disturbed(marked, len(points))),
-		Plot:  runHTML(s, *r, points, v.Anchor+"-run"), Legend: []string{"filled: baseline first", "ring: candidate first", "diamond: machine disturbed", "grey dashes: median"},
+		Plot:  runHTML(s, *r, points, v.Anchor+"-run"), Legend: []string{"filled: baseline first", "ring: candidate first", "diamond: machine disturbed", "long dashes: median"},
 	}
 	if len(tolerances(*r)) > 1 {
-		run.Legend = append(run.Legend, "red dashes: tolerance")
+		run.Legend = append(run.Legend, "short dashes: tolerance")
 	}
 	for _, e := range s.night.Events {
 		if e.Candidate == s.Name && e.Context == s.Context {
-			run.Legend = append(run.Legend, fmt.Sprintf("brown dots: %s (pair %d)", clean(e.What, 80), e.Pair+1))
+			run.Legend = append(run.Legend, fmt.Sprintf("dotted line: %s (pair %d)", clean(e.What, 80), e.Pair+1))
 			if len(run.Legend) > 8 {
 				break
 			}
