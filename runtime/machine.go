@@ -38,6 +38,7 @@ type lane struct {
 	intent    uint64      // which one
 	changed   bool        // since is meaningful
 	since     Tick        // of the last change
+	strikes   uint        // retreats for cause, each doubles the cool-down
 	cooling   Tick        // until
 	arms      [2]evidence // incumbent, candidate: success metric since the step began
 }
@@ -323,10 +324,29 @@ func (m *machine) retreat(c Class, e event, why Reason) (Transition, bool) {
 	m.generation++
 	l.candidate, l.share, l.step, l.pending, l.moves = catalog.BuiltIn, 0, 0, false, nil
 	l.arms = [2]evidence{}
+	l.cooling = m.tick + m.coolDown(l, why)
 	l.changed, l.since = true, m.tick
-	l.cooling = m.tick + Tick(m.view.CoolDownTicks)
 	return m.transition(c, from, why, about), true
 }
+
+// coolDown is how long a class stays back. Every further retreat for cause
+// doubles it, so that a guardrail that flaps is met less and less often; a
+// change that held for eight cool-downs, or a new release, clears the record.
+func (m *machine) coolDown(l *lane, why Reason) Tick {
+	ticks := Tick(m.view.CoolDownTicks)
+	switch why {
+	case ReasonGuardrail, ReasonHarm, ReasonInvalidMetric:
+	default:
+		return ticks
+	}
+	if l.changed && m.tick-l.since > 8*ticks {
+		l.strikes = 0
+	}
+	l.strikes = min(l.strikes+1, strikesMax)
+	return ticks << (l.strikes - 1)
+}
+
+const strikesMax = 11 // 1,024 cool-downs
 
 // resetKnobs sets a variant's knobs to their defaults.
 func (m *machine) resetKnobs(id catalog.VariantID) {

@@ -87,14 +87,29 @@ func (rt *Runtime) Drain(dst []Event) int {
 	return n
 }
 
+// armsMax is how many variants of a class keep a place to record into when
+// they are not needed any more; each costs 8 KB a metric and buffer.
+const armsMax = 8
+
 // relayout gives every (class, variant) that the next snapshot can route to,
 // and those that requests in flight still hold, a place to record into. It
 // must be called before that snapshot is published.
 func (rt *Runtime) relayout(arms [][]uint32) {
 	rt.boardMu.Lock()
 	defer rt.boardMu.Unlock()
-	if slices.EqualFunc(arms, rt.arms, slices.Equal[[]uint32]) {
+	fits := len(arms) == len(rt.arms)
+	for c := 0; fits && c < len(arms); c++ {
+		fits = !slices.ContainsFunc(arms[c], func(a uint32) bool { return !slices.Contains(rt.arms[c], a) })
+	}
+	if fits {
 		return
+	}
+	for c := range rt.arms { // keep what there was: the next change is likely to go back to it
+		for _, a := range rt.arms[c] {
+			if len(arms[c]) < armsMax && !slices.Contains(arms[c], a) {
+				arms[c] = append(arms[c], a)
+			}
+		}
 	}
 	rt.arms = arms
 	rt.board.Relayout(telemetry.NewLayout(arms, len(rt.cfg.Metrics)))

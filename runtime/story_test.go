@@ -67,6 +67,26 @@ func TestGuardrailSnapsBackAndCoolsDown(t *testing.T) {
 	check(t, rt)
 }
 
+func TestAFlappingGuardrailIsMetLessAndLessOften(t *testing.T) {
+	rt := openToy(t, toyConfig()) // a cool-down is 3 ticks
+	var trips []Tick
+	for tick := Tick(1); tick < 200; tick++ {
+		rt.Install(tick)
+		for _, tr := range rt.Executor().Observe(window(tick, seen(cLow, rt.Load().Select(cLow), 60, .5, 1)...)) {
+			if tr.From != tr.To && tr.To == RolledBack {
+				trips = append(trips, tick)
+			}
+		}
+	}
+	if want := []Tick{1, 4, 10, 22, 46, 94, 190}; !slices.Equal(trips, want) {
+		t.Fatalf("trips at %v, want %v", trips, want)
+	}
+	if err := rt.adopt(context.Background(), toyRelease(2), manifestOf(toyRelease(2)), nil); err != nil {
+		t.Fatal(err)
+	}
+	check(t, rt)
+}
+
 func TestRecordedRequestsTripTheGuardrail(t *testing.T) {
 	rt := openToy(t, toyConfig())
 	rt.Install(1)
