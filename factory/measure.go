@@ -81,7 +81,7 @@ func classify(err error) (failed string, fatal bool) {
 		}
 	}
 	switch {
-	case errors.Is(err, benchmarks.ErrUnsupported):
+	case errors.Is(err, benchmarks.ErrUnsupported), errors.Is(err, benchmarks.ErrQuarantined):
 		return "", true
 	case errors.Is(err, context.DeadlineExceeded):
 		return reason(benchmarks.ErrTimeout.Error(), err), false

@@ -129,7 +129,7 @@ func (r *rawNode) decodeYAML(d *document, n ast.Node, field string) error {
 	switch n.(type) {
 	case *ast.MappingNode, *ast.MappingValueNode:
 		*r = d.raw(n)
-		return nil
+		return d.refuseAliases(n, field)
 	}
 	return d.refuse(start(n), field, "want a command template (keys and values), found %s; a program that speaks arqon-domain/1 goes under external.command", kindOf(n))
 }
@@ -481,11 +481,14 @@ func (s Study) Path() string { return s.path }
 func (s Study) Digest() (artifacts.Digest, error) {
 	command := []byte("null")
 	if len(s.Command) > 0 {
-		b, err := yaml.YAMLToJSON(s.Command)
+		var v any // not YAMLToJSON, which writes control characters that are no JSON
+		err := yaml.Unmarshal(s.Command, &v)
+		if err == nil {
+			command, err = json.Marshal(v)
+		}
 		if err != nil {
 			return "", s.doc.refuseField("command", "%v", err)
 		}
-		command = []byte(strings.TrimSpace(string(b)))
 	}
 	b, err := json.Marshal(struct {
 		Name, Domain        string

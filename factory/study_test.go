@@ -153,6 +153,7 @@ func TestStudyRefusals(t *testing.T) {
 		{"domain: toy", "external: {command: [x], timeout: 5}"},
 		{"domain: toy", "external: {command: [x], timeout: -5s}"},
 		{"domain: toy", "command: run me"},
+		{"domain: toy", "command: {a: &x [1, 2], b: [*x, *x]}"},
 		{"evaluations: 240", "evaluations: -3"},
 		{"evaluations: 240", "evaluations: 1e3"},
 		{"evaluations: 240", "evaluations: 9999999999"},

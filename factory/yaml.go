@@ -373,6 +373,29 @@ func (d *document) raw(n ast.Node) []byte {
 	return []byte(b.String())
 }
 
+// refuseAliases looks for anchors, aliases, tags and merges in a value that
+// somebody else will decode: a few aliases of aliases make a very large value.
+func (d *document) refuseAliases(n ast.Node, field string) error {
+	found := &aliasFinder{}
+	ast.Walk(found, n)
+	if found.at == nil {
+		return nil
+	}
+	return d.refuse(placeOf(found.at.GetToken()), field, "anchors, aliases, tags and merges are not read here: write the value out")
+}
+
+type aliasFinder struct{ at ast.Node }
+
+func (f *aliasFinder) Visit(n ast.Node) ast.Visitor {
+	switch n.(type) {
+	case *ast.AnchorNode, *ast.AliasNode, *ast.TagNode, *ast.MergeKeyNode:
+		if f.at == nil {
+			f.at = n
+		}
+	}
+	return f
+}
+
 // cutRunes drops the first n characters: columns count characters.
 func cutRunes(s string, n int) string {
 	r := []rune(s)
