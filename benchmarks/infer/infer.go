@@ -49,8 +49,8 @@
 //	inverted       .0802          .0507              .8188
 //
 // What does not work is kept: a sparse MAC costs 1.8 dense ones (pruning all
-// stages by .20 gave 106 µs, by .40 82, by .60 57, at .8591, .8584, .8549); int8 is no
-// faster than f32; and under inversion early exits are sure of wrong answers.
+// stages by .20 gave 106 µs, by .40 82, by .60 57, at .8591, .8584, .8549);
+// int8 is no faster than f32; and under inversion early exits are sure of wrong answers.
 package infer
 
 import (
