@@ -18,10 +18,9 @@
 // Inside bounds the search space is unfolded: a coordinate that leaves the
 // region is reflected back from the bound, as light in a mirror, so that every
 // sample is feasible, the loss stays continuous, and an optimum on a bound
-// looks like any other optimum. Clipping with a penalty needs a weight that is
-// learned from the losses and was, in this package's tests, never better;
-// re-drawing until feasible shrinks the step towards a bound and costs draws
-// without limit in a corner.
+// looks like any other optimum. What lost: clipping with a penalty, whose weight
+// has to be learned from the losses, and re-drawing until feasible, which
+// shrinks the step towards a bound and costs draws without limit in a corner.
 package cma
 
 import (
@@ -29,6 +28,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/arqon/arqon/internal/seed"
 )
@@ -105,6 +105,7 @@ func New(cfg Config) (*Optimizer, error) {
 	if o.cfg.Lambda == 0 {
 		o.cfg.Lambda = max(5, defaultLambda(n))
 	}
+	o.cfg.StdFloor = slices.Clone(cfg.StdFloor)
 	o.best = make([]float64, n)
 	o.u = make([]float64, n)
 	o.pcg = seed.Source(seed.Root(cfg.Seed), "cma")

@@ -2,6 +2,7 @@ package cma
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 
 	"github.com/arqon/arqon/benchmarks"
@@ -30,6 +31,8 @@ type spaceEngine struct {
 	cfg   engine.Config
 	start []benchmarks.Point
 	jumps []int // coordinates of categoricals
+	logs  []int // coordinates of integers on a logarithmic scale …
+	logOf []benchmarks.Parameter
 	pJump float64
 
 	opt    *Optimizer
@@ -102,6 +105,9 @@ func (e *spaceEngine) layout() (floor []float64) {
 		case benchmarks.Float:
 			floor = append(floor, 0)
 		case benchmarks.Int:
+			if p.Log {
+				e.logs, e.logOf = append(e.logs, len(floor)), append(e.logOf, p)
+			}
 			floor = append(floor, floorOfACell/(p.Max-p.Min+1))
 		case benchmarks.Ordinal:
 			floor = append(floor, floorOfACell/float64(len(p.Choices)))
@@ -142,7 +148,7 @@ func (e *spaceEngine) Ask(n int) []engine.Proposal {
 			if len(out) > 0 {
 				break
 			}
-			if !e.idleGeneration() {
+			if e.stop != "" || !e.idleGeneration() {
 				return nil
 			}
 			continue
@@ -199,8 +205,13 @@ func (e *spaceEngine) next() (benchmarks.Point, bool) {
 		e.opt.Redraw(x)
 	}
 	// The distribution lies outside the constraints: a random feasible point
-	// takes the sample's place and pulls it back.
-	p := e.cfg.Space.Sample(e.rng)
+	// takes the sample's place and pulls it back. Sample may answer with an
+	// infeasible default when it finds nothing, hence the check.
+	p, err := e.cfg.Space.Normalize(e.cfg.Space.Sample(e.rng))
+	if err != nil {
+		e.stop = "no feasible point found: " + err.Error()
+		return nil, false
+	}
 	e.opt.Replace(e.cfg.Space.Encode(p))
 	return p, true
 }
@@ -234,8 +245,20 @@ func (e *spaceEngine) idleGeneration() bool {
 	return true
 }
 
+// logFloors renews the floors of integers on a logarithmic scale, whose cells
+// are wide at the low end: the cell that the mean is in counts.
+func (e *spaceEngine) logFloors() {
+	for k, i := range e.logs {
+		p := e.logOf[k]
+		lo, hi := math.Log(p.Min-.5), math.Log(p.Max+.5)
+		v := math.Max(p.Min, math.Round(math.Exp(lo+float64(fold(e.opt.run.m[i])*(hi-lo)))))
+		e.opt.cfg.StdFloor[i] = math.Min(1, floorOfACell*math.Log((v+.5)/(v-.5))/(hi-lo))
+	}
+}
+
 // flush tells the samples in the order they were drawn.
 func (e *spaceEngine) flush() {
+	e.logFloors()
 	for _, key := range e.queue {
 		loss, _ := e.memory.Loss(key)
 		e.opt.Tell(loss)

@@ -108,23 +108,20 @@ func (r *run) sample(k int, rng *rand.Rand) {
 
 // inject makes y_k point at u instead of at what was drawn, shortened to a
 // plausible length: N. Hansen, "Injecting External Solutions Into CMA-ES",
-// arXiv:1110.4181, eq. 4. It returns the share of the way that was kept.
-func (r *run) inject(k int, u []float64) float64 {
+// arXiv:1110.4181.
+func (r *run) inject(k int, u []float64) {
 	n := r.s.n
 	y := r.y[k*n : (k+1)*n]
 	for i := range y {
 		y[i] = (u[i] - r.m[i]) / r.sigma
 	}
 	norm2 := r.mahalanobis2(y)
-	kept := 1.0
 	N := float64(n)
 	if limit := math.Sqrt(N) + 2*N/(N+2); norm2 > limit*limit {
-		kept = limit / math.Sqrt(norm2)
-		floats.Scale(kept, y)
+		floats.Scale(limit/math.Sqrt(norm2), y)
 		norm2 = limit * limit
 	}
 	r.norm2[k] = norm2
-	return kept
 }
 
 // mahalanobis2 returns ‖C^−½·y‖².

@@ -107,7 +107,8 @@ func (r *run) hopeless(bestLoss float64) bool {
 	return lo-bestLoss > hopelessFactor*(hi-lo)
 }
 
-// small: no free coordinate moves by more than tolX of the first step (TolX).
+// small: no coordinate moves by more than tolX of the first step (TolX). A
+// coordinate with a floor always does.
 func (r *run) small(floor []float64) bool {
 	n := r.s.n
 	limit := tolX * r.sigma0

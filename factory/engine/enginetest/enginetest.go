@@ -7,7 +7,6 @@ package enginetest
 
 import (
 	"errors"
-	"fmt"
 	"math"
 	"sort"
 	"testing"
@@ -184,15 +183,18 @@ func feasible(t *testing.T, make engine.New, cfg engine.Config) {
 func failures(t *testing.T, make engine.New, cfg engine.Config) {
 	bad := []float64{math.NaN(), math.Inf(1), math.Inf(-1)}
 	e := Make(t, make, cfg)
-	i := 0
-	_, best := Drive(t, e, func(p benchmarks.Point) float64 {
+	i, best := 0, math.Inf(1)
+	Drive(t, e, func(p benchmarks.Point) float64 {
 		i++
 		if i%3 == 0 {
 			return bad[i/3%3]
 		}
+		best = math.Min(best, MixedLoss(p))
 		return 1 + MixedLoss(p)
 	}, 400, 4)
-	_ = best
+	if first := MixedLoss(cfg.Space.Default()); best >= first {
+		t.Errorf("nothing better than the first point's %.3g was found", first)
+	}
 	all := Make(t, make, cfg)
 	Drive(t, all, func(benchmarks.Point) float64 { return math.NaN() }, 120, 5)
 }
@@ -278,7 +280,7 @@ func BeatsRandom(t *testing.T, make engine.New, factor float64) {
 	sort.Float64s(got)
 	sort.Float64s(random)
 	a, b := got[seeds/2], random[seeds/2]
-	t.Log(fmt.Sprintf("median of the least loss: %.4f, random search %.4f: a factor of %.1f", a, b, b/a))
+	t.Logf("median of the least loss: %.4f, random search %.4f: a factor of %.1f", a, b, b/a)
 	if a*factor > b {
 		t.Errorf("%.4f is not %g times better than random search's %.4f", a, factor, b)
 	}
