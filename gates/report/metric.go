@@ -67,15 +67,16 @@ func change(r gates.Result, x float64) string {
 	f, unit := changeScale(r)
 	s := signed(f*x, decimalsFor(f*x))
 	if math.Abs(x) >= 1e6 {
-		s = signSpace(compact(f * x))
+		s = compact(f * x)
+		if x > 0 {
+			s = "+" + s
+		}
 	}
 	if unit == "" {
 		return s
 	}
 	return s + nbsp + unit
 }
-
-func signSpace(s string) string { return "+" + s }
 
 // changeWords says a change without signs: "58.2 % lower", "unchanged".
 func changeWords(r gates.Result, x float64) string {
