@@ -3,6 +3,7 @@ package runtime
 import (
 	"context"
 	"errors"
+	goruntime "runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -203,6 +204,42 @@ func TestKillAndRollbackDoNotWaitForTheLog(t *testing.T) {
 			log.replay(t)
 		})
 	}
+}
+
+// Aborting what waits for its intent leaves the incumbent where it is.
+func TestAbortWhileTheIntentIsWritten(t *testing.T) {
+	log := &memoryLog{}
+	cfg := toyConfig()
+	cfg.Log = log
+	rt := openToy(t, cfg)
+	propose(rt, 1, cLow, idFast, RampDirect)
+	hang, hanging := make(chan struct{}), make(chan struct{})
+	log.mu.Lock()
+	log.hang, log.hanging = hang, hanging
+	log.mu.Unlock()
+	before := rt.Load()
+	decided, rolled := make(chan Decision), make(chan Transition)
+	go func() { decided <- propose(rt, 5, cLow, idUntold, RampDirect) }()
+	<-hanging
+	go func() {
+		tr, _ := rt.Executor().Rollback(cLow, ReasonOperator, 5)
+		rolled <- tr
+	}()
+	for rt.Load() == before {
+		goruntime.Gosched()
+	}
+	if rt.Load().Select(cLow) != idFast {
+		t.Fatalf("aborting an experiment moved the incumbent to %d", rt.Load().Select(cLow))
+	}
+	close(hang)
+	if tr := <-rolled; tr.Variant != idUntold || tr.Serves != idFast {
+		t.Fatalf("%+v", tr)
+	}
+	if d := <-decided; d.Reason != ReasonSuperseded {
+		t.Fatalf("%+v", d)
+	}
+	check(t, rt)
+	log.replay(t)
 }
 
 func TestALogThatFailsFreezesOnTheBaseline(t *testing.T) {
