@@ -184,7 +184,7 @@ func percent(x float64) string {
 }
 
 // shareOf prints a round share without decimals: "25 %", "0.5 %".
-func shareOf(x float64) string { return compact(roundSig(100*x, 4)) + nbsp + "%" }
+func shareOf(x float64) string { return strconv.FormatFloat(100*x, 'g', 4, 64) + nbsp + "%" }
 
 // signedPercent is percent with its sign.
 func signedPercent(x float64) string { return signed(100*x, decimalsFor(100*x)) + nbsp + "%" }

@@ -18,7 +18,7 @@ func TestNumbersForPeople(t *testing.T) {
 		{value("ns", 143000), "143 µs"}, {value("bytes", 139812), "140 kB"}, {value("share", .8577), "85.77 %"}, {value("MAC", 321536), "322 kMAC"},
 		{value("1", 0), "0"}, {value("ns", math.NaN()), "no value"}, {value("req/s", 12.5), "12.50 req/s"},
 		{change(cpu, -.582), "−58.2 %"}, {change(r, -.0031), "−0.31 points"}, {changeWords(cpu, .02), "2.00 % higher"}, {changeWords(cpu, 0), "unchanged"},
-		{evalue(math.Log(41200)), "41,200"}, {evalue(3850), "1.0e1672"}, {evalue(-800), "3.6e-348"}, {evalue(0), "1"}, {evalue(math.Inf(-1)), "0"},
+		{evalue(math.Log(41200)), "41,200"}, {evalue(3850), "1.1e1672"}, {evalue(-800), "3.7e-348"}, {evalue(0), "1"}, {evalue(math.Inf(-1)), "0"},
 		{level(.05), "95 %"}, {level(1e-6), "99.9999 %"}, {oneIn(.01 / 365), "1 in 36,500"}, {signed(-.0001, 2), "0.00"}, {grouped(1234567), "1,234,567"},
 		{percent(.0000274), "0.0027 %"}, {shareOf(.25), "25 %"}, {betterWorse(r, .01), "better"}, {betterWorse(cpu, .01), "worse"},
 	} {
@@ -37,7 +37,7 @@ func TestForestAgreesWithTheTest(t *testing.T) {
 		ch := rapid.Float64Range(-2, 2).Draw(t, "change")
 		half := rapid.Float64Range(1e-6, 1).Draw(t, "half")
 		lo, hi := ch-half, ch+half
-		r := gates.Result{Test: gates.TestNotWorse, Direction: benchmarks.Lower, Compare: benchmarks.Difference, Tolerance: tol, Change: ch, Lower: &lo, Upper: &hi, Decision: gates.Pass}
+		r := gates.Result{Gate: gates.GateRegression, Test: gates.TestNotWorse, Direction: benchmarks.Lower, Compare: benchmarks.Difference, Tolerance: tol, Change: ch, Lower: &lo, Upper: &hi, Decision: gates.Pass}
 		if rapid.Bool().Draw(t, "higher is better") {
 			r.Direction = benchmarks.Higher
 		}
