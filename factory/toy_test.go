@@ -110,7 +110,7 @@ func (i *toyInstance) Measure(ctx context.Context, r benchmarks.Request) ([]benc
 		accuracy -= .4
 	}
 	if i.p["adapter"] == true {
-		s, _ := benchmarks.Point(i.p)["strength"].(int64)
+		s, _ := i.p["strength"].(int64)
 		help := .3 - .02*math.Abs(float64(s)-7)
 		if r.Scenario == "shifted" {
 			accuracy += help

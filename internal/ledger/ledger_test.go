@@ -344,13 +344,10 @@ func TestLimits(t *testing.T) {
 }
 
 func TestBufferedAppendsArriveInOrder(t *testing.T) {
+	dir, files := t.TempDir(), 0
 	rapid.Check(t, func(rt *rapid.T) {
-		dir, err := os.MkdirTemp("", "ledger")
-		if err != nil {
-			rt.Fatal(err)
-		}
-		defer func() { _ = os.RemoveAll(dir) }()
-		path := filepath.Join(dir, "a")
+		files++
+		path := filepath.Join(dir, fmt.Sprint(files))
 		sizes := rapid.SliceOfN(rapid.IntRange(0, 3*flushBytes/2), 0, 12).Draw(rt, "sizes")
 		l, err := Create(path, Header{}, Options{})
 		if err != nil {

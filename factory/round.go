@@ -1,0 +1,212 @@
+package factory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/arqon/arqon/artifacts"
+	"github.com/arqon/arqon/benchmarks"
+	"github.com/arqon/arqon/factory/engine"
+)
+
+// proposal is a point on its way through a round.
+type proposal struct {
+	lane   *lane
+	number int // of the lane
+	index  int // within the lane
+	engine.Proposal
+	digest artifacts.Digest
+}
+
+func (s *search) ask() ([]proposal, error) {
+	var out []proposal
+	for n, l := range s.lanes {
+		want := min(batchSize, l.budget-l.asked)
+		if l.ended || want <= 0 {
+			continue
+		}
+		if _, done := l.engine.Done(); done {
+			l.ended = true
+			continue
+		}
+		asked := l.engine.Ask(want)
+		if len(asked) > want {
+			return nil, fmt.Errorf("engine %s asked %d points instead of at most %d", l.name, len(asked), want)
+		}
+		l.ended = len(asked) == 0
+		for _, p := range asked {
+			point, err := s.cfg.Description.Space.Normalize(p.Point)
+			if err != nil {
+				return nil, fmt.Errorf("engine %s asked a point outside the space: %w", l.name, err)
+			}
+			p.Point = point
+			out = append(out, proposal{lane: l, number: n, index: l.asked, Proposal: p, digest: point.Digest()})
+			l.asked++
+		}
+	}
+	return out, nil
+}
+
+// round commits the proposals in ask order: first what the journal knows
+// already, then what the pool measures. The engines are told at the barrier.
+func (s *search) round(ctx context.Context, proposals []proposal) (stopped bool, err error) {
+	told := make(map[*lane][]engine.Trial)
+	i := 0
+	for ; i < len(proposals) && s.journal.replaying(); i++ {
+		var end stopRecord
+		if isStop, err := s.journal.peek(kindStop, &end); err != nil || isStop {
+			return isStop, errors.Join(err, s.stop(end.Reason))
+		}
+		x, err := s.replayed(proposals[i])
+		if err != nil {
+			return false, err
+		}
+		if err := s.commit(proposals[i], x, told); err != nil {
+			return false, err
+		}
+	}
+	stopped, err = s.live(ctx, proposals[i:], told)
+	if err != nil || stopped {
+		return stopped, err
+	}
+	for _, l := range s.lanes {
+		if len(told[l]) > 0 {
+			l.engine.Tell(told[l])
+		}
+	}
+	return false, nil
+}
+
+// replayed takes a trial's measurement from the journal, which must hold the
+// very point that was asked.
+func (s *search) replayed(p proposal) (measurement, error) {
+	var t Trial
+	ok, err := s.journal.peek(kindTrial, &t)
+	if err != nil {
+		return measurement{}, err
+	}
+	if !ok || t.Lane != p.number || t.Index != p.index || string(t.Point) != string(p.Point.Canonical()) {
+		return measurement{}, fmt.Errorf("%s: %s in %s asks %s as its point %d, the journal has lane %d, point %d, %s: %w",
+			s.journal.path, p.lane.name, p.lane.scenario.Name, p.Point.Canonical(), p.index, t.Lane, t.Index, t.Point, ErrForeignJournal)
+	}
+	return measurement{Type: t.Type, Values: t.Values, Change: t.Change, Failed: t.Failed}, nil
+}
+
+// live measures. The pool gets each point once; a point that the context
+// knows, or will know when its turn comes, is answered from memory.
+func (s *search) live(ctx context.Context, proposals []proposal, told map[*lane][]engine.Trial) (stopped bool, err error) {
+	type key struct {
+		context int
+		digest  artifacts.Digest
+	}
+	slot := make(map[key]int)
+	var jobs []job
+	for _, p := range proposals {
+		k := key{p.lane.context, p.digest}
+		if _, again := slot[k]; again {
+			continue
+		}
+		if _, known := s.known[k.context][k.digest]; known {
+			continue
+		}
+		slot[k] = len(jobs)
+		jobs = append(jobs, s.job(p.lane.scenario, p.Point, "search", s.cfg.Study.Fidelity, searchPairs, s.baseline[p.lane.context].Values))
+	}
+	b := s.pool.start(ctx, jobs)
+	defer b.end()
+	for i, p := range proposals {
+		x, known := s.known[p.lane.context][p.digest]
+		if !known {
+			if x, err = b.take(slot[key{p.lane.context, p.digest}]); err != nil {
+				return false, s.whatEnded(ctx, err)
+			}
+			if err := s.watch(x); err != nil {
+				return false, err
+			}
+		}
+		if err := s.commit(p, x, told); err != nil {
+			return false, err
+		}
+		if err := s.journal.flush(); err != nil {
+			return false, err
+		}
+		if i+1 < len(proposals) && s.timeIsUp() {
+			return true, s.stop("time is spent")
+		}
+	}
+	if len(proposals) > 0 && s.timeIsUp() {
+		return true, s.stop("time is spent")
+	}
+	return false, nil
+}
+
+func (s *search) timeIsUp() bool {
+	limit := s.cfg.Study.Budget.Time
+	return limit > 0 && s.cfg.Elapsed != nil && s.cfg.Elapsed() >= limit
+}
+
+// whatEnded prefers the caller's own interruption.
+func (s *search) whatEnded(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return fmt.Errorf("%w: %w", ErrDomain, err)
+}
+
+// watch notices a domain that has stopped working. Only fresh failures count:
+// a resumed night gets a new chance.
+func (s *search) watch(x measurement) error {
+	if x.Failed == "" {
+		s.hardRow = 0
+		return nil
+	}
+	if strings.HasPrefix(x.Failed, benchmarks.ErrBadCandidate.Error()) {
+		return nil // says nothing about the domain's health
+	}
+	if s.hardRow++; s.hardRow < hardFailuresMax {
+		return nil
+	}
+	return fmt.Errorf("%w: the last %d measurements failed, the last one so: %s", ErrDomain, hardFailuresMax, x.Failed)
+}
+
+// commit journals a trial, then remembers it, then queues it to be told.
+func (s *search) commit(p proposal, x measurement, told map[*lane][]engine.Trial) error {
+	l := p.lane
+	_, cached := s.known[l.context][p.digest]
+	value := loss(l.metrics, x)
+	t := Trial{
+		Lane: p.number, Index: p.index, Context: l.scenario.Name, Engine: l.name, Point: p.Point.Canonical(), Origin: p.Origin,
+		Type: x.Type, Values: x.Values, Change: x.Change, Loss: engine.Loss(value), Failed: x.Failed, Cached: cached,
+	}
+	if err := s.journal.put(kindTrial, t); err != nil {
+		return err
+	}
+	s.known[l.context][p.digest] = x
+	s.out.Trials = append(s.out.Trials, t)
+	told[l] = append(told[l], engine.Trial{Index: p.index, Point: p.Point, Loss: value, Failed: x.Failed})
+	s.show(l, t, value)
+	return nil
+}
+
+// show tells the listener how a context stands.
+func (s *search) show(l *lane, t Trial, value float64) {
+	c := l.context
+	s.told[c]++
+	if value < s.best[c] {
+		s.best[c] = value
+		m := successOf(l.metrics)
+		s.bestNote[c] = "best " + describeChange(m, t.Change[m.Name]) + " (" + t.Engine + ")"
+		if !feasible(value) {
+			s.bestNote[c] = "nothing inside the limits yet"
+		}
+	}
+	total := 0
+	for _, other := range s.lanes {
+		if other.context == c {
+			total += other.budget
+		}
+	}
+	s.progress.Step(l.scenario.Name, s.told[c], total, s.bestNote[c])
+}
