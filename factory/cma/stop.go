@@ -32,7 +32,7 @@ const (
 	maxCond     = 1e14
 	maxBlindGen = 5
 
-	hopelessFactor = 1000 // .673 → .681 of BBOB's pairs at 2,000·D over 9 instances
+	hopelessFactor = 1000
 )
 
 // stopped names the criterion that ends the run, or "".
@@ -104,7 +104,7 @@ func (r *run) hopeless(bestLoss float64) bool {
 	}
 	recent := r.hist.best[len(r.hist.best)-window:]
 	lo, hi := slices.Min(recent), slices.Max(recent)
-	return lo-bestLoss > hopelessFactor*(hi-lo)
+	return hi > lo && lo-bestLoss > hopelessFactor*(hi-lo) // a plateau is no convergence
 }
 
 // small: no coordinate moves by more than tolX of the first step (TolX). A
