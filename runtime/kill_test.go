@@ -304,3 +304,38 @@ func TestAForwardChangeHasADurableIntentFirst(t *testing.T) {
 		t.Fatalf("%+v", d)
 	}
 }
+
+// The durable intent of one change never brings another into force.
+func TestAnIntentIsForOneChange(t *testing.T) {
+	m := newMachine(fuzzView)
+	first := m.propose(Proposal{Tick: 1, Base: 1, Class: cLow, Variant: idFast, Ramp: RampDirect})
+	intent := m.lanes[cLow].intent
+	m.retreat(cLow, evAbort, ReasonOperator)
+	second := m.propose(Proposal{Tick: 9, Base: m.generation, Class: cLow, Variant: idUntold, Ramp: RampDirect})
+	if first.Outcome != Applied || second.Outcome != Applied {
+		t.Fatalf("%+v %+v", first, second)
+	}
+	if tr, ok := m.apply(cLow, intent); ok {
+		t.Fatalf("the first intent applied the second change: %+v", tr)
+	}
+	if _, ok := m.apply(cLow, m.lanes[cLow].intent); !ok || m.lanes[cLow].incumbent != idUntold {
+		t.Fatal("the second intent did not apply")
+	}
+}
+
+// A kill between the executor's check and its swap wins.
+func TestASwapAfterAKillIsRefused(t *testing.T) {
+	rt := openToy(t, toyConfig())
+	x := rt.Executor()
+	x.mu.Lock()
+	x.noticeKill()
+	x.m.propose(Proposal{Tick: 1, Base: 1, Class: cLow, Variant: idFast, Ramp: RampDirect})
+	changed := x.m.clone()
+	changed.apply(cLow, changed.lanes[cLow].intent)
+	rt.Kill(ReasonOperator)
+	if x.publish(changed) || rt.Load().Select(cLow) != idBase {
+		t.Error("a change came into force after the kill switch")
+	}
+	x.mu.Unlock()
+	check(t, rt)
+}
