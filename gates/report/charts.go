@@ -180,14 +180,7 @@ func raceHTML(s subject, g raceGroup, id string) template.HTML {
 	d.line("zero", plotLeft, y.at(0), plotRight, y.at(0))
 	for i := len(g.rs) - 1; i >= 0; i-- {
 		r := g.rs[i]
-		var px, py []float64
-		for _, k := range thin(len(r.Race.N), maxPoints) {
-			px = append(px, x.at(place(float64(r.Race.N[k]))))
-			py = append(py, y.at(r.Race.LogE[k]/math.Ln10))
-			if r.Race.LogE[k] > hi {
-				break // off the scale: the label says where it ended
-			}
-		}
+		px, py := racePath(r, hi, x, y, place)
 		d.polyline(raceClasses[i], px, py)
 		n := len(px) - 1
 		d.circle("dot", px[n], py[n], 3, testName(r)+": e = "+evalue(r.LogE))
@@ -202,6 +195,26 @@ func raceHTML(s subject, g raceGroup, id string) template.HTML {
 	}
 	d.text("", "end", plotRight, y.at(0)+below, "e = 1: no evidence")
 	return d.done()
+}
+
+// racePath is the drawn race: from e = 1 before the first pair or item to the
+// end, or to where it leaves the scale at the top.
+func racePath(r gates.Result, top float64, x, y scale, place func(float64) float64) (px, py []float64) {
+	px, py = []float64{x.from}, []float64{y.at(0)}
+	lastX, lastE := x.from, 0.0
+	for _, k := range thin(len(r.Race.N), maxPoints) {
+		at, e := x.at(place(float64(r.Race.N[k]))), r.Race.LogE[k]
+		if e > top {
+			share := (top - lastE) / (e - lastE)
+			if !(share >= 0 && share <= 1) {
+				share = 1
+			}
+			return append(px, lastX+share*(at-lastX)), append(py, y.to)
+		}
+		px, py = append(px, at), append(py, y.at(e/math.Ln10))
+		lastX, lastE = at, e
+	}
+	return px, py
 }
 
 // raceLines draws the promote line and, for pairs, where futility begins.
@@ -257,8 +270,9 @@ func runHTML(s subject, r gates.Result, points []pairPoint, id string) template.
 	edgeLines(d, r, func(v float64) (float64, float64, float64, float64) { return plotLeft, y.at(v), plotRight, y.at(v) }, lo, hi)
 	mid := y.at(quantileOf(ys, .5))
 	d.line("l-median", plotLeft, mid, plotRight, mid)
+	marked := markedPairs(points)
 	for _, e := range s.night.Events {
-		if e.Context == s.Context && e.Candidate == s.Name && float64(e.Pair) >= x.lo && float64(e.Pair) <= x.hi {
+		if !marked[e.Pair] && e.Context == s.Context && e.Candidate == s.Name && float64(e.Pair) >= x.lo && float64(e.Pair) <= x.hi {
 			d.line("l-unsure", x.at(float64(e.Pair)), plotTop, x.at(float64(e.Pair)), plotBottom)
 		}
 	}
@@ -276,6 +290,15 @@ func runHTML(s subject, r gates.Result, points []pairPoint, id string) template.
 		}
 	}
 	return d.done()
+}
+
+// markedPairs are the pairs that a diamond says enough about.
+func markedPairs(points []pairPoint) map[int]bool {
+	m := map[int]bool{}
+	for _, p := range points {
+		m[p.index] = p.marked
+	}
+	return m
 }
 
 // tolerances are the changes that must be in sight: no change and, for a

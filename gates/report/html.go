@@ -102,7 +102,7 @@ type lineageView struct{ Name, Context, From, Type, Claim, Fresh, Point string }
 
 func newPage(n *gates.Night, at Where) pageView {
 	v := pageView{
-		Title: "Arqon night " + clean(n.Run, 80), Headline: headline(n) + ".", Subtitle: subtitle(n), Reason: sentence(n.Reason),
+		Title: "Arqon night " + clean(n.Run, 80), Headline: headline(n) + ".", Subtitle: subtitle(n), Reason: trust(n),
 		Style: template.CSS(styleText), Invalid: n.Outcome == gates.Invalid, NoControls: len(n.Controls) == 0,
 		Budget: budgetSentences(n), BudgetBar: budgetHTML(n), Next: nextSentence(n), Commands: commands(n, at),
 		Explain: "arqon report " + shellWord(n.Run) + " --explain " + shellWord(anyMetric(n)),
@@ -177,7 +177,7 @@ func anchor(s subject) string { return fmt.Sprintf("c%d", s.index+1) }
 
 func rowOf(s subject, hasPage bool) rowView {
 	r := rowView{
-		Anchor: anchor(s), Name: clean(s.Name, 80), Badge: s.badge().String(), Standing: s.standing(), Why: s.because(), HasPage: hasPage,
+		Anchor: anchor(s), Name: clean(s.Name, 80), Badge: s.badge().String(), Standing: s.standing(), Why: s.brief(), HasPage: hasPage,
 		Metric: "success metric not reached",
 	}
 	if s.Reference {
@@ -222,6 +222,9 @@ func nightAnswers(n *gates.Night) []answer {
 	next := answer{Question: "What next", Head: "Search again", Detail: nextSentence(n)}
 	if stand > 0 {
 		next.Head, next.Detail = "Sign and publish", "The commands are under “What next”."
+		if approved(n) {
+			next.Head = "Publish and run"
+		}
 	}
 	if n.Outcome == gates.Invalid {
 		why.Head, why.Detail = "A check failed", sentence(n.Reason)
@@ -368,6 +371,7 @@ func factsOf(n *gates.Night) []fact {
 		{"Host", host(n)},
 		{"Built with", clean(n.Host.Go, 40)},
 		{"Time", clean(n.Started+" to "+n.Ended, 80)},
+		{"Outcome", n.Outcome.String() + ": " + clean(n.Reason, 400)},
 		{"Policy", clean(string(n.PolicyDigest), 80)},
 		{"Record", clean(n.Schema, 40)},
 	}

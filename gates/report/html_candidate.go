@@ -229,8 +229,9 @@ func (v *candidateView) pairFigures(s subject) {
 	if len(tolerances(*r)) > 1 {
 		run.Legend = append(run.Legend, "short dashes: tolerance")
 	}
+	diamonds := markedPairs(points)
 	for _, e := range s.night.Events {
-		if e.Candidate == s.Name && e.Context == s.Context {
+		if e.Candidate == s.Name && e.Context == s.Context && !diamonds[e.Pair] {
 			run.Legend = append(run.Legend, fmt.Sprintf("dotted line: %s (pair %d)", clean(e.What, 80), e.Pair+1))
 			if len(run.Legend) > 8 {
 				break
@@ -355,16 +356,7 @@ func itemsHTML(r gates.Result, base, cand []float64, id string) template.HTML {
 
 // controlsSentence says what the night's controls mean for this candidate.
 func controlsSentence(s subject) string {
-	good, all := 0, 0
-	for _, c := range s.night.Controls {
-		if controlWord(c) == "N/A" {
-			continue
-		}
-		all++
-		if c.Outcome == gates.Pass {
-			good++
-		}
-	}
+	good, all := controlsHeld(s.night)
 	switch {
 	case all == 0:
 		return "No control applied to this night."

@@ -27,6 +27,11 @@ func unitOf(r gates.Result) string {
 // values prints "1.21 M → 507 k".
 func values(r gates.Result) string {
 	a, b := apartValues(unitOf(r), r.Baseline, r.Candidate)
+	if r.Kind == benchmarks.Measured {
+		// The change is the median over pairs, which drift cannot move; the
+		// medians of the two arms can differ from it.
+		return "medians " + a + " → " + b
+	}
 	return a + " → " + b
 }
 

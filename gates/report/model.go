@@ -72,7 +72,10 @@ func newSubject(n *gates.Night, i int) subject {
 	s.scope = scopeOf(s.Findings)
 	for j := range s.Results {
 		r := &s.Results[j]
-		if r.Decision != gates.Pass && r.Test != gates.TestNone && r.Gate == s.Gate && (s.decided == nil || rank(r.Decision) < rank(s.decided.Decision)) {
+		if r.Decision == gates.Pass || r.Test == gates.TestNone || r.Gate != s.Gate {
+			continue
+		}
+		if s.decided == nil || s.gives(r) && !s.gives(s.decided) || !s.gives(s.decided) && rank(r.Decision) < rank(s.decided.Decision) {
 			s.decided = r
 		}
 	}
@@ -81,6 +84,11 @@ func newSubject(n *gates.Night, i int) subject {
 		s.main = s.decided
 	}
 	return s
+}
+
+// gives reports whether the candidate's reason is this result's.
+func (s subject) gives(r *gates.Result) bool {
+	return r.Reason != "" && strings.Contains(s.Why, r.Reason)
 }
 
 // mainResult is the success metric's own test if it was reached; otherwise the
@@ -213,6 +221,28 @@ func (s subject) because() string {
 	return t
 }
 
+// brief is the reason for a table: of a candidate that passed, what it reached
+// and at what price, since its change stands in the next column.
+func (s subject) brief() string {
+	if !s.stands() || s.Reference || s.main == nil {
+		return s.because()
+	}
+	held := map[string]bool{}
+	for _, r := range s.Results {
+		if r.Gate == gates.GateRegression && r.Role == benchmarks.GuardRole && r.Decision == gates.Pass {
+			held[r.Metric] = true
+		}
+	}
+	t := clean(s.main.Metric, 60) + " " + values(*s.main)
+	if len(held) > 0 {
+		t += "; not worse on " + count(len(held), "guardrail")
+	}
+	if s.scope != catalog.ScopeProd {
+		t += "; waits for approval"
+	}
+	return t + "."
+}
+
 // question is the result that the answers are about: what stopped a candidate
 // that was stopped, the success metric of one that was not.
 func (s subject) question() *gates.Result {
@@ -315,101 +345,6 @@ func oddsWords(logE float64) string {
 		return s
 	}
 	return "10^" + fixed(logE/2.302585092994046-0.5, 0)
-}
-
-// whatNext answers "what next" in one line and, if there is one, a command.
-func (s subject) whatNext(w Where) (head, detail, command string) {
-	switch {
-	case s.night.Outcome == gates.Invalid:
-		return "Judge again", "Find out why a control failed, then run another night. Pairs already measured are kept.", ""
-	case s.scope == catalog.ScopeProd:
-		return "Publish", "All six gates have passed.", "arqon publish --repository " + w.repository()
-	case s.stands():
-		return "Sign", "The measured gates have passed; production waits for approval signatures.", "arqon sign --repository " + w.repository()
-	case len(s.WhatIf) > 0:
-		return "Change something", sentence(s.WhatIf[0]), ""
-	}
-	switch s.badge() {
-	case gates.Inconclusive, gates.Pass:
-		return "Measure more", "The evidence did not reach the bar. A rerun takes new error budget and keeps tonight's pairs.", ""
-	case gates.Fail:
-		return "Nothing", "The baseline stays. The search learns from the refusal.", ""
-	case gates.Invalid:
-	}
-	return "Repair the measurement", "The finding says which metric could not be trusted.", ""
-}
-
-func (w Where) repository() string {
-	if w.Repository == "" {
-		return "REPOSITORY"
-	}
-	return shellWord(w.Repository)
-}
-
-func (w Where) channel() string {
-	if w.Channel == "" {
-		return "staging"
-	}
-	return shellWord(w.Channel)
-}
-
-// shellWord quotes s if a shell would not take it as one word.
-func shellWord(s string) string {
-	s = clean(s, 400)
-	for _, r := range s {
-		ok := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
-		switch r {
-		case '-', '_', '.', '/', ':', '=', '+', ',', '@', '%':
-			ok = true
-		}
-		if !ok {
-			return "'" + quoteInner(s) + "'"
-		}
-	}
-	if s == "" {
-		return "''"
-	}
-	return s
-}
-
-func quoteInner(s string) string {
-	out := ""
-	for _, r := range s {
-		if r == '\'' {
-			out += `'\''`
-			continue
-		}
-		out += string(r)
-	}
-	return out
-}
-
-// commands are the night's next steps, in order, ready to copy.
-func commands(n *gates.Night, w Where) []string {
-	run := shellWord(n.Run)
-	if n.Outcome == gates.Invalid {
-		return []string{"arqon report " + run + " --json", "arqon nightly --study STUDY.yaml"}
-	}
-	if standing(n) == 0 {
-		return []string{"arqon report " + run + " --html night.html", "arqon nightly --study STUDY.yaml"}
-	}
-	return []string{
-		"arqon sign --repository " + w.repository(),
-		"arqon publish --repository " + w.repository(),
-		"arqon verify --repository " + w.repository(),
-		"arqon run --repository " + w.repository() + " --channel " + w.channel(),
-	}
-}
-
-// standing counts the candidates that may be published, the reference aside.
-func standing(n *gates.Night) int {
-	k := 0
-	for i := range n.Candidates {
-		if s := newSubject(n, i); s.stands() && !s.Reference {
-			k++
-		}
-	}
-	return k
 }
 
 // headline is the one line for the whole night.

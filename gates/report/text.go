@@ -43,8 +43,8 @@ func (p *printer) nightHead(n *gates.Night) {
 		t = bad
 	}
 	p.para(t, 0, 0, headline(n)+".")
-	if n.Reason != "" {
-		p.para(plain, 0, 0, sentence(n.Reason))
+	if t := trust(n); t != "" {
+		p.para(plain, 0, 0, t)
 	}
 	p.para(faint, 0, 2, subtitle(n))
 }
@@ -175,7 +175,7 @@ func (p *printer) candidateLine(s subject) {
 	if s.main != nil {
 		p.para(plain, 18, 0, testName(*s.main)+" "+numbers(*s.main))
 	}
-	p.para(faint, 18, 0, s.because())
+	p.para(faint, 18, 0, s.brief())
 }
 
 // numbers is a result in one line: change, interval, evidence, sample.
@@ -290,14 +290,32 @@ func budgetSentences(n *gates.Night) []string {
 		out = append(out, fmt.Sprintf("This year: %s of %s spent in %s, %s left.",
 			percent(a.Spent), percent(a.Year), count(a.Nights, "night"), percent(math.Max(0, a.Year-a.Spent))))
 	}
-	for _, f := range n.Noise {
-		out = append(out, fmt.Sprintf("Noise floor, %s in %s: identical code differed by up to %s over %s; no smaller change is claimed.",
-			clean(f.Metric, 60), clean(f.Context, 60), percent(f.Floor), count(f.Pairs, "pair")))
+	if t := noiseSentence(n); t != "" {
+		out = append(out, t)
 	}
 	if len(out) == 0 {
 		out = append(out, "No error budget was charged: nothing was tested.")
 	}
 	return out
+}
+
+// noiseSentence lists what identical code did tonight, by context.
+func noiseSentence(n *gates.Night) string {
+	if len(n.Noise) == 0 {
+		return ""
+	}
+	context, t := "\x00", "Noise floor: so much did identical code differ tonight, and no smaller change is claimed."
+	for _, f := range n.Noise {
+		sep := ", "
+		if f.Context != context {
+			context, sep = f.Context, " "+clean(f.Context, 60)+": "
+			if strings.HasSuffix(t, "%") {
+				sep = ";" + sep
+			}
+		}
+		t += sep + clean(f.Metric, 60) + " " + percent(f.Floor)
+	}
+	return t + "."
 }
 
 func wasWere(k int) string {
@@ -332,6 +350,9 @@ func nextSentence(n *gates.Night) string {
 		return "Nothing may be promoted. Find out why a control failed, then run another night; pairs already measured are kept."
 	case standing(n) == 0:
 		return "There is nothing to publish. Look at what would change the verdicts, then search again."
+	}
+	if approved(n) {
+		return "The approvals are in. Publish, unless the night has done so already, check what was published, and run it:"
 	}
 	return "Sign the proposal, publish it, check what was published, and run it:"
 }
