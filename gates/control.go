@@ -13,8 +13,12 @@ import (
 // controlAlpha is the level at which a synthetic delay must be found.
 const controlAlpha = .01
 
-// burnStepsMin is the shortest burn whose duration a clock can tell.
-const burnStepsMin = 1 << 18
+// A burn goes in pieces of about a microsecond and takes long enough for a
+// clock to tell.
+const (
+	burnSteps = 1 << 9
+	burnNSMin = 200e3
+)
 
 // controls are the night's checks on itself, before any candidate: identical
 // builds give identical deterministic values, identical builds do not differ
@@ -125,7 +129,7 @@ func (j *Judge) controlSame(ctx context.Context) error {
 // controlAA: identical builds must not cross at the night's own level.
 func (j *Judge) controlAA(ctx context.Context, where string) error {
 	c := Control{Name: "a/a", Context: where, Want: "no difference between identical builds"}
-	src := pairSource{j: j, name: "control/aa", context: where, a: j.instance(&j.base), b: j.instance(&j.twin)}
+	src := pairSource{j: j, name: "control/aa", context: where, a: j.instance(&j.base), b: j.instance(&j.twin), arms: []*arm{&j.base, &j.twin}}
 	var ms []benchmarks.Metric
 	for _, m := range j.order[where] {
 		if m.Kind == benchmarks.Measured {
@@ -133,7 +137,8 @@ func (j *Judge) controlAA(ctx context.Context, where string) error {
 		}
 	}
 	c.LogBar = evalue.LogBar(len(ms), j.night.Alpha.Night)
-	for i := range j.Policy.ReferencePairs {
+	most := j.identicalPairs(c.LogBar)
+	for i := range most {
 		p, failed, err := src.next(ctx, i)
 		if err != nil {
 			return err
@@ -143,7 +148,7 @@ func (j *Judge) controlAA(ctx context.Context, where string) error {
 			break
 		}
 		c.Pairs = append(c.Pairs, p)
-		j.step(Step{Context: where, Gate: "control", Pairs: i + 1, PairsMax: j.Policy.ReferencePairs})
+		j.step(Step{Context: where, Gate: "control", Pairs: i + 1, PairsMax: most})
 	}
 	c.Outcome, c.LogE = Pass, math.Inf(-1)
 	for _, m := range ms {
@@ -176,7 +181,7 @@ func (j *Judge) controlDelay(ctx context.Context, where string, m benchmarks.Met
 		side = evalue.Below
 		c.Want = "faster, and found"
 	}
-	src := pairSource{j: j, name: "control/delay" + sign, context: where, a: a, b: b}
+	src := pairSource{j: j, name: "control/delay" + sign, context: where, a: a, b: b, arms: []*arm{&j.base, &j.twin}}
 	s := newSeries(m)
 	for i := range j.Policy.ControlPairsMax {
 		p, failed, err := src.next(ctx, i)
@@ -218,8 +223,8 @@ func (j *Judge) controlDelay(ctx context.Context, where string, m benchmarks.Met
 }
 
 // delayed is an instance made slower by a share: after every measurement it
-// burns that share of the time the measurement took, in work of a known size,
-// and adds the time that the work really took to every metric that is a time.
+// burns that share of the time the measurement took, in real work, and adds
+// the time that the work really took to every metric that is a time.
 // The delay is beside the timed region, not inside it: what the control proves
 // is that the pairs, the order coins and the tests see a real delay of that
 // size through this machine's noise tonight.
@@ -227,8 +232,7 @@ type delayed struct {
 	arm     *arm
 	share   float64
 	metrics []benchmarks.Metric
-	stepNS  float64 // of one step of burn; 0: not calibrated
-	sink    uint64  // keeps the burn from being optimised away
+	sink    uint64 // keeps the burn from being optimised away
 }
 
 func (d *delayed) open(j *Judge) func(context.Context) (benchmarks.Instance, error) {
@@ -255,15 +259,14 @@ func (s *slowInstance) Measure(ctx context.Context, r benchmarks.Request) ([]ben
 		return nil, err
 	}
 	d := s.delay
-	if d.stepNS == 0 {
-		d.calibrate()
-	}
 	// whole burns until the share is used up, and the last one in part
-	steps := d.share * float64(took.Nanoseconds()) / d.stepNS
-	rounds := max(1, int(math.Ceil(burnStepsMin/max(1, steps)))) // a short delay is burnt several times and averaged
+	share := d.share * float64(took.Nanoseconds())
+	rounds := max(1, math.Ceil(burnNSMin/max(1, share))) // a short delay is burnt several times and averaged
 	start = time.Now()
-	d.sink += burn(int(steps * float64(rounds)))
-	delay := float64(time.Since(start).Nanoseconds()) / float64(rounds)
+	for float64(time.Since(start).Nanoseconds()) < share*rounds {
+		d.sink += burn(burnSteps)
+	}
+	delay := float64(time.Since(start).Nanoseconds()) / rounds
 	factor := 1 + delay/float64(max(1, took.Nanoseconds()))
 	out := make([]benchmarks.Sample, len(samples))
 	for i, sample := range samples {
@@ -278,18 +281,6 @@ func (s *slowInstance) Measure(ctx context.Context, r benchmarks.Request) ([]ben
 		}
 	}
 	return out, nil
-}
-
-// calibrate takes the fastest of a few burns: interruptions only slow one.
-func (d *delayed) calibrate() {
-	const steps = 1 << 18
-	best := math.Inf(1)
-	for range 9 {
-		start := time.Now()
-		d.sink += burn(steps)
-		best = min(best, float64(time.Since(start).Nanoseconds())/steps)
-	}
-	d.stepNS = max(best, 1e-3)
 }
 
 // burn is a dependent chain that the compiler cannot shorten.

@@ -236,7 +236,7 @@ func TestUnsupportedIsNotAPass(t *testing.T) {
 // On a machine too noisy for the policy nothing starts, and it is said; and a
 // night whose controls cannot see a 3 % delay is INVALID.
 func TestNoisyMachine(t *testing.T) {
-	d := newToy(.2, 10)
+	d := newToy(3, 10)
 	j := d.judge(t, 10)
 	n, v, err := j.Night(t.Context(), []Candidate{d.candidate(t, "fast", benchmarks.Point{"speed": .5})})
 	if err != nil {

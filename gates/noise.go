@@ -43,7 +43,7 @@ func (j *Judge) probe(ctx context.Context, context string) error {
 		return nil
 	}
 	p := Probe{Context: context, Pairs: []PairRecord{}}
-	src := pairSource{j: j, name: "noise/" + context, context: context, a: j.instance(&j.base), b: j.instance(&j.twin)}
+	src := pairSource{j: j, name: "noise/" + context, context: context, a: j.instance(&j.base), b: j.instance(&j.twin), arms: []*arm{&j.base, &j.twin}}
 	for i := range j.Policy.ReferencePairs {
 		pair, failed, err := src.next(ctx, i)
 		if err != nil {
@@ -70,7 +70,7 @@ func (t *trial) plan(ctx context.Context) (Finding, error) {
 	t.rep.Plan = Plan{MinEffect: p.MinEffect, PairsMax: p.PairsMax}
 	switch {
 	case t.c.Reference:
-		t.rep.Plan.Note = fmt.Sprintf("%d pairs of identical builds: they show the noise and must not differ", p.ReferencePairs)
+		t.rep.Plan.Note = fmt.Sprintf("%d pairs of identical builds: they show the noise and must not differ", t.j.identicalPairs(t.logBar()))
 		return pass, nil
 	case m.Kind != benchmarks.Measured:
 		t.rep.Plan.Note = "the success metric is deterministic: pairs are for the measured guardrails alone"

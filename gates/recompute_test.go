@@ -61,7 +61,7 @@ func TestRecomputeCatchesEdits(t *testing.T) {
 }
 
 // Any digit changed anywhere in the numbers of the record is noticed: the
-// record has no free numbers but those that others said (times, claim, lineage).
+// record has no free numbers but those that others said (times, claim, lineage, point).
 func TestRecomputeCatchesDigits(t *testing.T) {
 	n := recordedNight(t)
 	b, err := EncodeNight(n)
@@ -71,7 +71,7 @@ func TestRecomputeCatchesDigits(t *testing.T) {
 	lines := strings.Split(string(b), "\n")
 	r := rand.New(rand.NewPCG(1, 2))
 	tried, free := 0, []string{
-		`"started"`, `"ended"`, `"claim"`, `"loss"`, `"evaluations"`, `"trial"`, // said by others
+		`"speed"`, `"gain"`, `"started"`, `"ended"`, `"claim"`, `"loss"`, `"evaluations"`, `"trial"`, // said by others
 		`"spent"`, `"nights"`, `"identity"`, // theirs are the alpha ledger and the registration
 	}
 	for tried < 60 {

@@ -109,7 +109,7 @@ func (t *trial) measurePairs(ctx context.Context) (Finding, error) {
 			questions = append(questions, question{TestLimit, s})
 		}
 	}
-	src := pairSource{j: t.j, name: t.key, context: t.c.Context, a: t.j.instance(&t.j.base), b: t.j.instance(&t.arm)}
+	src := pairSource{j: t.j, name: t.key, context: t.c.Context, a: t.j.instance(&t.j.base), b: t.j.instance(&t.arm), arms: []*arm{&t.j.base, &t.arm}}
 	for i := 0; t.stopped == ""; i++ {
 		if i == t.j.Policy.PairsMax {
 			t.stopped = fmt.Sprintf("the cap of %d pairs was reached", i)
@@ -156,7 +156,7 @@ func (t *trial) enough(questions []question) (why, metric string) {
 			open++
 		}
 	}
-	if open > 0 || t.c.Reference && n < t.j.Policy.ReferencePairs || n < constantFrom {
+	if open > 0 || t.c.Reference && n < t.j.identicalPairs(t.logBar()) || n < constantFrom {
 		return "", ""
 	}
 	return fmt.Sprintf("every question was answered after %d pairs", n), ""

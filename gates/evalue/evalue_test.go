@@ -365,6 +365,18 @@ func TestPlan(t *testing.T) {
 	t.Logf("sd 1 %%: -3 %% needs %d pairs, blind spot %.4f", pairs, spot)
 }
 
+func TestPairsToReach(t *testing.T) {
+	bar := LogBar(24, .01/365)
+	n := PairsToReach(bar)
+	p := &Pairs{}
+	for i := range n {
+		p.Add(-10 - float64(i%2))
+	}
+	if p.LogE(Below, 0) < bar {
+		t.Errorf("%d pairs, all as good as can be, reach %v of %v", n, p.LogE(Below, 0), bar)
+	}
+}
+
 func TestEBH(t *testing.T) {
 	if got := EBH([]float64{math.Log(100), 0, math.Log(60), math.Log(2)}, .05); !slices.Equal(got, []int{0, 2}) {
 		t.Errorf("chosen %v", got)

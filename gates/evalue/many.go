@@ -12,6 +12,13 @@ func LogBar(k int, alpha float64) float64 {
 	return math.Log(float64(max(1, k))) - math.Log(alpha)
 }
 
+// PairsToReach is the fewest pairs whose e-value can reach logBar: all of them
+// on one side, none wasted.
+func PairsToReach(logBar float64) int {
+	top := pairBets[len(pairBets)-1]
+	return BurnIn + int(math.Ceil((logBar+math.Log(float64(len(pairBets))))/math.Log1p(top)))
+}
+
 // EBH returns the indices that the e-BH procedure selects at false discovery
 // rate alpha, ascending (Wang & Ramdas, "False discovery rate control with
 // e-values", JRSS-B 2022). logE are the values at the stop, never running
