@@ -9,8 +9,8 @@ import (
 	"github.com/arqon/arqon/benchmarks"
 )
 
-// threadCPU has no portable form; a wall clock under another name would be a
+// ThreadCPU has no portable form; a wall clock under another name would be a
 // lie, so cpu_ns is not offered here.
-func threadCPU() (time.Duration, error) {
+func ThreadCPU() (time.Duration, error) {
 	return 0, fmt.Errorf("%s: thread CPU time is read on Linux only: %w", MetricCPU, benchmarks.ErrUnsupported)
 }

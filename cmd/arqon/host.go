@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	goruntime "runtime"
 	"sync"
 	"time"
 
@@ -23,6 +24,7 @@ type hostRun struct {
 	channel string
 	data    *infer.Data
 	rt      *runtime.Runtime
+	adapt   *runtime.Adaptation
 	log     *ledger.Log
 	sense   *sense
 	story   *story
@@ -121,10 +123,16 @@ func (h *hostRun) control() {
 		h.result.Adopted++
 		h.note("release", fmt.Sprintf("release %d was verified and adopted while serving", sequence))
 	}
-	for _, t := range h.rt.Executor().Observe(h.rt.Collect(h.tick)) {
+	if len(adopted) > 0 {
+		for _, d := range h.rt.Install(h.tick) {
+			h.decided(d)
+		}
+	}
+	transitions, decisions := h.adapt.Cycle(h.rt.Collect(h.tick))
+	for _, t := range transitions {
 		h.moved(t)
 	}
-	for _, d := range h.rt.Install(h.tick) {
+	for _, d := range decisions {
 		h.decided(d)
 	}
 }
@@ -236,7 +244,8 @@ func (h *hostRun) serveShard(ph *phase, shard int, c runtime.Class, n int) tally
 	t := tally{served: map[catalog.VariantID]int{}, latency: make([]float64, 0, n)}
 	rec := h.rt.Recorder(shard)
 	var w infer.Workspace
-	const accuracy, macs, p99 = runtime.MetricID(0), runtime.MetricID(1), runtime.MetricID(2)
+	goruntime.LockOSThread() // the processor time of a request is its thread's
+	defer goruntime.UnlockOSThread()
 	for i := range n {
 		image, label := ph.streams[shard].Next()
 		start := time.Now()
@@ -248,7 +257,13 @@ func (h *hostRun) serveShard(ph *phase, shard int, c runtime.Class, n int) tally
 			t.err = fmt.Errorf("variant %d: %w", id, errWrongHandle)
 			return t
 		}
+		cpu, cpuErr := infer.ThreadCPU()
 		got := model.Predict(image, &w)
+		if cpuErr == nil { // read on Linux only; a window without it is judged on the rest
+			if after, err := infer.ThreadCPU(); err == nil {
+				rec.Record(id, c, cpuID, float64(after-cpu))
+			}
+		}
 		ns := float64(time.Since(start))
 		if !snap.Intact() {
 			t.torn++
@@ -257,9 +272,10 @@ func (h *hostRun) serveShard(ph *phase, shard int, c runtime.Class, n int) tally
 		if got.Class == label {
 			right, t.right = 1, t.right+1
 		}
-		rec.Record(id, c, accuracy, right)
-		rec.Record(id, c, macs, float64(got.MACs))
-		rec.Record(id, c, p99, ns)
+		rec.Record(id, c, accuracyID, right)
+		rec.Record(id, c, macsID, float64(got.MACs))
+		rec.Record(id, c, p99ID, ns)
+		rec.Record(id, c, bytesID, float64(model.Bytes()))
 		if ph.last[shard] != id && ph.requests+i > 0 {
 			t.swaps++
 		}

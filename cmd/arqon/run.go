@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/arqon/arqon/artifacts"
+	"github.com/arqon/arqon/benchmarks"
 	"github.com/arqon/arqon/benchmarks/infer"
 	"github.com/arqon/arqon/catalog"
 	"github.com/arqon/arqon/internal/ledger"
@@ -129,9 +130,21 @@ func newHost(ctx context.Context, f runFlags, rel *catalog.Verified, s *story) (
 	cfg := runtime.Config{
 		Stage: stageModel, BuiltIn: infer.BuiltIn(), Shards: shards, Seed: seed.Root(f.seed),
 		Metrics: []runtime.Metric{
-			{Name: infer.MetricAccuracy}, {Name: infer.MetricMACs},
-			{Name: infer.MetricP99, Stat: runtime.P99},
+			accuracyID: {Name: infer.MetricAccuracy}, macsID: {Name: infer.MetricMACs}, cpuID: {Name: infer.MetricCPU},
+			p99ID: {Name: infer.MetricP99, Stat: runtime.P99}, bytesID: {Name: infer.MetricBytes},
 		},
+		Success: map[string]string{},
+	}
+	d, err := domain.Describe(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, sc := range d.Scenarios {
+		for _, m := range d.In(sc) {
+			if m.Role == benchmarks.Success {
+				cfg.Success[sc.Name] = m.Name
+			}
+		}
 	}
 	if f.log != "" {
 		log, err := ledger.Create(f.log, ledger.Header{Purpose: "arqon actuation log/1", Seed: f.seed}, ledger.Options{})
@@ -147,12 +160,24 @@ func newHost(ctx context.Context, f runFlags, rel *catalog.Verified, s *story) (
 	if h.rt, err = runtime.Open(ctx, cfg, rel); err != nil {
 		return nil, errors.Join(err, h.close())
 	}
-	if h.sense, err = newSense(data, rel.Release().Contexts, f.seed); err != nil {
+	h.window = rel.Release().Policy.WindowRequests
+	if h.sense, err = newSense(data, rel.Release().Contexts, h.window, f.seed); err != nil {
 		return nil, errors.Join(err, h.close())
 	}
-	h.window = rel.Release().Policy.WindowRequests
+	if h.adapt, err = runtime.NewAdaptation(h.rt, runtime.AdaptConfig{}); err != nil {
+		return nil, errors.Join(err, h.close())
+	}
 	return h, nil
 }
+
+// What the host records of a request, by its place in Config.Metrics.
+const (
+	accuracyID runtime.MetricID = iota
+	macsID
+	cpuID
+	p99ID
+	bytesID
+)
 
 // stageModel is the host's loader: an entry's one artifact becomes a model.
 func stageModel(ctx context.Context, e catalog.Entry, blobs artifacts.Getter) (any, error) {

@@ -11,54 +11,58 @@ import (
 type sense struct {
 	contexts []string
 	looks    []look
-	scale    look
+	noise    look // standard deviation of a window's look within a context
 }
 
 // look is what a window of images looks like: brightness, share of dark
-// pixels, roughness, and the brightness of the four borders.
+// pixels, roughness, brightness of the borders, and how much left differs from
+// right and top from bottom.
 type look [looks]float64
 
 const (
-	looks       = 7
-	side        = 28
-	border      = 3  // pixels that a shift can push the image into
-	darkBelow   = 24 // of 255
-	senseImages = 400
+	looks        = 6
+	side         = 28
+	border       = 3  // pixels that a shift can push the image into
+	darkBelow    = 24 // of 255
+	senseWindows = 8
+	alikeSD      = 2 // looks within so many standard deviations of the nearest are the same look
 )
 
-func newSense(data *infer.Data, contexts []string, root uint64) (*sense, error) {
+func newSense(data *infer.Data, contexts []string, window int, root uint64) (*sense, error) {
 	s := &sense{contexts: contexts}
 	for _, c := range contexts {
 		stream, err := infer.NewStream(data, c, root+1)
 		if err != nil {
 			return nil, err
 		}
-		var l look
-		for range senseImages {
-			image, _ := stream.Next()
-			l.add(image)
+		var windows [senseWindows]look
+		var mean look
+		for w := range windows {
+			for range window {
+				image, _ := stream.Next()
+				windows[w].add(image)
+			}
+			windows[w] = windows[w].over(window)
+			for i, x := range windows[w] {
+				mean[i] += x / senseWindows
+			}
 		}
-		s.looks = append(s.looks, l.over(senseImages))
+		for i := range mean {
+			for _, l := range windows {
+				s.noise[i] += (l[i] - mean[i]) * (l[i] - mean[i]) / float64((senseWindows-1)*len(contexts))
+			}
+		}
+		s.looks = append(s.looks, mean)
 	}
-	for i := range s.scale {
-		s.scale[i] = 1
-		if n := len(s.looks); n > 0 {
-			var mean, square float64
-			for _, l := range s.looks {
-				mean += l[i] / float64(n)
-			}
-			for _, l := range s.looks {
-				square += (l[i] - mean) * (l[i] - mean) / float64(n)
-			}
-			s.scale[i] = math.Sqrt(square) + 1e-3
-		}
+	for i := range s.noise {
+		s.noise[i] = math.Sqrt(s.noise[i]) + 1e-4
 	}
 	return s, nil
 }
 
 // recognise returns the context that the inputs look like. Contexts that look
 // the same are told apart by what the host knows of itself: declared wins
-// among the nearest.
+// among those that are as near as chance allows.
 func (s *sense) recognise(l look, declared string) string {
 	nearest, best, own := declared, math.Inf(1), math.Inf(1)
 	for i, c := range s.contexts {
@@ -70,7 +74,7 @@ func (s *sense) recognise(l look, declared string) string {
 			nearest, best = c, d
 		}
 	}
-	if own <= 2*best+.1 {
+	if own <= best+alikeSD {
 		return declared
 	}
 	return nearest
@@ -79,7 +83,7 @@ func (s *sense) recognise(l look, declared string) string {
 func (s *sense) distance(a, b look) float64 {
 	d := 0.0
 	for i := range a {
-		x := (a[i] - b[i]) / s.scale[i]
+		x := (a[i] - b[i]) / s.noise[i]
 		d += x * x
 	}
 	return math.Sqrt(d)
@@ -88,6 +92,7 @@ func (s *sense) distance(a, b look) float64 {
 // add looks at one image.
 func (l *look) add(image *[side * side]byte) {
 	sum, dark, rough := 0, 0, 0
+	var sides [4]float64 // left, right, top, bottom
 	for i, p := range image {
 		sum += int(p)
 		if p < darkBelow {
@@ -99,7 +104,7 @@ func (l *look) add(image *[side * side]byte) {
 		x, y := i%side, i/side
 		for k, in := range [4]bool{x < border, x >= side-border, y < border, y >= side-border} {
 			if in {
-				l[3+k] += float64(p) / (255 * border * side)
+				sides[k] += float64(p) / (255 * border * side)
 			}
 		}
 	}
@@ -107,6 +112,9 @@ func (l *look) add(image *[side * side]byte) {
 	l[0] += float64(sum) / (255 * n)
 	l[1] += float64(dark) / n
 	l[2] += float64(rough) / (255 * n)
+	l[3] += (sides[0] + sides[1] + sides[2] + sides[3]) / 4
+	l[4] += math.Abs(sides[0] - sides[1])
+	l[5] += math.Abs(sides[2] - sides[3])
 }
 
 func (l look) over(n int) look {

@@ -24,7 +24,7 @@ var mayImport = map[string][]string{
 	"artifacts":                    {},
 	"artifacts/storetest":          {"artifacts"},
 	"benchmarks":                   {"artifacts", "catalog", "internal/seed"},
-	"benchmarks/conformance":       {"benchmarks", "internal/seed"},
+	"benchmarks/conformance":       {"artifacts", "benchmarks", "internal/seed"},
 	"benchmarks/external":          {"benchmarks", "artifacts", "internal/seed"},
 	"benchmarks/external/compress": {},
 	"benchmarks/infer":             {"benchmarks", "artifacts", "catalog", "internal/seed"},
