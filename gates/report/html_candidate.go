@@ -183,6 +183,8 @@ func (v *candidateView) figures(s subject) {
 		}
 		if g.unit == "pair" {
 			fig.Text += stopText(s)
+		} else if n := g.rs[0].Race.N; n[0] > 1 {
+			fig.Text += fmt.Sprintf(" The record keeps e from item %s on, every %s items; straight lines join what it keeps.", grouped(float64(n[0])), grouped(float64(n[1]-n[0])))
 		}
 		v.Figures = append(v.Figures, fig)
 	}
