@@ -81,7 +81,7 @@ func openAlpha(ctx context.Context, path string, past *[]Charge) (*ledger.Log, e
 		select { // somebody else spends: that takes milliseconds
 		case <-ctx.Done():
 			return nil, ctx.Err()
-		case <-time.After(20 * time.Millisecond):
+		case <-time.After(20 * time.Millisecond): //nolint:forbidigo // a wait for a lock, no decision
 		}
 	}
 }

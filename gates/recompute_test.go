@@ -82,8 +82,8 @@ func TestRecomputeCatchesDigits(t *testing.T) {
 			continue
 		}
 		changed := append([]string(nil), lines...)
-		digit := byte('1' + (line[at]-'1'+1)%9)
-		changed[i] = line[:at] + string(digit) + line[at+1:]
+		digit := '1' + (line[at]-'1'+1)%9
+		changed[i] = line[:at] + string(rune(digit)) + line[at+1:]
 		tried++
 		m, err := DecodeNight([]byte(strings.Join(changed, "\n")))
 		if err != nil {
