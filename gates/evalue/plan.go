@@ -18,7 +18,7 @@ const planPaths = 200
 // The noise is normal; heavier tails cost little, because scores are clipped.
 // The simulation's seed is fixed: the same question has the same answer.
 func Power(effect, sd, logBar float64, pairsMax int) (power float64, pairs80 int) {
-	rng := rand.New(rand.NewPCG(0x6172716f6e, 1)) // one fixed stream: a plan is a function of its arguments
+	rng := rand.New(rand.NewPCG(0x6172716f6e, 1)) //nolint:forbidigo // one fixed stream: a plan is a function of its arguments
 	var crossed []int
 	for range planPaths {
 		if n := planPath(rng, effect, sd, logBar, pairsMax); n > 0 {
