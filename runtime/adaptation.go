@@ -137,9 +137,9 @@ func (a *Adaptation) stepClass(m *machine, w *Window, c Class) (Proposal, bool) 
 	choice := a.lanes[c].Step(a.arms(v, c, sign), uint32(l.incumbent), seen)
 	p := Proposal{Tick: w.Tick, Base: m.generation, Class: c, Variant: catalog.VariantID(choice.ID), Seed: adapt.Draw(a.seed, uint64(c), uint64(w.Tick))}
 	if !choice.OK {
-		p.Variant = v.Baseline
+		p.Variant = v.base(c)
 	}
-	if p.Variant != l.incumbent {
+	if p.Variant != l.incumbent && p.Variant != catalog.BuiltIn { // only guardrails fall back to the built-in
 		if e, ok := v.entry(p.Variant); ok && (e.Direct || e.ID == v.Baseline) {
 			p.Ramp = RampDirect
 		}

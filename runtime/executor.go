@@ -81,7 +81,7 @@ func (x *Executor) layout(m *machine) [][]uint32 {
 	out := make([][]uint32, len(m.lanes))
 	for c := range m.lanes {
 		l := &m.lanes[c]
-		ids := []uint32{uint32(l.incumbent), uint32(l.candidate), uint32(m.view.Baseline), uint32(l.previous)}
+		ids := []uint32{uint32(l.incumbent), uint32(l.candidate), uint32(m.view.base(Class(c))), uint32(l.previous)}
 		if live != nil && c < len(live.route) {
 			ids = append(ids, live.route[c], live.canary[c].variant)
 		}

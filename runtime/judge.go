@@ -38,7 +38,7 @@ func (m *machine) judgeClass(w *Window, c Class, fresh bool) ruling {
 	live := l.candidate != catalog.BuiltIn
 	base, _ := m.guard(w, c, l.incumbent)
 	switch {
-	case base != NoReason && l.incumbent == m.view.Baseline && !live:
+	case base != NoReason && l.incumbent == m.view.base(c) && !live:
 		nothing.reason = ReasonBaselineBreach
 		return nothing
 	case base != NoReason:

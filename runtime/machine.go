@@ -71,7 +71,7 @@ func (e evidence) errorSquared() float64 {
 func newMachine(v *view) *machine {
 	m := &machine{view: v, generation: 1, lanes: make([]lane, len(v.Classes)), knobs: make([]float64, len(v.Knobs))}
 	for i := range m.lanes {
-		m.lanes[i] = lane{state: Idle, incumbent: v.Baseline, previous: v.Baseline}
+		m.lanes[i] = lane{state: Idle, incumbent: v.base(Class(i)), previous: v.base(Class(i))}
 	}
 	for i, k := range v.Knobs {
 		m.knobs[i] = k.Default
@@ -306,18 +306,19 @@ func (m *machine) retreat(c Class, e event, why Reason) (Transition, bool) {
 	if !m.move(c, e) {
 		return Transition{}, false
 	}
+	base := m.view.base(c)
 	switch {
 	case e == evBreach:
 		m.resetKnobs(l.incumbent)
-		m.resetKnobs(m.view.Baseline)
-		l.incumbent, l.previous = m.view.Baseline, m.view.Baseline
+		m.resetKnobs(base)
+		l.incumbent, l.previous = base, base
 	case l.candidate == catalog.BuiltIn:
 		m.resetKnobs(l.incumbent)
 		back := l.previous
 		if m.view.eligible(back, c) != NoReason {
-			back = m.view.Baseline
+			back = base
 		}
-		l.incumbent, l.previous = back, m.view.Baseline
+		l.incumbent, l.previous = back, base
 	}
 	m.resetKnobs(l.candidate)
 	m.move(c, evReturned)
@@ -368,7 +369,7 @@ func (m *machine) kill(why Reason) {
 	}
 	for c := range m.lanes {
 		m.move(Class(c), evKill)
-		m.lanes[c] = lane{state: m.lanes[c].state, incumbent: m.view.Baseline, previous: m.view.Baseline}
+		m.lanes[c] = lane{state: m.lanes[c].state, incumbent: m.view.base(Class(c)), previous: m.view.base(Class(c))}
 	}
 	for i, k := range m.view.Knobs {
 		m.knobs[i] = k.Default
@@ -473,13 +474,13 @@ func (m *machine) adopt(v *view) {
 	m.knobs = knobs
 	keep := func(id catalog.VariantID, c int) catalog.VariantID {
 		if id == old.Baseline || v.eligible(id, Class(c)) != NoReason {
-			return v.Baseline
+			return v.base(Class(c))
 		}
 		return id
 	}
 	for c := range v.Classes {
 		if c >= len(m.lanes) {
-			m.lanes = append(m.lanes, lane{state: Idle, incumbent: v.Baseline, previous: v.Baseline})
+			m.lanes = append(m.lanes, lane{state: Idle, incumbent: v.base(Class(c)), previous: v.base(Class(c))})
 			continue
 		}
 		l := &m.lanes[c]

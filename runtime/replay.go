@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/arqon/arqon/catalog"
 	"github.com/arqon/arqon/internal/ledger"
 )
 
@@ -252,6 +253,9 @@ func (v *view) valid() error {
 	for _, c := range v.Classes {
 		if c.Success >= len(v.Metrics) {
 			return bad("success metric")
+		}
+		if _, ok := v.entry(c.Base); !ok && c.Base != catalog.BuiltIn {
+			return bad("fallback of a class")
 		}
 	}
 	if _, ok := v.entry(v.Baseline); !ok {

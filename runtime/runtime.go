@@ -334,7 +334,7 @@ func (rt *Runtime) Install(now Tick) []Decision {
 	for i := range v.Classes {
 		c, s := Class(i), rt.Load()
 		id := v.best(c)
-		if id == s.Select(c) {
+		if id == s.Select(c) || id == catalog.BuiltIn {
 			continue
 		}
 		ramp := RampAuto

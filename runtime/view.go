@@ -34,6 +34,9 @@ type viewClass struct {
 	Name    string `json:"name"`
 	Success int    `json:"success"` // MetricID; −1: not recorded
 	Higher  bool   `json:"higher"`  // higher is better
+	// Base is what the class falls back to: the release's baseline where its
+	// envelope names the class, else the host's built-in fallback.
+	Base catalog.VariantID `json:"base"`
 }
 
 type viewEntry struct {
@@ -199,8 +202,17 @@ func newView(cfg *Config, r *catalog.Release, manifest string, before *view) (*v
 	if base.Host != NoReason {
 		return nil, fmt.Errorf("release %d: baseline %d: %v: %w", r.Sequence, r.Baseline, base.Host, ErrBaseline)
 	}
+	for c := range v.Classes {
+		v.Classes[c].Base = v.Baseline
+		if cfg.BuiltIn != nil && base.Class[c].Why != NoReason {
+			v.Classes[c].Base = catalog.BuiltIn
+		}
+	}
 	return v, nil
 }
+
+// base is what a class falls back to.
+func (v *view) base(c Class) catalog.VariantID { return v.Classes[c].Base }
 
 func (v *view) addClasses(cfg *Config, r *catalog.Release, before *view) error {
 	if before != nil {
@@ -335,10 +347,10 @@ func (v *view) judge(r *catalog.Release, e catalog.Entry, c int) viewArm {
 		break
 	}
 	switch {
-	case e.ID == v.Baseline: // what runs today serves everything
-		a.Why, a.Change = NoReason, 0
 	case !e.Serves(name):
 		a.Why, a.Change = ReasonNotServed, 0
+	case e.ID == v.Baseline: // what runs today needs no proof where it may serve
+		a.Why, a.Change = NoReason, 0
 	}
 	return a
 }
@@ -426,10 +438,10 @@ func (v *view) eligible(id catalog.VariantID, c Class) Reason {
 
 // best is the lexicographic choice for a class: among the eligible entries
 // (constraints first) the one whose signed improvement is largest at the worse
-// end of its interval; the lower id on a tie; the baseline if nothing is shown
-// to be better.
+// end of its interval; the lower id on a tie; the class's fallback if nothing is
+// shown to be better.
 func (v *view) best(c Class) catalog.VariantID {
-	id, change := v.Baseline, 0.0
+	id, change := v.base(c), 0.0
 	for _, e := range v.Entries {
 		if e.Class[c].Why == NoReason && e.Class[c].Change < change {
 			id, change = e.ID, e.Class[c].Change

@@ -194,6 +194,7 @@ func (h *handover) proposal(ctx context.Context, night gates.Night, verdicts []g
 		entries[i].Evidence = append(entries[i].Evidence, catalog.Evidence{Gate: "samples", Ref: raw})
 		if entries[i].Reference {
 			base = entries[i].Variant.Identity
+			entries[i].Envelope.Contexts = incumbent(c)
 		} else {
 			fresh++
 		}
@@ -217,6 +218,19 @@ func (h *handover) proposal(ctx context.Context, night gates.Night, verdicts []g
 		Channel: h.channel, Domain: night.Domain, Contexts: contexts, Entries: entries, Baseline: base,
 		Policy: onlinePolicy(night, entries), Evidence: evidence, Blobs: bothBlobs{h.run.Blobs(), h.store},
 	}, fresh, nil
+}
+
+// incumbent lists the contexts that the baseline may go on serving: those
+// whose limits it keeps. It runs there today, approved or not; where it breaks
+// a limit, a host falls back to its own built-in instead.
+func incumbent(c factory.Candidates) []string {
+	var out []string
+	for _, x := range c.List {
+		if x.Reference {
+			out = append(out, x.Context)
+		}
+	}
+	return out
 }
 
 // kept are the entries of the release before that tonight says nothing about.

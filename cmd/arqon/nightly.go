@@ -79,7 +79,11 @@ func runNightly(ctx context.Context, f nightlyFlags, stdout, stderr io.Writer) (
 			return err
 		}
 	} else {
-		report.Text(stdout, result.Night, textOptions(stdout))
+		o := textOptions(stdout)
+		o.Where = report.Where{Repository: f.repository, Channel: f.channel}
+		if err := report.Text(stdout, result.Night, o); err != nil {
+			return err
+		}
 		if result.Handover != "" {
 			fmt.Fprintln(stdout, result.Handover)
 		}
@@ -224,7 +228,10 @@ func night(ctx context.Context, f nightlyFlags, run *factory.Run, s *story) (fac
 
 func conduct(ctx context.Context, f nightlyFlags, run *factory.Run, domain open, s *story) (factory.Result, error) {
 	n := factory.Nightly{
-		Domain: domain, Engines: engines(), Progress: nightProgress{s}, Now: now, HTML: report.HTML,
+		Domain: domain, Engines: engines(), Progress: nightProgress{s}, Now: now,
+		HTML: func(w io.Writer, night gates.Night) error {
+			return report.HTMLFor(w, night, report.Where{Repository: f.repository, Channel: f.channel})
+		},
 	}
 	var approver gates.Approver
 	if f.repository != "" {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -68,7 +69,9 @@ func showReport(f reportFlags, name string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
+	where := f.where(name)
 	o := textOptions(stdout)
+	o.Where = where
 	o.ASCII = o.ASCII || f.ascii
 	if f.width > 0 {
 		o.Width = f.width
@@ -77,7 +80,7 @@ func showReport(f reportFlags, name string, stdout io.Writer) error {
 	case f.json:
 		return report.WriteJSON(stdout, n)
 	case f.html != "":
-		return writeHTML(f.html, n, stdout)
+		return writeHTML(f.html, n, where, stdout)
 	case f.explain != "":
 		return report.Explain(stdout, n, f.explain, o)
 	case f.candidate != "":
@@ -98,6 +101,20 @@ func showReport(f reportFlags, name string, stdout io.Writer) error {
 	return report.Text(stdout, n, o)
 }
 
+// where is the repository of a run, for the commands that the page shows: the
+// study's, unless the night was given another.
+func (f reportFlags) where(name string) report.Where {
+	path, err := factory.RunPath(f.out, name)
+	if err != nil {
+		return report.Where{} // a report file on its own
+	}
+	var o overrides
+	if b, err := os.ReadFile(filepath.Join(path, overridesFile)); err == nil && json.Unmarshal(b, &o) == nil {
+		return report.Where{Repository: o.Repository, Channel: o.Channel}
+	}
+	return report.Where{}
+}
+
 // readNight finds report.json by run name, directory or file.
 func readNight(out, name string) (gates.Night, error) {
 	if st, err := os.Stat(name); err == nil && st.Mode().IsRegular() {
@@ -115,9 +132,9 @@ func readNight(out, name string) (gates.Night, error) {
 }
 
 // writeHTML writes the page whole or not at all.
-func writeHTML(path string, n gates.Night, stdout io.Writer) error {
+func writeHTML(path string, n gates.Night, at report.Where, stdout io.Writer) error {
 	var page bytes.Buffer
-	if err := report.HTML(&page, n); err != nil {
+	if err := report.HTMLFor(&page, n, at); err != nil {
 		return err
 	}
 	if path == "-" {
