@@ -72,9 +72,10 @@ func refused(t *testing.T, err error, file string, reasons ...trust.Reason) {
 	}
 }
 
-// populated is a repository with releases in two channels and a yank.
+// populated is a repository of several people, so that files carry spare
+// signatures, with releases in two channels and a yank.
 func populated(t *testing.T) *world {
-	w := found(t, artifacts.NewMem(), publish.InitOptions{Solo: true})
+	w := found(t, artifacts.NewMem(), publish.InitOptions{})
 	w.release("staging", 1, 2, 3)
 	w.release("staging", 1, 3, 4)
 	w.release("prod", 3, 1)
@@ -93,8 +94,18 @@ func TestEveryByteCounts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(rep.Files) < 20 {
-		t.Fatalf("an audit of %d files: %v", len(rep.Files), rep.Files)
+	for prefix, count := range map[string]int{
+		"metadata/": 7, "targets/catalog/": 2, "targets/yank/": 1, "blobs/": 3, "evidence/": 5, "approvals/": 3,
+	} {
+		n := 0
+		for _, f := range rep.Files {
+			if strings.HasPrefix(f, prefix) {
+				n++
+			}
+		}
+		if n != count {
+			t.Errorf("%d files %s…, want %d: %v", n, prefix, count, rep.Files)
+		}
 	}
 	rng := rand.New(rand.NewPCG(1, 2))
 	for _, pinned := range []bool{true, false} {
@@ -107,21 +118,27 @@ func TestEveryByteCounts(t *testing.T) {
 			return err
 		}
 		for _, name := range rep.Files {
-			if err := audit(copyOf(t, w.store, name)); name != "" {
-				refused(t, err, name, trust.Missing)
-			}
+			refused(t, audit(copyOf(t, w.store, name)), name, trust.Missing)
 			good, err := w.store.Read(t.Context(), name, 1<<26)
 			if err != nil {
 				t.Fatal(err)
 			}
 			places := []int{0, len(good) - 1}
-			for range 12 {
+			for range 5 {
 				places = append(places, rng.IntN(len(good)))
+			}
+			for at := range good { // inside every signature, spare ones too
+				if bytes.HasSuffix(good[:at], []byte(`"sig":"30`)) {
+					places = append(places, at+20)
+				}
 			}
 			s := copyOf(t, w.store, "")
 			for _, at := range places {
 				bad := bytes.Clone(good)
 				bad[at] ^= byte(1 + rng.IntN(255))
+				if bytes.HasSuffix(good[:at-min(at, 20)], []byte(`"sig":"30`)) {
+					bad[at] = "01"[(good[at]-'0'+1)&1] // another digit: only the signature is wrong
+				}
 				put(t, s, name, bad)
 				var r *trust.Refusal
 				if err := audit(s); !errors.As(err, &r) || r.File != name {
@@ -195,16 +212,27 @@ func TestFreeze(t *testing.T) {
 	if v, err := c.Last(t.Context(), "staging"); err != nil || v.Manifest() != first.Manifest {
 		t.Fatalf("last: %v", err)
 	}
-	// The largest time counts, not the clock: five days were seen.
-	back := w.client(state, night.AddDate(0, 0, -1))
-	if _, err := back.Refresh(t.Context(), "staging"); err != nil {
-		t.Fatalf("a clock that is behind, nothing expired: %v", err)
-	}
-	old := found(t, artifacts.NewMem(), publish.InitOptions{Solo: true})
-	old.release("staging", 1)
-	stateOld := t.TempDir()
-	if _, err := old.client(stateOld, night.AddDate(0, 0, 2)).Refresh(t.Context(), "staging"); err != nil {
+}
+
+// A clock that is set back makes nothing fresh again: the staging role has
+// expired on a day that this client has already seen.
+func TestClockSetBack(t *testing.T) {
+	w := found(t, artifacts.NewMem(), publish.InitOptions{Solo: true})
+	w.release("staging", 1)
+	w.release("prod", 2)
+	late := *w.repo()
+	late.Now = night.AddDate(0, 0, 14)
+	if err := late.Renew(t.Context()); err != nil {
 		t.Fatal(err)
+	}
+	state := t.TempDir()
+	if _, err := w.client(state, night.AddDate(0, 0, 16)).Refresh(t.Context(), "prod"); err != nil {
+		t.Fatal(err)
+	}
+	_, err := w.client(state, night.AddDate(0, 0, 1)).Refresh(t.Context(), "staging")
+	refused(t, err, trust.MetadataName("staging", 1), trust.Expired)
+	if _, err := w.client(t.TempDir(), night.AddDate(0, 0, 1)).Refresh(t.Context(), "staging"); err != nil {
+		t.Fatalf("a client that has not seen that day: %v", err)
 	}
 }
 
@@ -264,6 +292,17 @@ func TestYankIsSticky(t *testing.T) {
 	w.release("staging", 3, 4)
 	if v, err = c.Refresh(t.Context(), "staging"); err != nil || fmt.Sprint(ids(v.Release())) != "[3 4]" {
 		t.Fatalf("next release: %v", err)
+	}
+	// A yank that was seen while refreshing one channel counts in the other.
+	w.release("prod", 3)
+	if err := w.repo().Yank(t.Context(), "leaks", 4); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Refresh(t.Context(), "prod"); err != nil {
+		t.Fatal(err)
+	}
+	if v, err = c.Last(t.Context(), "staging"); err != nil || fmt.Sprint(ids(v.Release())) != "[3]" {
+		t.Fatalf("last of the other channel: %v %v", ids(v.Release()), err)
 	}
 }
 

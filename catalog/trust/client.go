@@ -301,7 +301,7 @@ func (c *Client) Last(ctx context.Context, channel string) (*catalog.Verified, e
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if v := c.good[channel]; v != nil {
-		return v, nil
+		return c.stillServable(channel, v)
 	}
 	was, ok := c.state.Channels[channel]
 	if !ok || c.dir == nil {
@@ -322,6 +322,24 @@ func (c *Client) Last(ctx context.Context, channel string) (*catalog.Verified, e
 	}
 	v, err := catalog.NewVerified(seal.New(), served, was.Manifest.Digest, newBlobs(c.dir, c.dir, served))
 	if err != nil {
+		return nil, err
+	}
+	c.good[channel] = v
+	return v, nil
+}
+
+// stillServable returns v without what was withdrawn since it was made: a yank
+// may have been seen while another channel was refreshed.
+func (c *Client) stillServable(channel string, v *catalog.Verified) (*catalog.Verified, error) {
+	withdrawn := func(e catalog.Entry) bool { _, ok := c.state.Yanked[e.ID]; return ok }
+	if !slices.ContainsFunc(v.Release().Entries, withdrawn) {
+		return v, nil
+	}
+	served, err := c.servable(stateName, c.state, *v.Release())
+	if err != nil {
+		return nil, err
+	}
+	if v, err = catalog.NewVerified(seal.New(), served, v.Manifest(), v.Blobs()); err != nil {
 		return nil, err
 	}
 	c.good[channel] = v

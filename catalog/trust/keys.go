@@ -2,14 +2,13 @@ package trust
 
 import (
 	"bytes"
-	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
+	"crypto/sha256"
 	"fmt"
 	"slices"
 
 	"github.com/secure-systems-lab/go-securesystemslib/cjson"
-	"github.com/sigstore/sigstore/pkg/signature"
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 )
 
@@ -105,7 +104,7 @@ func verifySignatures(file string, signed any, signatures []metadata.Signature, 
 		if err != nil {
 			return err
 		}
-		if err := verify(public, payload, s.Signature); err != nil {
+		if !verify(public, payload, s.Signature) {
 			return refuse(BadSignature, file, "the signature of key %.12s does not verify", s.KeyID)
 		}
 	}
@@ -113,12 +112,9 @@ func verifySignatures(file string, signed any, signatures []metadata.Signature, 
 }
 
 // verify checks an ECDSA P-256 signature (ASN.1) over SHA-256 of the message.
-func verify(public *ecdsa.PublicKey, message, sig []byte) error {
-	v, err := signature.LoadECDSAVerifier(public, crypto.SHA256)
-	if err != nil {
-		return err
-	}
-	return v.VerifySignature(bytes.NewReader(sig), bytes.NewReader(message))
+func verify(public *ecdsa.PublicKey, message, sig []byte) bool {
+	sum := sha256.Sum256(message)
+	return ecdsa.VerifyASN1(public, sum[:], sig)
 }
 
 // decodeExact decodes a metadata file and refuses every spelling but the one

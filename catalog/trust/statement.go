@@ -160,7 +160,7 @@ func VerifyStatement(bundle []byte, keys ...*ecdsa.PublicKey) (Statement, error)
 		if err != nil || hint != w.Material.PublicKey.Hint {
 			continue
 		}
-		if verify(public, PreAuth(w.Envelope.Payload), w.Envelope.Signatures[0].Sig) != nil {
+		if !verify(public, PreAuth(w.Envelope.Payload), w.Envelope.Signatures[0].Sig) {
 			return Statement{}, fmt.Errorf("bundle: the signature does not verify: %w", ErrStatement)
 		}
 		return decodeStatement(w.Envelope.Payload)
