@@ -101,7 +101,8 @@ func metrics() []benchmarks.Metric {
 // scenarios lists the contexts. An early exit makes the slowest request a
 // little slower (it asks exits that the baseline does not), and the tail of a
 // few hundred requests on a shared machine is mostly the machine's, hence the
-// room in p99: it guards against twice as slow, not against a few per cent. An
+// room in p99: it guards against twice as slow, not against a few per cent. On
+drifted inputs the baseline is nearly useless, so time may be spent there. An
 // adapter's own file may differ by a little, hence the room in bytes.
 func scenarios() []benchmarks.Scenario {
 	features := func(rps, memory, shift, noise, inverted float64) map[string]float64 {
@@ -113,7 +114,7 @@ func scenarios() []benchmarks.Scenario {
 	const roomy = 64 << 20
 	drift := func(name string, f map[string]float64) benchmarks.Scenario {
 		return benchmarks.Scenario{Name: name, Features: f, Success: MetricAccuracy,
-			Tolerances: map[string]float64{MetricMACs: 0.10, MetricCPU: 0.25, MetricP99: 1}}
+			Tolerances: map[string]float64{MetricMACs: 0.10, MetricCPU: 0.60, MetricP99: 1}}
 	}
 	return []benchmarks.Scenario{
 		{Name: LowLoad, Features: features(10, roomy, 0, 0, 0), Success: MetricMACs,
