@@ -102,8 +102,8 @@ func metrics() []benchmarks.Metric {
 // little slower (it asks exits that the baseline does not), and the tail of a
 // few hundred requests on a shared machine is mostly the machine's, hence the
 // room in p99: it guards against twice as slow, not against a few per cent. On
-drifted inputs the baseline is nearly useless, so time may be spent there. An
-// adapter's own file may differ by a little, hence the room in bytes.
+// drifted inputs the baseline is nearly useless, so time may be spent there.
+// An adapter's own file may differ by a little, hence the room in bytes.
 func scenarios() []benchmarks.Scenario {
 	features := func(rps, memory, shift, noise, inverted float64) map[string]float64 {
 		return map[string]float64{
