@@ -90,7 +90,7 @@ bounds it cannot leave.
 	})
 	root.AddCommand(
 		newInit(), newNightly(), newReport(), newSign(), newPublish(),
-		newVerify(), newInspect(), newRun(),
+		newVerify(), newInspect(), newRun(), newGate(),
 	)
 	return root
 }
