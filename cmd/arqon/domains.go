@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -42,11 +43,11 @@ func (nothingToClose) Close() error { return nil }
 
 // openDomain makes the domain that a study names. Trained weights are kept
 // below out, so that a resumed night does not train again.
-func openDomain(st factory.Study, out string, say func(string)) (open, error) {
+func openDomain(ctx context.Context, st factory.Study, out string, say func(string)) (open, error) {
 	switch {
 	case st.External != nil:
 		d, err := external.New(st.External.Command, external.Options{
-			Env: st.External.Env, Processes: st.Workers + 1,
+			Env: st.External.Env, Processes: 2*st.Workers + 1,
 			BuildTimeout: st.External.Timeout, MeasureTimeout: st.External.Timeout, CheckTimeout: st.External.Timeout,
 		})
 		return open{d, d}, err
@@ -55,10 +56,13 @@ func openDomain(st factory.Study, out string, say func(string)) (open, error) {
 		if err != nil {
 			return open{}, fmt.Errorf("command: %w", err)
 		}
-		d, err := external.NewCommand(t, external.Options{Processes: st.Workers + 1})
+		d, err := external.NewCommand(t, external.Options{Processes: 2*st.Workers + 1})
 		return open{d, d}, err
 	case st.Domain == builtIn:
 		d, err := inferDomain(out, st.Seed, say)
+		if err == nil {
+			err = d.Prepare(ctx) // a missing data set is said before a run exists
+		}
 		return open{d, nothingToClose{}}, err
 	}
 	return open{}, hinted{

@@ -6,6 +6,12 @@ import (
 	"syscall"
 
 	"github.com/arqon/arqon/artifacts"
+	"github.com/arqon/arqon/benchmarks"
+	"github.com/arqon/arqon/benchmarks/infer"
+	"github.com/arqon/arqon/catalog/publish"
+	"github.com/arqon/arqon/factory"
+	"github.com/arqon/arqon/gates"
+	"github.com/arqon/arqon/internal/ledger"
 )
 
 // hinted is an error that already knows what to do about it.
@@ -39,6 +45,22 @@ type knownHint struct {
 // hints lists the sentinels of the rooms, the special before the general.
 func hints() []knownHint {
 	return []knownHint{
+		{infer.ErrNoData, "make data installs it where apt-get works; make nightly STUDY=studies/compress.yaml needs no data"},
+		{infer.ErrBadData, "install the package again, or take the files from another copy"},
+		{factory.ErrStudy, "go doc ./factory Study lists the keys; studies/ has examples"},
+		{factory.ErrNoRun, "ls OUT/runs shows the runs; --out names another place"},
+		{factory.ErrBusy, "wait for the other one, or end it; a run belongs to one process"},
+		{factory.ErrForeignJournal, "a run's files belong together: start a new run with --study"},
+		{factory.ErrNothing, "widen the space, raise budget.evaluations, or loosen tolerances in the study"},
+		{gates.ErrAlphaSpent, "the year's error budget is used up: raise policy.alpha_year, or wait for the new year"},
+		{gates.ErrForeignNight, "the run's gates.ledger belongs to another night: start a new run with --study"},
+		{gates.ErrNewerNight, "use the newer arqon that wrote it"},
+		{ledger.ErrCorrupt, "the file was changed after it was written: restore it from a copy, or start a new run"},
+		{publish.ErrPassphrase, "check " + passphraseVariable + "; it is the passphrase that init was given"},
+		{publish.ErrKeyFile, "key files are mode 0600 in a folder of mode 0700, in cosign's format"},
+		{benchmarks.ErrTimeout, "raise external.timeout in the study, or mend the program"},
+		{benchmarks.ErrQuarantined, "the program crashed again and again: run it by hand with one request a line"},
+		{benchmarks.ErrCrash, "run the program by hand with one request a line and look at its standard error"},
 		{errNoPassphrase, "set " + passphraseVariable + " (it may be empty for a trial), or run in a terminal"},
 		{context.Canceled, "interrupted; nothing measured is lost: arqon nightly --resume RUN goes on"},
 		{syscall.ENOSPC, "free some space; what was already recorded is kept, so the same command with --resume goes on"},

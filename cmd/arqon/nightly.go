@@ -52,20 +52,22 @@ where it was, to the same candidates and without measuring anything twice.`,
 	c.Flags().BoolVar(&f.json, "json", false, "print the night's report as JSON instead of a page")
 	c.Flags().BoolVar(&f.quiet, "quiet", false, "no progress on standard error")
 	c.MarkFlagsMutuallyExclusive("study", "resume")
-	c.MarkFlagsOneRequired("study", "resume")
 	return c
 }
 
 func runNightly(ctx context.Context, f nightlyFlags, stdout, stderr io.Writer) (err error) {
+	if f.study == "" && f.resume == "" {
+		return hinted{errors.New("neither a study nor a run to resume was named"), "arqon nightly --study studies/infer.yaml, or --resume RUN"}
+	}
 	s := newStory(stderr, f.quiet)
 	defer s.close()
-	run, err := openRun(&f)
+	run, domain, err := begin(ctx, &f, s)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, run.Close()) }()
+	defer func() { err = errors.Join(err, domain.Close(), run.Close()) }()
 	s.say("run %s in %s", run.Name, run.Path)
-	result, err := night(ctx, f, run, s)
+	result, err := conduct(ctx, f, run, domain, s)
 	s.close()
 	if err != nil {
 		return interrupted(err, run.Name)
@@ -112,26 +114,63 @@ type overrides struct {
 	Keys       string `json:"keys"`
 }
 
-// openRun starts a new run or opens the one to go on with, and settles where
-// its release goes.
-func openRun(f *nightlyFlags) (*factory.Run, error) {
-	if f.resume == "" {
-		st, err := factory.LoadStudy(f.study)
+// begin opens the domain and starts a new run, or opens the one to go on with,
+// and settles where its release goes. What cannot work is found out here,
+// before a run exists.
+func begin(ctx context.Context, f *nightlyFlags, s *story) (*factory.Run, open, error) {
+	say := func(line string) { s.say("%s", line) }
+	if f.resume != "" {
+		run, err := resumeRun(f)
 		if err != nil {
-			return nil, err
+			return nil, open{}, err
 		}
-		if err := st.CheckEngines(engineNames()); err != nil {
-			return nil, err
-		}
-		if err := checkTarget(f, st); err != nil {
-			return nil, err
-		}
-		run, err := factory.NewRun(f.out, st)
+		domain, err := ready(ctx, run.Study, f.out, say)
 		if err != nil {
-			return nil, err
+			return nil, domain, errors.Join(err, run.Close())
 		}
-		return run, saveOverrides(f, run)
+		return run, domain, nil
 	}
+	st, err := factory.LoadStudy(f.study)
+	if err != nil {
+		return nil, open{}, err
+	}
+	if err := st.CheckEngines(engineNames()); err != nil {
+		return nil, open{}, err
+	}
+	if err := checkTarget(f, st); err != nil {
+		return nil, open{}, err
+	}
+	domain, err := ready(ctx, st, f.out, say)
+	if err != nil {
+		return nil, domain, err
+	}
+	run, err := factory.NewRun(f.out, st)
+	if err == nil {
+		err = saveOverrides(ctx, f, run)
+	}
+	if err != nil {
+		return nil, domain, errors.Join(err, domain.Close())
+	}
+	return run, domain, nil
+}
+
+// ready opens a domain, asks what it is, and holds the study against that.
+func ready(ctx context.Context, st factory.Study, out string, say func(string)) (open, error) {
+	domain, err := openDomain(ctx, st, out, say)
+	if err != nil {
+		return domain, err
+	}
+	d, err := domain.Describe(ctx)
+	if err == nil {
+		_, err = st.Apply(d)
+	}
+	if err != nil {
+		return domain, errors.Join(err, domain.Close())
+	}
+	return domain, nil
+}
+
+func resumeRun(f *nightlyFlags) (*factory.Run, error) {
 	path, err := factory.RunPath(f.out, f.resume)
 	if err != nil {
 		return nil, err
@@ -141,17 +180,20 @@ func openRun(f *nightlyFlags) (*factory.Run, error) {
 		return nil, err
 	}
 	f.out = filepath.Dir(filepath.Dir(run.Path))
-	return run, loadOverrides(f, run)
+	if err := loadOverrides(f, run); err != nil {
+		return nil, errors.Join(err, run.Close())
+	}
+	return run, nil
 }
 
 const overridesFile = "target.json"
 
-func saveOverrides(f *nightlyFlags, run *factory.Run) error {
+func saveOverrides(ctx context.Context, f *nightlyFlags, run *factory.Run) error {
 	b, err := json.Marshal(overrides{f.repository, f.channel, f.keys})
 	if err != nil {
 		return err
 	}
-	return run.Blobs().Create(context.Background(), overridesFile, append(b, '\n'))
+	return run.Blobs().Create(ctx, overridesFile, append(b, '\n'))
 }
 
 // loadOverrides recalls the flags of the first session; flags given now win.
@@ -216,16 +258,7 @@ func engineNames() []string {
 	return names
 }
 
-// night wires the rooms together.
-func night(ctx context.Context, f nightlyFlags, run *factory.Run, s *story) (factory.Result, error) {
-	domain, err := openDomain(run.Study, f.out, func(line string) { s.say("%s", line) })
-	if err != nil {
-		return factory.Result{}, err
-	}
-	out, err := conduct(ctx, f, run, domain, s)
-	return out, errors.Join(err, domain.Close())
-}
-
+// conduct wires the rooms together.
 func conduct(ctx context.Context, f nightlyFlags, run *factory.Run, domain open, s *story) (factory.Result, error) {
 	n := factory.Nightly{
 		Domain: domain, Engines: engines(), Progress: nightProgress{s}, Now: now,
