@@ -20,10 +20,10 @@ type Options struct {
 	Env       []string // names of variables to pass on beside PATH, HOME, LANG and its own TMPDIR
 	Processes int      // how many may run at once; 0 is 4
 
-	StartTimeout   time.Duration // hello and describe; 0 is 2 minutes (a first `go run` compiles)
-	BuildTimeout   time.Duration // 0 is 5 minutes
-	MeasureTimeout time.Duration // 0 is 5 minutes
-	CheckTimeout   time.Duration // 0 is 5 minutes
+	StartTimeout   time.Duration // hello and describe; 0 is 1 minute (a first `go run` compiles)
+	BuildTimeout   time.Duration // 0 is 2 minutes
+	MeasureTimeout time.Duration // 0 is 2 minutes
+	CheckTimeout   time.Duration // 0 is 2 minutes
 
 	CrashesMax     int   // in a row, before quarantine; 0 is 5. A hang and a garbled answer count as crashes
 	BundleBytesMax int64 // 0 is 64 MiB
@@ -35,10 +35,10 @@ func (o Options) withDefaults() Options {
 			*d = v
 		}
 	}
-	def(&o.StartTimeout, 2*time.Minute)
-	def(&o.BuildTimeout, 5*time.Minute)
-	def(&o.MeasureTimeout, 5*time.Minute)
-	def(&o.CheckTimeout, 5*time.Minute)
+	def(&o.StartTimeout, time.Minute)
+	def(&o.BuildTimeout, 2*time.Minute)
+	def(&o.MeasureTimeout, 2*time.Minute)
+	def(&o.CheckTimeout, 2*time.Minute)
 	if o.Processes <= 0 {
 		o.Processes = 4
 	}

@@ -1,11 +1,11 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/arqon/arqon/benchmarks"
 	"github.com/arqon/arqon/benchmarks/external"
@@ -43,12 +43,12 @@ func (nothingToClose) Close() error { return nil }
 
 // openDomain makes the domain that a study names. Trained weights are kept
 // below out, so that a resumed night does not train again.
-func openDomain(ctx context.Context, st factory.Study, out string, say func(string)) (open, error) {
+func openDomain(st factory.Study, out string, say func(string)) (open, error) {
 	switch {
 	case st.External != nil:
 		d, err := external.New(st.External.Command, external.Options{
 			Env: st.External.Env, Processes: 2*st.Workers + 1,
-			BuildTimeout: st.External.Timeout, MeasureTimeout: st.External.Timeout, CheckTimeout: st.External.Timeout,
+			StartTimeout: startTimeout(st.External.Timeout), BuildTimeout: st.External.Timeout, MeasureTimeout: st.External.Timeout, CheckTimeout: st.External.Timeout,
 		})
 		return open{d, d}, err
 	case len(st.Command) > 0:
@@ -60,15 +60,21 @@ func openDomain(ctx context.Context, st factory.Study, out string, say func(stri
 		return open{d, d}, err
 	case st.Domain == builtIn:
 		d, err := inferDomain(out, st.Seed, say)
-		if err == nil {
-			err = d.Prepare(ctx) // a missing data set is said before a run exists
-		}
 		return open{d, nothingToClose{}}, err
 	}
 	return open{}, hinted{
 		fmt.Errorf("domain %q is not built in", st.Domain),
 		"built in: " + builtIn + "; any other program goes under external.command, see studies/compress.yaml",
 	}
+}
+
+// startTimeout is the study's timeout of an operation, with room for a program
+// that compiles itself first; 0 leaves the client's default.
+func startTimeout(operation time.Duration) time.Duration {
+	if operation == 0 {
+		return 0
+	}
+	return max(operation, 10*time.Second)
 }
 
 func inferDomain(out string, seed uint64, say func(string)) (*infer.Domain, error) {

@@ -156,13 +156,16 @@ func begin(ctx context.Context, f *nightlyFlags, s *story) (*factory.Run, open, 
 
 // ready opens a domain, asks what it is, and holds the study against that.
 func ready(ctx context.Context, st factory.Study, out string, say func(string)) (open, error) {
-	domain, err := openDomain(ctx, st, out, say)
+	domain, err := openDomain(st, out, say)
 	if err != nil {
 		return domain, err
 	}
 	d, err := domain.Describe(ctx)
 	if err == nil {
 		_, err = st.Apply(d)
+	}
+	if p, ok := domain.Domain.(interface{ Prepare(context.Context) error }); ok && err == nil {
+		err = p.Prepare(ctx) // a missing data set is said before a run exists
 	}
 	if err != nil {
 		return domain, errors.Join(err, domain.Close())
