@@ -50,12 +50,24 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
+	started := false // before that an error is about how the command was called
+	for _, c := range root.Commands() {
+		run := c.RunE
+		c.RunE = func(c *cobra.Command, args []string) error {
+			started = true
+			return run(c, args)
+		}
+	}
+	c, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitYes
 	}
 	fmt.Fprintf(stderr, "arqon: %v\n", err)
-	if h := hint(err); h != "" {
+	h := hint(err)
+	if h == "" && !started {
+		h = c.CommandPath() + " --help shows the flags and an example"
+	}
+	if h != "" {
 		fmt.Fprintf(stderr, "hint: %s\n", h)
 	}
 	var answer no
