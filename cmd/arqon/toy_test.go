@@ -1,0 +1,137 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The toy is a program that speaks arqon-domain/1 and whose metrics are all
+// deterministic: a night over it depends on no clock, so scripts can say what
+// comes out of it. It is the test binary under another name.
+//
+//	toy                 well-behaved
+//	toy hang            never answers a measurement
+//	toy crash           exits at the first measurement
+//	toy flood           answers a measurement with 10 MiB without a newline
+//	toy nan             measures NaN
+//	toy crash-after=40  well-behaved for 40 measurements
+//	toy slow=2ms        takes that long for every measurement
+const toyDescription = `"ok":true,
+"space":{"parameters":[
+  {"name":"x","kind":"float","min":0,"max":1,"default":0.5},
+  {"name":"y","kind":"int","min":1,"max":9,"default":5},
+  {"name":"mode","kind":"categorical","choices":["plain","fancy"],"default":"plain"}]},
+"metrics":[
+  {"name":"cost","unit":"units","direction":"lower","kind":"deterministic","role":"success","compare":"ratio","tolerance":0.05},
+  {"name":"quality","unit":"1","direction":"higher","kind":"deterministic","role":"guardrail","compare":"difference","tolerance":0.05,"range":[0,1]}],
+"scenarios":[{"name":"near","features":{"distance":1}},{"name":"far","features":{"distance":9}}],
+"baseline":{"x":0.5,"y":5,"mode":"plain"}`
+
+type toyPoint struct {
+	X    float64 `json:"x"`
+	Y    float64 `json:"y"`
+	Mode string  `json:"mode"`
+}
+
+// cost is a bowl whose bottom lies elsewhere in each scenario.
+func (p toyPoint) cost(scenario string) float64 {
+	x, y := .2, 3.0
+	if scenario == "far" {
+		x, y = .8, 7
+	}
+	c := 1 + 4*(p.X-x)*(p.X-x) + .1*math.Abs(p.Y-y)
+	if p.Mode == "fancy" {
+		c *= .9
+	}
+	return c
+}
+
+// toyMain is the program.
+func toyMain() {
+	mode := ""
+	if len(os.Args) > 1 {
+		mode = os.Args[1]
+	}
+	in := bufio.NewScanner(os.Stdin)
+	in.Buffer(nil, 2<<20)
+	measured := 0
+	for in.Scan() {
+		var q struct {
+			ID           uint64   `json:"id"`
+			Op           string   `json:"op"`
+			Point        toyPoint `json:"point"`
+			Dir          string   `json:"dir"`
+			Scenario     string   `json:"scenario"`
+			Repeats      int      `json:"repeats"`
+			Perturbation *struct {
+				Level float64 `json:"level"`
+			} `json:"perturbation"`
+		}
+		if err := json.Unmarshal(in.Bytes(), &q); err != nil {
+			fmt.Fprintln(os.Stderr, "toy:", err)
+			os.Exit(3)
+		}
+		answer := `"ok":true`
+		switch q.Op {
+		case "hello":
+			answer = `"ok":true,"name":"toy","version":"1"`
+		case "describe":
+			answer = strings.ReplaceAll(toyDescription, "\n", "")
+		case "build":
+			b, err := json.Marshal(q.Point)
+			if err == nil {
+				err = os.WriteFile(q.Dir+"/params.json", b, 0o644)
+			}
+			if err != nil {
+				fmt.Fprintln(os.Stderr, "toy:", err)
+				os.Exit(3)
+			}
+			answer = `"ok":true,"files":[{"path":"params.json","media_type":"application/json"}]`
+		case "measure":
+			measured++
+			toyMisbehave(mode, measured, q.ID)
+			c := q.Point.cost(q.Scenario)
+			if q.Perturbation != nil {
+				c *= 1 + q.Perturbation.Level
+			}
+			sample := fmt.Sprintf(`{"cost":%v,"quality":%v}`, c, .9-.02*math.Abs(q.Point.X-.5))
+			answer = `"ok":true,"samples":[` + strings.TrimSuffix(strings.Repeat(sample+",", q.Repeats), ",") + `]`
+		case "check":
+			answer = `"ok":true,"checks":[{"name":"bowl","pass":true,"detail":""}]`
+		case "shutdown":
+			os.Exit(0)
+		default:
+			answer = `"ok":false,"error":{"code":"unsupported","message":"no ` + q.Op + `"}`
+		}
+		fmt.Printf("{\"id\":%d,%s}\n", q.ID, answer)
+	}
+}
+
+func toyMisbehave(mode string, measured int, id uint64) {
+	what, value, _ := strings.Cut(mode, "=")
+	switch what {
+	case "hang":
+		time.Sleep(time.Hour)
+	case "crash":
+		fmt.Fprintln(os.Stderr, "toy: on purpose")
+		os.Exit(7)
+	case "crash-after":
+		if n, err := strconv.Atoi(value); err != nil || measured > n {
+			os.Exit(7)
+		}
+	case "flood":
+		fmt.Print(strings.Repeat("x", 10<<20))
+	case "nan":
+		fmt.Printf("{\"id\":%d,\"ok\":true,\"samples\":[{\"cost\":NaN,\"quality\":0.9}]}\n", id)
+	case "slow":
+		if d, err := time.ParseDuration(value); err == nil {
+			time.Sleep(d)
+		}
+	}
+}
