@@ -9,13 +9,13 @@ RACE_ROOMS := ./runtime/... ./factory ./internal/ledger ./artifacts/... ./benchm
 .PHONY: nightly test lint race fuzz bench integration story clean data build
 
 nightly: build
-	internal/scripts/nightly $(STUDY) $(SEED)
+	bash internal/scripts/nightly $(STUDY) $(SEED)
 
 build:
 	$(GO) build -trimpath -o bin/arqon ./cmd/arqon
 
 data:
-	internal/scripts/data
+	bash internal/scripts/data
 
 test: data
 	$(GO) test -count=1 -timeout 10m ./...
@@ -31,7 +31,7 @@ race: data
 	$(GO) test -race -short -count=1 -timeout 20m $(RACE_ROOMS)
 
 fuzz:
-	internal/scripts/fuzz 10s
+	bash internal/scripts/fuzz 10s
 
 bench: data
 	$(GO) test -run '^$$' -bench . -benchmem ./...
