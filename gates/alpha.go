@@ -52,8 +52,21 @@ func Take(ctx context.Context, path string, budget float64, c Charge) (Alpha, er
 	return out, nil
 }
 
-func openAlpha(ctx context.Context, path string, past *[]Charge) (*ledger.Log, error) {
-	visit := func(r ledger.Record) error {
+// readAlpha reads the charges without locking or changing the file.
+func readAlpha(path string) ([]Charge, error) {
+	var past []Charge
+	info, err := ledger.Read(path, charges(&past))
+	if err = whole(path, info, err); err != nil {
+		return nil, fmt.Errorf("alpha ledger: %w", err)
+	}
+	if info.Header.Purpose != alphaPurpose {
+		return nil, fmt.Errorf("%s: its purpose is %.80q: %w", path, info.Header.Purpose, ledger.ErrForeign)
+	}
+	return past, nil
+}
+
+func charges(past *[]Charge) func(ledger.Record) error {
+	return func(r ledger.Record) error {
 		var c Charge
 		if r.Kind != kindCharge {
 			return fmt.Errorf("record %d: kind %d is not a charge", r.Seq, r.Kind)
@@ -64,6 +77,10 @@ func openAlpha(ctx context.Context, path string, past *[]Charge) (*ledger.Log, e
 		*past = append(*past, c)
 		return nil
 	}
+}
+
+func openAlpha(ctx context.Context, path string, past *[]Charge) (*ledger.Log, error) {
+	visit := charges(past)
 	const tries = 100
 	for try := 0; ; try++ {
 		*past = nil

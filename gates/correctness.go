@@ -87,6 +87,9 @@ func (t *trial) check(ctx context.Context, s uint64) (checksOnDisk, error) {
 	if err != nil {
 		return checksOnDisk{Failed: err.Error(), Unsupported: errors.Is(err, benchmarks.ErrUnsupported)}, nil
 	}
+	if len(checks) == 0 {
+		checks = nil // one form on disk
+	}
 	return checksOnDisk{Checks: checks}, nil
 }
 

@@ -136,7 +136,7 @@ func (j *Judge) Night(ctx context.Context, candidates []Candidate) (night Night,
 	if err != nil {
 		return Night{}, nil, err
 	}
-	if j.night.RawDigest, err = j.night.Raw(); err != nil {
+	if err := j.night.digest(); err != nil {
 		return Night{}, nil, err
 	}
 	return *j.night, verdicts, nil

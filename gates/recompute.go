@@ -35,23 +35,30 @@ func Recompute(n Night) error {
 	if n, err = DecodeNight(b); err != nil {
 		return err
 	}
+	_, _, err = derive(n, b)
+	return err
+}
+
+// derive judges the night again and compares it with its bytes. The judge that
+// it returns knows every raw answer by its key.
+func derive(n Night, b []byte) (*Judge, []Candidate, error) {
 	j, candidates, err := replayJudge(n)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	if _, err := j.run(context.Background(), candidates); err != nil {
-		return fmt.Errorf("night %s: %w", n.Run, err)
+		return nil, nil, fmt.Errorf("night %s: %w", n.Run, err)
 	}
 	got := *j.night
-	if got.RawDigest, err = n.Raw(); err != nil {
-		return err
+	if err := got.digest(); err != nil {
+		return nil, nil, err
 	}
 	got.Ended, got.Portfolio = n.Ended, n.Portfolio // said by others, carried along
 	again, err := EncodeNight(got)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	return compare(b, again)
+	return j, candidates, compare(b, again)
 }
 
 // compare names the first line that differs.

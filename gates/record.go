@@ -61,6 +61,9 @@ type Night struct {
 	Events       []Event           `json:"events,omitempty"` // what the machine did while measuring
 	Series       []Series          `json:"series,omitempty"` // raw item values, named by digest
 	RawDigest    artifacts.Digest  `json:"raw_digest"`       // of everything measured: see Night.Raw
+	SamplesRoot  artifacts.Digest  `json:"samples_root"`     // Merkle root over the raw answers: see Night.Leaves
+	Samples      int               `json:"samples"`          // how many leaves it has
+	Seal         artifacts.Digest  `json:"seal"`             // last: digest of the record's bytes with an empty seal
 }
 
 // Host is the machine that measured.
@@ -340,14 +343,43 @@ func (n Night) Raw() (artifacts.Digest, error) {
 	return artifacts.DigestOf(b), nil
 }
 
+// noSeal is how a record ends before it is sealed.
+const noSeal = "\"seal\": \"\"\n}\n"
+
 // EncodeNight writes the record: indented JSON, the same bytes for the same
-// night.
+// night, sealed at its end.
 func EncodeNight(n Night) ([]byte, error) {
+	n.Seal = ""
 	b, err := json.MarshalIndent(n, "", " ")
 	if err != nil {
 		return nil, fmt.Errorf("night %s: %w", n.Run, err)
 	}
-	return append(b, '\n'), nil
+	return seal(append(b, '\n'))
+}
+
+// seal puts the digest of the whole record into its last field. It makes a
+// flipped bit visible wherever it falls, also in what follows from nothing
+// (names, times, claims); whoever rewrites the record can seal it again, which
+// is what signatures are for.
+func seal(b []byte) ([]byte, error) {
+	body, ok := bytes.CutSuffix(b, []byte(noSeal))
+	if !ok {
+		return nil, fmt.Errorf("a record does not end with its seal: %w", ErrBadNight)
+	}
+	return fmt.Appendf(bytes.Clone(body), "\"seal\": \"%s\"\n}\n", artifacts.DigestOf(b)), nil
+}
+
+// checkSeal takes the seal off the bytes again. A record without one is read,
+// because older ones have none; Verify insists.
+func checkSeal(b []byte, want artifacts.Digest) error {
+	if want == "" {
+		return nil
+	}
+	body, ok := bytes.CutSuffix(b, fmt.Appendf(nil, "\"seal\": \"%s\"\n}\n", want))
+	if !ok || artifacts.DigestOf(append(bytes.Clone(body), noSeal...)) != want {
+		return fmt.Errorf("seal: its bytes are not the ones that were sealed: the record was changed after it was written")
+	}
+	return nil
 }
 
 // DecodeNight reads a record strictly: a newer schema is ErrNewerNight; an
@@ -376,6 +408,9 @@ func DecodeNight(b []byte) (Night, error) {
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return Night{}, fmt.Errorf("data after the record: %w", ErrBadNight)
+	}
+	if err := checkSeal(b, n.Seal); err != nil {
+		return Night{}, fmt.Errorf("%w: %w", ErrBadNight, err)
 	}
 	if err := n.check(); err != nil {
 		return Night{}, fmt.Errorf("%w: %w", ErrBadNight, err)

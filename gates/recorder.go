@@ -170,10 +170,7 @@ func (r *recorder) note(key string, f Finding) error {
 	if r.log == nil {
 		return nil
 	}
-	b, err := json.Marshal(struct {
-		Key     string  `json:"key"`
-		Finding Finding `json:"finding"`
-	}{key, f})
+	b, err := noteOf(key, f)
 	if err != nil {
 		return err
 	}
@@ -183,6 +180,14 @@ func (r *recorder) note(key string, f Finding) error {
 	r.found[string(b)] = true
 	_, err = r.log.AppendSync(kindFound, b)
 	return err
+}
+
+// noteOf is a finding as the ledger holds it.
+func noteOf(key string, f Finding) ([]byte, error) {
+	return json.Marshal(struct {
+		Key     string  `json:"key"`
+		Finding Finding `json:"finding"`
+	}{key, f})
 }
 
 func (r *recorder) close() error {

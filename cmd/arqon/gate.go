@@ -13,5 +13,6 @@ runs.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
+	c.AddCommand(policyVerbs()...)
 	return c
 }
