@@ -2,14 +2,13 @@
 SHELL := /bin/bash
 GO ?= go
 LINT_VERSION := v2.15.0
-SEED ?= 1
 STUDY ?= studies/infer.yaml
 RACE_ROOMS := ./runtime/... ./factory ./internal/ledger ./artifacts/... ./benchmarks/external ./cmd/arqon
 
 .PHONY: nightly test lint race fuzz bench integration story clean data build
 
 nightly: build
-	bash internal/scripts/nightly $(STUDY) $(SEED)
+	bash internal/scripts/nightly $(STUDY)
 
 build:
 	$(GO) build -trimpath -o bin/arqon ./cmd/arqon
