@@ -153,7 +153,7 @@ func newSearch(cfg Discovery) (*search, error) {
 		return nil, err
 	}
 	var err error
-	s.journal, err = openJournal(cfg.Journal, cfg.Study.Seed, cfg.Ledger)
+	s.journal, err = openJournal(cfg.Journal, journalPurpose, cfg.Study.Seed, cfg.Ledger)
 	return s, err
 }
 

@@ -19,6 +19,9 @@ var ErrForeignJournal = errors.New("journal belongs to another search")
 // journalPurpose is in the header of every study journal.
 const journalPurpose = "arqon study journal/1"
 
+// recommendPurpose is in the header of every journal of a search alone.
+const recommendPurpose = "arqon recommendation journal/1"
+
 // The kinds of record. Their payloads are JSON.
 const (
 	kindStudy    uint16 = 1 // studyRecord, once, first
@@ -28,6 +31,7 @@ const (
 	kindStop     uint16 = 5 // stopRecord: the search has ended
 	kindConfirm  uint16 = 6 // measureRecord: a finalist, afresh
 	kindDone     uint16 = 7 // nothing follows
+	kindSample   uint16 = 8 // sampleRecord, in a search alone
 )
 
 // studyRecord ties a journal to what made it.
@@ -92,23 +96,23 @@ type journal struct {
 }
 
 // openJournal opens the journal of an interrupted search or makes a new one.
-func openJournal(path string, seed uint64, o ledger.Options) (*journal, error) {
+func openJournal(path, purpose string, seed uint64, o ledger.Options) (*journal, error) {
 	j := &journal{path: path}
 	log, info, err := ledger.Open(path, o, func(r ledger.Record) error {
 		j.queue = append(j.queue, r)
 		return nil
 	})
 	if errors.Is(err, fs.ErrNotExist) {
-		j.log, err = ledger.Create(path, ledger.Header{Purpose: journalPurpose, Seed: seed}, o)
+		j.log, err = ledger.Create(path, ledger.Header{Purpose: purpose, Seed: seed}, o)
 		return j, err
 	}
 	if err != nil {
 		return nil, err
 	}
 	j.log = log
-	if info.Header.Purpose != journalPurpose || info.Header.Seed != seed {
+	if info.Header.Purpose != purpose || info.Header.Seed != seed {
 		err := fmt.Errorf("%s: %q with seed %d, want %q with seed %d: %w",
-			path, info.Header.Purpose, info.Header.Seed, journalPurpose, seed, ErrForeignJournal)
+			path, info.Header.Purpose, info.Header.Seed, purpose, seed, ErrForeignJournal)
 		return nil, errors.Join(err, log.Close())
 	}
 	return j, nil

@@ -33,6 +33,8 @@ type job struct {
 	phase    string // "search" or "confirm": different seeds, so that a finalist is measured afresh
 	fidelity float64
 	pairs    int
+	plain    bool   // one sample by itself, of every metric listed, with the seed below
+	seed     uint64 // unused unless plain
 }
 
 // worker measures on one goroutine. It keeps the baseline open.
@@ -116,6 +118,10 @@ func (w *worker) attempt(ctx context.Context, j job) (x measurement, err error) 
 	r := benchmarks.Request{
 		Scenario: j.scenario.Name, Repeats: 1, Fidelity: j.fidelity, Purpose: benchmarks.ForSearch,
 		Seed: seed.Derive(w.root, "factory/measure/"+j.phase+"/"+j.scenario.Name),
+	}
+	if j.plain {
+		r.Seed, r.OnlyDeterministic = j.seed, !j.paired
+		return x, single(ctx, j, r, inst, &x)
 	}
 	if j.paired {
 		return x, w.pairs(ctx, j, r, inst, &x)

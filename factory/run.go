@@ -34,6 +34,8 @@ const (
 	fileHTML       = "report.html"
 	fileHandover   = "handover.json"
 	fileLock       = "lock"
+	fileSearch     = "search.ledger"       // of a search alone
+	fileFound      = "recommendation.json" // its answer
 )
 
 // runsMax bounds the numbers of a study's runs.

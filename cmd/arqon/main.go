@@ -1,9 +1,9 @@
 // Command arqon finds better variants of a system offline, proves them, signs
 // them into a catalog, and runs them inside bounds.
 //
-// Each verb is one file and a thin caller of one room: nightly (factory and
-// gates), report (gates/report), init, sign, publish, inspect (catalog/publish),
-// verify (catalog/trust), run (runtime). Standard output carries the answer,
+// Each verb is one file and a thin caller of one room: discover (factory),
+// nightly (factory and gates), report (gates/report), init, sign, publish,
+// inspect (catalog/publish), verify (catalog/trust), run (runtime). Standard output carries the answer,
 // standard error the story; exit 0 means yes, 1 no, 2 could not answer.
 package main
 
@@ -101,7 +101,7 @@ bounds it cannot leave.
 		return hinted{err, fmt.Sprintf("%s --help shows the flags and an example", c.CommandPath())}
 	})
 	root.AddCommand(
-		newInit(), newNightly(), newReport(), newSign(), newPublish(),
+		newInit(), newDiscover(), newNightly(), newReport(), newSign(), newPublish(),
 		newVerify(), newInspect(), newRun(), newGate(),
 	)
 	return root

@@ -109,7 +109,7 @@ func New(cfg Config) (*Optimizer, error) {
 	o.best = make([]float64, n)
 	o.u = make([]float64, n)
 	o.pcg = seed.Source(seed.Root(cfg.Seed), "cma")
-	o.rng = rand.New(o.pcg)
+	o.rng = rand.New(o.pcg) //nolint:forbidigo // of a source from internal/seed, whose state snapshots keep
 	o.plan = newPlan(o.cfg.Lambda)
 
 	mean := make([]float64, n)

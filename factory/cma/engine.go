@@ -63,7 +63,7 @@ func Engine(cfg engine.Config) (engine.Engine, error) {
 	}
 	e := &spaceEngine{cfg: cfg, start: start}
 	e.pcg = seed.Source(seed.Root(cfg.Seed), "cma/space")
-	e.rng = rand.New(e.pcg)
+	e.rng = rand.New(e.pcg) //nolint:forbidigo // of a source from internal/seed, whose state snapshots keep
 	floor := e.layout()
 	mean := make([]float64, n)
 	for i := range mean {

@@ -201,7 +201,7 @@ func (b *breeder) apply(rng *rand.Rand) eaopt.Individuals {
 
 // stream is eaopt's kind of generator, fresh for this generation.
 func (b *breeder) stream(name string) *rand.Rand {
-	return rand.New(rand.NewSource(int64(seed.Derive(seed.Root(b.cfg.Seed), name, uint64(b.gen)))))
+	return rand.New(rand.NewSource(int64(seed.Derive(seed.Root(b.cfg.Seed), name, uint64(b.gen))))) //nolint:forbidigo // eaopt wants the old package; its seed is derived
 }
 
 // nursery collects the children of a generation.
