@@ -77,34 +77,47 @@ func (p Policy) Digest() artifacts.Digest {
 	return artifacts.DigestOf(b)
 }
 
+// span is one number of a policy: what it may be and what it means. looser
+// says which way gives up protection: +1 more, −1 less, 0 neither for certain.
+type span struct {
+	name     string
+	v        float64
+	min, max float64
+	whole    bool
+	looser   int
+	about    string
+}
+
+// spans is the closed list of the policy's numbers. Check, the JSON schema and
+// Looser read it.
+func (p Policy) spans() []span {
+	stages := float64(p.CanaryPairs * max(1, len(p.CanaryStages)))
+	return []span{
+		{"alpha_year", p.AlphaYear, 1e-9, .2, false, 1, "probability of any false promotion in a year"},
+		{"alpha_night", p.AlphaNight, 0, p.AlphaYear, false, 1, "share of alpha_year that one night takes; 0: a 365th"},
+		{"min_effect", p.MinEffect, 1e-4, 1, false, 0, "smallest effect of interest on measured success metrics, as a ratio"},
+		{"pairs_max", float64(p.PairsMax), 10, 10000, true, 0, "cap of pairs a candidate"},
+		{"reference_pairs", float64(p.ReferencePairs), 8, 10000, true, -1, "pairs of identical builds"},
+		{"canary_margin", p.CanaryMargin, 0, 10, false, 1, "added to the tolerance for non-inferiority under live traffic"},
+		{"futility_from", float64(p.FutilityFrom), 0, 10000, true, 0, "pairs before hopeless candidates are dropped; 0: never"},
+		{"check_seeds", float64(p.CheckSeeds), 1, 1000, true, -1, "fresh seeds of the correctness gate"},
+		{"robust_fidelity", p.RobustFidelity, 1e-3, 1, false, -1, "share of the gate data that a disturbance is measured on"},
+		{"cvar_seeds", float64(p.CVaRSeeds), 0, 1000, true, -1, "random disturbances; 0: no limit on the worst tenth"},
+		{"cvar_limit", p.CVaRLimit, 0, 10, false, 1, "how much worse the mean of the worst tenth may be"},
+		{"canary_pairs", float64(p.CanaryPairs), 1, 1000, true, -1, "pairs a stage of the canary at least"},
+		{"canary_harm_alpha", p.CanaryHarmAlpha, 1e-9, .2, false, -1, "harm rolls back at one over this"},
+		{"canary_alpha", p.CanaryAlpha, 1e-9, .2, false, 1, "level of the canary's non-inferiority"},
+		{"canary_pairs_max", float64(p.CanaryPairsMax), stages, 100000, true, 0, "the canary's timeout in pairs"},
+		{"control_pairs_max", float64(p.ControlPairsMax), 10, 10000, true, 0, "cap of one control"},
+		{"control_delay", p.ControlDelay, .005, 1, false, 1, "the synthetic delay that the controls must find"},
+		{"approvals", float64(p.Approvals), 1, 100, true, -1, "distinct signatures that prod needs"},
+		{"report_expiry_days", float64(p.ReportExpiryDays), 1, 3650, true, 1, "how long a report may approve"},
+	}
+}
+
 // Check names the first field that is impossible.
 func (p Policy) Check() error {
-	type span struct {
-		name     string
-		v        float64
-		min, max float64
-	}
-	for _, s := range []span{
-		{"alpha_year", p.AlphaYear, 1e-9, .2},
-		{"alpha_night", p.AlphaNight, 0, p.AlphaYear},
-		{"min_effect", p.MinEffect, 1e-4, 1},
-		{"pairs_max", float64(p.PairsMax), 10, 10000},
-		{"reference_pairs", float64(p.ReferencePairs), 8, 10000},
-		{"canary_margin", p.CanaryMargin, 0, 10},
-		{"futility_from", float64(p.FutilityFrom), 0, 10000},
-		{"check_seeds", float64(p.CheckSeeds), 1, 1000},
-		{"robust_fidelity", p.RobustFidelity, 1e-3, 1},
-		{"cvar_seeds", float64(p.CVaRSeeds), 0, 1000},
-		{"cvar_limit", p.CVaRLimit, 0, 10},
-		{"canary_pairs", float64(p.CanaryPairs), 1, 1000},
-		{"canary_harm_alpha", p.CanaryHarmAlpha, 1e-9, .2},
-		{"canary_alpha", p.CanaryAlpha, 1e-9, .2},
-		{"canary_pairs_max", float64(p.CanaryPairsMax), float64(p.CanaryPairs * max(1, len(p.CanaryStages))), 100000},
-		{"control_pairs_max", float64(p.ControlPairsMax), 10, 10000},
-		{"control_delay", p.ControlDelay, .005, 1},
-		{"approvals", float64(p.Approvals), 1, 100},
-		{"report_expiry_days", float64(p.ReportExpiryDays), 1, 3650},
-	} {
+	for _, s := range p.spans() {
 		if math.IsNaN(s.v) || s.v < s.min || s.v > s.max {
 			return fmt.Errorf("policy: %s is %v: want %v to %v", s.name, s.v, s.min, s.max)
 		}
