@@ -209,14 +209,13 @@ func (h *handover) proposal(ctx context.Context, night gates.Night, verdicts []g
 	if err != nil {
 		return p, 0, err
 	}
-	entries = append(entries, kept(st.Releases[h.channel], entries)...)
-	contexts := make([]string, len(night.Contexts))
-	for i, x := range night.Contexts {
-		contexts[i] = x.Name
-	}
+	before := st.Releases[h.channel]
+	entries, contexts := successor(before, night, entries)
+	policy := onlinePolicy(night, entries)
+	policy.Guardrails = append(policy.Guardrails, keptGuardrails(before, night)...)
 	return publish.Proposal{
 		Channel: h.channel, Domain: night.Domain, Contexts: contexts, Entries: entries, Baseline: base,
-		Policy: onlinePolicy(night, entries), Evidence: evidence, Blobs: bothBlobs{h.run.Blobs(), h.store},
+		Policy: policy, Evidence: evidence, Blobs: bothBlobs{h.run.Blobs(), h.store},
 	}, fresh, nil
 }
 
@@ -228,22 +227,6 @@ func incumbent(c factory.Candidates) []string {
 	for _, x := range c.List {
 		if x.Reference {
 			out = append(out, x.Context)
-		}
-	}
-	return out
-}
-
-// kept are the entries of the release before that tonight says nothing about.
-func kept(before catalog.Release, now []catalog.Entry) []catalog.Entry {
-	judged := map[artifacts.Digest]bool{}
-	for _, e := range now {
-		judged[e.Variant.Identity] = true
-	}
-	var out []catalog.Entry
-	for _, e := range before.Entries {
-		if !judged[e.Variant.Identity] {
-			e.Fallback = catalog.BuiltIn
-			out = append(out, e)
 		}
 	}
 	return out

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"slices"
+
+	"github.com/arqon/arqon/artifacts"
+	"github.com/arqon/arqon/catalog"
+	"github.com/arqon/arqon/gates"
+)
+
+// successor lays tonight's entries over the release before. In the contexts
+// that tonight judged, tonight's word counts; a night over some contexts takes
+// nothing away from the others. The contexts keep their order, which is that
+// of the runtime's classes.
+func successor(before catalog.Release, night gates.Night, now []catalog.Entry) (entries []catalog.Entry, contexts []string) {
+	contexts = slices.Clone(before.Contexts)
+	judged := map[string]bool{}
+	for _, c := range night.Contexts {
+		judged[c.Name] = true
+		if !slices.Contains(contexts, c.Name) {
+			contexts = append(contexts, c.Name)
+		}
+	}
+	entries = slices.Clone(now)
+	at := map[artifacts.Digest]int{}
+	for i, e := range entries {
+		at[e.Variant.Identity] = i
+	}
+	for _, e := range before.Entries {
+		e.Fallback = catalog.BuiltIn
+		i, again := at[e.Variant.Identity]
+		if !again {
+			entries = append(entries, e)
+			continue
+		}
+		if e = outside(e, judged); len(e.Envelope.Contexts) > 0 {
+			entries[i] = joined(entries[i], e)
+		}
+	}
+	return entries, contexts
+}
+
+// outside is the part of an entry that is not about the judged contexts.
+func outside(e catalog.Entry, judged map[string]bool) catalog.Entry {
+	e.Envelope.Contexts = slices.DeleteFunc(slices.Clone(e.Envelope.Contexts), func(c string) bool { return judged[c] })
+	e.Curves = slices.DeleteFunc(slices.Clone(e.Curves), func(c catalog.LatencyCurve) bool { return judged[c.Context] })
+	e.Expectations = slices.DeleteFunc(slices.Clone(e.Expectations), func(x catalog.Expectation) bool { return judged[x.Context] })
+	return e
+}
+
+// joined is one variant with what two nights say about it. A limit holds for
+// the whole only if both held it to the same one.
+func joined(now, older catalog.Entry) catalog.Entry {
+	now.Envelope.Contexts = slices.Concat(now.Envelope.Contexts, older.Envelope.Contexts)
+	var limits map[string]float64
+	for m, l := range now.Envelope.Limits {
+		if other, ok := older.Envelope.Limits[m]; ok && other == l {
+			if limits == nil {
+				limits = map[string]float64{}
+			}
+			limits[m] = l
+		}
+	}
+	now.Envelope.Limits = limits
+	now.Envelope.FailureModes = slices.Clone(now.Envelope.FailureModes)
+	for _, f := range older.Envelope.FailureModes {
+		if !slices.Contains(now.Envelope.FailureModes, f) {
+			now.Envelope.FailureModes = append(now.Envelope.FailureModes, f)
+		}
+	}
+	now.Curves = slices.Concat(now.Curves, older.Curves)
+	now.Expectations = slices.Concat(now.Expectations, older.Expectations)
+	now.Evidence = slices.Clone(now.Evidence)
+	for _, ev := range older.Evidence {
+		if !slices.ContainsFunc(now.Evidence, func(x catalog.Evidence) bool { return x.Ref.Digest == ev.Ref.Digest }) {
+			now.Evidence = append(now.Evidence, ev)
+		}
+	}
+	return now
+}
+
+// keptGuardrails are the limits of contexts that tonight did not judge.
+func keptGuardrails(before catalog.Release, night gates.Night) []catalog.Guardrail {
+	var out []catalog.Guardrail
+	for _, g := range before.Policy.Guardrails {
+		if !slices.ContainsFunc(night.Contexts, func(c gates.ContextRecord) bool { return c.Name == g.Context }) {
+			out = append(out, g)
+		}
+	}
+	return out
+}
