@@ -45,7 +45,7 @@ where it was, to the same candidates and without measuring anything twice.`,
 	}
 	c.Flags().StringVar(&f.study, "study", "", "the study `FILE` (YAML)")
 	c.Flags().StringVar(&f.resume, "resume", "", "go on with an interrupted `RUN` (name or directory)")
-	c.Flags().StringVar(&f.out, "out", "out", "where runs, caches and the error budget are kept")
+	c.Flags().StringVar(&f.out, "out", defaultOut, "where runs, caches and the error budget are kept")
 	c.Flags().StringVar(&f.repository, "repository", "", "publish to this `DIR` instead of the study's repository")
 	c.Flags().StringVar(&f.channel, "channel", "", "publish to this channel instead of the study's")
 	c.Flags().StringVar(&f.keys, "keys", "", "folder with the key files (default REPOSITORY-keys)")
@@ -70,7 +70,7 @@ func runNightly(ctx context.Context, f nightlyFlags, stdout, stderr io.Writer) (
 	result, err := conduct(ctx, f, run, domain, s)
 	s.close()
 	if err != nil {
-		return interrupted(err, run.Name)
+		return interrupted(err, run, f.out)
 	}
 	if f.json {
 		b, err := gates.EncodeNight(result.Night)
@@ -98,13 +98,22 @@ func runNightly(ctx context.Context, f nightlyFlags, stdout, stderr io.Writer) (
 	return nil
 }
 
+const defaultOut = "out"
+
 // interrupted adds how to go on.
-func interrupted(err error, run string) error {
+func interrupted(err error, run *factory.Run, out string) error {
 	var answer no
 	if errors.As(err, &answer) || hint(err) != "" && !errors.Is(err, context.Canceled) && !errors.Is(err, syscall.ENOSPC) {
 		return err
 	}
-	return hinted{err, fmt.Sprintf("nothing measured is lost: arqon nightly --resume %s goes on", run)}
+	name, first := run.Name, ""
+	if out != defaultOut {
+		name = run.Path // the name alone is looked up below the default
+	}
+	if errors.Is(err, syscall.ENOSPC) {
+		first = "free some space; "
+	}
+	return hinted{err, fmt.Sprintf("%snothing measured is lost: arqon nightly --resume %s goes on", first, name)}
 }
 
 // overrides are flags that a resumed night must still know.
