@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"os/exec"
 	"syscall"
 
 	"github.com/arqon/arqon/artifacts"
@@ -63,6 +64,7 @@ func hints() []knownHint {
 		{benchmarks.ErrCrash, "run the program by hand with one request a line and look at its standard error"},
 		{errNoPassphrase, "set " + passphraseVariable + " (it may be empty for a trial), or run in a terminal"},
 		{context.Canceled, "interrupted; nothing measured is lost: arqon nightly --resume RUN goes on"},
+		{exec.ErrNotFound, "install the program, or give its path in external.command of the study"},
 		{syscall.ENOSPC, "free some space; what was already recorded is kept, so the same command with --resume goes on"},
 		{syscall.EROFS, "the place is read-only: choose another with --out or --repository"},
 		{syscall.EACCES, "check who owns the path and its mode"},
