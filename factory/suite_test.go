@@ -12,6 +12,7 @@ import (
 
 	"github.com/arqon/arqon/benchmarks"
 	"github.com/arqon/arqon/factory"
+	"github.com/arqon/arqon/factory/catcma"
 	"github.com/arqon/arqon/factory/cma"
 	"github.com/arqon/arqon/factory/engine"
 	"github.com/arqon/arqon/factory/ga"
@@ -51,7 +52,7 @@ func problem(t testing.TB, family string, n uint64) *suite.Problem {
 }
 
 func suiteEngines() map[string]engine.New {
-	return map[string]engine.New{"cma": cma.Engine, "ga": ga.Engine, "sweep": sweep.Engine}
+	return map[string]engine.New{"cma": cma.Engine, "catcma": catcma.Engine, "ga": ga.Engine, "sweep": sweep.Engine}
 }
 
 // solve runs the whole search alone on a problem: true regret and the

@@ -11,6 +11,7 @@ import (
 	"github.com/arqon/arqon/benchmarks/external"
 	"github.com/arqon/arqon/benchmarks/infer"
 	"github.com/arqon/arqon/factory"
+	"github.com/arqon/arqon/factory/catcma"
 	"github.com/arqon/arqon/factory/cma"
 	"github.com/arqon/arqon/factory/engine"
 	"github.com/arqon/arqon/factory/ga"
@@ -21,6 +22,7 @@ import (
 func engines() map[string]engine.New {
 	return map[string]engine.New{
 		"cma":        cma.Engine,
+		"catcma":     catcma.Engine,
 		"ga":         ga.Engine,
 		"sweep":      sweep.Engine,
 		"grid":       sweep.Grid,

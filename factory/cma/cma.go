@@ -80,7 +80,8 @@ type Optimizer struct {
 	bestLoss float64
 	stop     string
 
-	u []float64 // scratch
+	floor []float64 // StdFloor as it is now: derived by the caller, not part of a snapshot
+	u     []float64 // scratch
 }
 
 // New makes an optimizer. An error wraps [ErrConfig] and names the field.
@@ -106,6 +107,7 @@ func New(cfg Config) (*Optimizer, error) {
 		o.cfg.Lambda = max(5, defaultLambda(n))
 	}
 	o.cfg.StdFloor = slices.Clone(cfg.StdFloor)
+	o.floor = slices.Clone(cfg.StdFloor)
 	o.best = make([]float64, n)
 	o.u = make([]float64, n)
 	o.pcg = seed.Source(seed.Root(cfg.Seed), "cma")
@@ -260,12 +262,12 @@ func (o *Optimizer) endGeneration() {
 	if !o.cfg.Unbounded {
 		r.capSigma(1)
 	}
-	r.widen(o.cfg.StdFloor)
+	r.widen(o.floor)
 	why := ""
 	if !r.decompose() || math.IsNaN(r.sigma) || math.IsInf(r.sigma, 0) {
 		why = "lost its covariance"
 	} else {
-		why = r.stopped(o.cfg.StdFloor, o.bestLoss)
+		why = r.stopped(o.floor, o.bestLoss)
 	}
 	if why == "" {
 		return

@@ -252,7 +252,7 @@ func (e *spaceEngine) logFloors() {
 		p := e.logOf[k]
 		lo, hi := math.Log(p.Min-.5), math.Log(p.Max+.5)
 		v := math.Max(p.Min, math.Round(math.Exp(lo+float64(fold(e.opt.run.m[i])*(hi-lo)))))
-		e.opt.cfg.StdFloor[i] = math.Min(1, floorOfACell*math.Log((v+.5)/(v-.5))/(hi-lo))
+		e.opt.floor[i] = math.Min(1, floorOfACell*math.Log((v+.5)/(v-.5))/(hi-lo))
 	}
 }
 
