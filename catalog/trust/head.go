@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
@@ -88,13 +87,14 @@ func isChannel(name string) bool { return slices.Contains(catalog.Channels(), na
 // walk reads a repository front to back. It keeps what it read, and refuses
 // the first thing that is not as it must be.
 type walk struct {
-	store  artifacts.Store
-	anchor []byte           // a root to begin with; nil: the repository's own first one
-	now    time.Time        // for expiry; zero: expiry is not looked at
-	floors map[string]int64 // role → version seen before; may be nil
-	audit  bool             // read every root, check every signature of every file
-	only   []string         // delegated roles to load; nil: all
-	read   []string         // names read so far
+	store   artifacts.Store
+	anchor  []byte                                  // a root to begin with; nil: the repository's own first one
+	now     time.Time                               // for expiry; zero: expiry is not looked at
+	floors  map[string]int64                        // role → version seen before; may be nil
+	audit   bool                                    // read every root, check every signature of every file
+	only    []string                                // delegated roles to load; nil: all
+	read    []string                                // names read so far
+	lineage []*metadata.Metadata[metadata.RootType] // the roots walked, ascending
 }
 
 // ReadHead verifies a repository's metadata without looking at expiry: for
@@ -174,6 +174,7 @@ func (w *walk) roots(ctx context.Context) (*trustedmetadata.TrustedMetadata, *He
 	}
 	tm.RefTime = w.now
 	h.Root = tm.Root
+	w.lineage = append(w.lineage, root)
 	if err := w.auditRoot(first, root, nil); err != nil {
 		return nil, nil, err
 	}
@@ -251,6 +252,7 @@ func (w *walk) nextRoot(tm *trustedmetadata.TrustedMetadata, h *Head, name strin
 		}
 	}
 	h.Root, h.RootBytes = tm.Root, b
+	w.lineage = append(w.lineage, root)
 	return nil
 }
 
@@ -415,46 +417,6 @@ func (w *walk) role(ctx context.Context, tm *trustedmetadata.TrustedMetadata, h 
 	}
 	h.Roles[d.Name] = m
 	return w.floor(d.Name, name, m.Signed.Version)
-}
-
-// checkRoleTargets accepts exactly one target: the one that the role is for.
-func checkRoleTargets(name, role string, m *metadata.Metadata[metadata.TargetsType]) error {
-	target := YankTarget
-	if isChannel(role) {
-		target = ManifestTarget(role)
-	}
-	f := m.Signed.Targets[target]
-	if f == nil || len(m.Signed.Targets) != 1 {
-		return refuse(WrongChannel, name, "want exactly the target %s", target)
-	}
-	if m.Signed.Delegations != nil {
-		return refuse(BadRole, name, "role %s may not delegate", role)
-	}
-	if len(f.Hashes) != 1 || len(f.Hashes["sha256"]) != 32 || f.Length <= 0 {
-		return refuse(Malformed, name, "target %s: want a length and a sha256 hash", target)
-	}
-	return nil
-}
-
-// checkMeta refuses what go-tuf would trip over or believe without a check:
-// missing lengths, other hashes than sha256, names that are not roles.
-func checkMeta(name string, meta map[string]*metadata.MetaFiles, allowed func(role string) bool) error {
-	for _, file := range slices.Sorted(maps.Keys(meta)) {
-		m := meta[file]
-		role, ok := strings.CutSuffix(file, ".json")
-		known := role == RoleYank || isChannel(role) || slices.Contains(metadata.TOP_LEVEL_ROLE_NAMES[:], role)
-		if !ok || !known || !allowed(role) {
-			return refuse(Malformed, name, "names %.80q, which does not belong there", file)
-		}
-		if m == nil || m.Version < 1 || m.Length < 1 || m.Length > maxRoleBytes || len(m.Hashes) != 1 || len(m.Hashes["sha256"]) != 32 {
-			return refuse(Malformed, name, "%s: want a version, a length and a sha256 hash", file)
-		}
-	}
-	return nil
-}
-
-func metaRef(m *metadata.MetaFiles) artifacts.Ref {
-	return artifacts.Ref{Digest: artifacts.Digest("sha256:" + m.Hashes["sha256"].String()), Size: m.Length}
 }
 
 // floor refuses a version below the one seen before, and one so far above it

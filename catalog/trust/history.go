@@ -1,0 +1,293 @@
+package trust
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+
+	"github.com/arqon/arqon/artifacts"
+	"github.com/arqon/arqon/catalog"
+)
+
+// Past is one release of a channel as it was committed, verified under the
+// root and the delegations that were in force at that commit.
+type Past struct {
+	Release      catalog.Release
+	Manifest     artifacts.Ref
+	Snapshot     int64    // version of the snapshot that first committed it
+	RoleVersion  int64    // version of the role's metadata that was signed last for it
+	Threshold    int      // distinct keys that the role needed
+	Approvers    []string // ids of the distinct keys whose signatures verify
+	Evidence     []EntryEvidence
+	EvidenceKeys []string // ids of the keys whose statements counted
+}
+
+// EntryEvidence is what the signed statements say about one entry.
+type EntryEvidence struct {
+	ID         catalog.VariantID
+	Statements []Statement
+}
+
+// History reads every release that was ever committed to the channel, oldest
+// first. Each snapshot says which targets, which role and which root belonged
+// together; a file that is missing or does not verify is a *Refusal, and so is
+// a break in the chain of previous manifests. With evidence, the approval
+// bundle of every approver and every statement of every entry is verified too.
+//
+// Expiry is not looked at: history is in the past.
+func (c *Client) History(ctx context.Context, channel string, evidence bool) ([]Past, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	w, _ := c.walk(c.state.clone())
+	w.now, w.audit, w.floors = time.Time{}, true, nil
+	h, err := w.head(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := h.Delegation(channel); !ok {
+		return nil, refuse(NoRelease, MetadataName(metadata.TARGETS, h.Targets.Signed.Version), "this repository has no channel %.40s", channel)
+	}
+	t := tale{walk: &w, head: h, channel: channel, evidence: evidence}
+	if err := t.read(ctx); err != nil {
+		return nil, err
+	}
+	return t.past, t.chained()
+}
+
+// tale is one reading of a channel's history.
+type tale struct {
+	walk     *walk
+	head     *Head
+	channel  string
+	evidence bool
+
+	past    []Past
+	role    int64                                    // version of the role's metadata seen last
+	targets *metadata.Metadata[metadata.TargetsType] // those seen last
+}
+
+// read goes through the snapshots in order.
+func (t *tale) read(ctx context.Context) error {
+	for n := int64(1); n <= t.head.Snapshot.Signed.Version; n++ {
+		name := MetadataName(metadata.SNAPSHOT, n)
+		b, err := t.walk.fetch(ctx, name, maxRoleBytes)
+		if ReasonOf(err) == Missing && n < t.head.Snapshot.Signed.Version {
+			continue // a number that nobody won; the chain of manifests tells a hole
+		}
+		if err != nil {
+			return err
+		}
+		m, err := decodeExact(name, b, metadata.Snapshot())
+		if err != nil {
+			return err
+		}
+		root, err := t.rootOf(name, m)
+		if err != nil {
+			return err
+		}
+		if err := root.VerifyDelegate(metadata.SNAPSHOT, m); err != nil {
+			return signed(name, err, m.Signatures, root.Signed.Roles[metadata.SNAPSHOT].Threshold)
+		}
+		if err := t.commit(ctx, n, root, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rootOf finds the root under which a snapshot was made.
+func (t *tale) rootOf(name string, m *metadata.Metadata[metadata.SnapshotType]) (*metadata.Metadata[metadata.RootType], error) {
+	meta := m.Signed.Meta["root.json"]
+	i := -1
+	if meta != nil {
+		i = slices.IndexFunc(t.walk.lineage, func(r *metadata.Metadata[metadata.RootType]) bool { return r.Signed.Version == meta.Version })
+	}
+	if i < 0 || m.Signed.Meta["targets.json"] == nil {
+		return nil, refuse(MixAndMatch, name, "was not made under one of the repository's roots")
+	}
+	return t.walk.lineage[i], nil
+}
+
+// commit looks at what one snapshot committed for the channel.
+func (t *tale) commit(ctx context.Context, n int64, root *metadata.Metadata[metadata.RootType], s *metadata.Metadata[metadata.SnapshotType]) error {
+	meta := s.Signed.Meta[t.channel+".json"]
+	if meta == nil {
+		return nil
+	}
+	if meta.Version == t.role {
+		return nil
+	}
+	if err := t.delegations(ctx, root, s.Signed.Meta["targets.json"]); err != nil {
+		return err
+	}
+	name := MetadataName(t.channel, meta.Version)
+	b, err := t.walk.fetchRef(ctx, name, metaRef(meta))
+	if err != nil {
+		return err
+	}
+	m, err := decodeExact(name, b, metadata.Targets())
+	if err != nil {
+		return err
+	}
+	if err := checkRoleTargets(name, t.channel, m); err != nil {
+		return err
+	}
+	d := t.delegation()
+	if err := t.targets.VerifyDelegate(t.channel, m); err != nil {
+		return signed(name, err, m.Signatures, d.Threshold)
+	}
+	if err := verifySignatures(name, m.Signed, m.Signatures, t.targets.Signed.Delegations.Keys, d.KeyIDs); err != nil {
+		return err
+	}
+	t.role = meta.Version
+	return t.release(ctx, n, m, d)
+}
+
+// delegations loads the targets metadata of a snapshot unless it is loaded.
+func (t *tale) delegations(ctx context.Context, root *metadata.Metadata[metadata.RootType], meta *metadata.MetaFiles) error {
+	if t.targets != nil && t.targets.Signed.Version == meta.Version {
+		return nil
+	}
+	name := MetadataName(metadata.TARGETS, meta.Version)
+	b, err := t.walk.fetchRef(ctx, name, metaRef(meta))
+	if err != nil {
+		return err
+	}
+	m, err := decodeExact(name, b, metadata.Targets())
+	if err != nil {
+		return err
+	}
+	if err := checkDelegations(name, m); err != nil {
+		return err
+	}
+	if err := root.VerifyDelegate(metadata.TARGETS, m); err != nil {
+		return signed(name, err, m.Signatures, root.Signed.Roles[metadata.TARGETS].Threshold)
+	}
+	t.targets = m
+	return nil
+}
+
+func (t *tale) delegation() metadata.DelegatedRole {
+	h := Head{Targets: t.targets}
+	d, _ := h.Delegation(t.channel)
+	return d
+}
+
+// release notes the manifest that a role's metadata promised. The same
+// manifest signed again, after a change of keys, replaces the signatures.
+func (t *tale) release(ctx context.Context, n int64, m *metadata.Metadata[metadata.TargetsType], d metadata.DelegatedRole) error {
+	rules, err := readRules(MetadataName(metadata.TARGETS, t.targets.Signed.Version), t.targets)
+	if err != nil {
+		return err
+	}
+	h := &Head{Targets: t.targets, Snapshot: t.head.Snapshot, Rules: rules, Roles: map[string]*metadata.Metadata[metadata.TargetsType]{t.channel: m}}
+	w := *t.walk
+	r, ref, err := w.manifest(ctx, h, t.channel)
+	if err != nil {
+		return err
+	}
+	p := Past{
+		Release: r, Manifest: ref, Snapshot: n, RoleVersion: m.Signed.Version,
+		Threshold: d.Threshold, EvidenceKeys: rules.EvidenceKeys,
+	}
+	for _, s := range m.Signatures {
+		p.Approvers = append(p.Approvers, s.KeyID)
+	}
+	again := len(t.past) > 0 && t.past[len(t.past)-1].Manifest.Digest == ref.Digest
+	if again {
+		p.Snapshot = t.past[len(t.past)-1].Snapshot
+		t.past = t.past[:len(t.past)-1]
+	}
+	if t.evidence {
+		if err := t.prove(ctx, h, &p, again); err != nil {
+			return err
+		}
+	}
+	t.past = append(t.past, p)
+	return nil
+}
+
+// prove verifies what people signed for a release: each approver's bundle,
+// each statement about each entry.
+func (t *tale) prove(ctx context.Context, h *Head, p *Past, again bool) error {
+	for _, id := range p.Approvers {
+		err := t.walk.approval(ctx, h, t.channel, id, p.Release, p.Manifest.Digest)
+		if ReasonOf(err) == BadEvidence && t.signedLater(ctx, p) && !again {
+			err = nil // the same manifest was signed again later; that is proved at its turn
+		}
+		if err != nil {
+			return err
+		}
+	}
+	a := auditor{walk: t.walk, head: h, blobs: map[string]bool{}, done: map[string]Statement{}}
+	name := TargetName(ManifestTarget(t.channel), p.Manifest.Digest)
+	for i := range p.Release.Entries {
+		e := &p.Release.Entries[i]
+		proof := EntryEvidence{ID: e.ID}
+		for _, ev := range e.Evidence {
+			if ev.Ref.MediaType != BundleMediaType {
+				continue // raw records are blobs, which may have been collected
+			}
+			s, err := a.evidence(ctx, ev.Ref)
+			if err != nil {
+				return err
+			}
+			if s.PredicateType != PredicateReport || !s.About(e.Variant.Identity) {
+				return refuse(BadEvidence, EvidenceName(ev.Ref), "is not a gate report about entry %d", e.ID)
+			}
+			proof.Statements = append(proof.Statements, s)
+		}
+		if len(proof.Statements) == 0 && e.Scope != catalog.ScopeCanary {
+			return refuse(BadEvidence, name, "entry %d (%s) lists no signed gate report", e.ID, e.Variant.Name)
+		}
+		p.Evidence = append(p.Evidence, proof)
+	}
+	return nil
+}
+
+// signedLater reports whether a later version of the role's metadata promises
+// the same manifest: its approvals have taken the place of the earlier ones.
+func (t *tale) signedLater(ctx context.Context, p *Past) bool {
+	last := t.head.Roles[t.channel]
+	for v := p.RoleVersion + 1; last != nil && v <= last.Signed.Version; v++ {
+		b, err := t.walk.store.Read(ctx, MetadataName(t.channel, v), maxRoleBytes)
+		if err != nil {
+			continue
+		}
+		m, err := metadata.Targets().FromBytes(b)
+		if err != nil {
+			continue
+		}
+		if ref, ok := targetRef(m.Signed.Targets[ManifestTarget(t.channel)]); ok && ref.Digest == p.Manifest.Digest {
+			return true
+		}
+	}
+	return false
+}
+
+// chained checks that the releases follow each other without a hole, that the
+// last one is the head's, and that no id ever changed its meaning.
+func (t *tale) chained() error {
+	if len(t.past) == 0 {
+		return refuse(NoRelease, MetadataName(metadata.SNAPSHOT, t.head.Snapshot.Signed.Version), "channel %s has no release yet", t.channel)
+	}
+	s := newState()
+	var before artifacts.Digest
+	for i, p := range t.past {
+		name := TargetName(ManifestTarget(t.channel), p.Manifest.Digest)
+		if p.Release.Sequence != uint64(i)+1 || p.Release.Previous != before {
+			return refuse(MixAndMatch, name, "release %d does not continue release %d", p.Release.Sequence, i)
+		}
+		if err := s.adopt(name, p.Release, p.Manifest); err != nil {
+			return err
+		}
+		before = p.Manifest.Digest
+	}
+	if ref, ok := t.head.Manifest(t.channel); !ok || ref.Digest != before {
+		return errors.New("trust: history does not end at the head")
+	}
+	return nil
+}
