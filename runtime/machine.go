@@ -112,10 +112,9 @@ func (m *machine) cool(c Class) (Transition, bool) {
 func (m *machine) transition(c Class, from State, why Reason, about catalog.VariantID) Transition {
 	l := &m.lanes[c]
 	t := Transition{Tick: m.tick, Generation: m.generation, Class: c, From: from, To: l.state, Reason: why, Variant: about, Serves: l.incumbent}
-	switch about {
-	case l.candidate:
+	if about == l.candidate {
 		t.Share = l.share
-	case l.incumbent:
+	} else if about == l.incumbent {
 		t.Share = 1 - l.share
 	}
 	return t

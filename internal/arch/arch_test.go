@@ -50,6 +50,7 @@ var mayImport = map[string][]string{
 	"internal/seed":                {},
 	"runtime":                      {"artifacts", "catalog", "internal/ledger", "internal/seed", "runtime/adapt", "runtime/telemetry"},
 	"runtime/adapt":                {},
+	"runtime/adapt/worlds":         {"runtime/adapt"},
 	"runtime/telemetry":            {},
 }
 

@@ -1,0 +1,295 @@
+package adapt
+
+import (
+	"bytes"
+	"errors"
+	"math"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func newTestBandit(t testing.TB, c BanditConfig) *Bandit {
+	t.Helper()
+	b, err := NewBandit(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestTheLinearModelIsRidgeRegression(t *testing.T) {
+	l, g := newLinear(3, 4), make([]float64, 3)
+	truth := []float64{2, -1, .5}
+	for i := range uint64(500) {
+		x := []float64{Normal(1, i, 0), Normal(1, i, 1), 1}
+		y := Normal(2, i) * .1
+		for j := range x {
+			y += truth[j] * x[j]
+		}
+		l.learn(x, g, y, 1, 1, 4)
+	}
+	for j := range truth {
+		if math.Abs(l.W[j]-truth[j]) > .03 {
+			t.Errorf("weight %d is %g, want %g", j, l.W[j], truth[j])
+		}
+	}
+	// P ≈ (I/4 + Σ x xᵀ)⁻¹ ≈ I/500
+	width := func(x ...float64) float64 {
+		q := make([]float64, 6)
+		squares(x, q)
+		return l.width(q)
+	}
+	if w := width(1, 0, 0); math.Abs(w*500-1) > .2 {
+		t.Errorf("width %g", w)
+	}
+	l.reset(4)
+	if w := width(0, 2, 0); w != 16 || math.Abs(l.W[0]-2) > .03 {
+		t.Errorf("after a reset: width %g, weights %v", w, l.W)
+	}
+}
+
+// What the bandit may choose is fixed by eligibility, whatever is fed to it.
+func TestABanditNeverChoosesAnIneligibleArm(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		b, err := NewBandit(BanditConfig{Arms: 5, Dim: 2, LimitMS: 100, Seed: rapid.Uint64().Draw(t, "seed"), Policy: Policy(rapid.IntRange(0, 1).Draw(t, "policy"))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := rapid.OneOf(rapid.Float64Range(-10, 200), rapid.SampledFrom([]float64{0, math.NaN(), math.Inf(1), math.Inf(-1), 1e300, -1e99, 5e-324}))
+		some := func(n int) []float64 { return rapid.SliceOfN(f, 0, n).Draw(t, "numbers") }
+		for step := range uint64(30) {
+			x, eligible, ms := some(3), rapid.SliceOfN(rapid.Bool(), 0, 6).Draw(t, "eligible"), some(6)
+			raw, err := b.Snapshot()
+			if err != nil {
+				t.Fatalf("state cannot be saved: %v", err)
+			}
+			twin := &Bandit{}
+			if err := twin.Restore(raw); err != nil {
+				t.Fatal(err)
+			}
+			p := b.Choose(step, x, eligible, ms)
+			if q := twin.Choose(step, x, eligible, ms); q.Arm != p.Arm || q.OK != p.OK {
+				t.Fatalf("restored: %+v, straight: %+v", q, p)
+			}
+			any := false
+			for k, ok := range eligible {
+				any = any || ok && k < 5
+			}
+			if p.OK != any || p.OK && !eligible[p.Arm] || !p.OK && p.Arm != -1 {
+				t.Fatalf("chose %+v of %v", p, eligible)
+			}
+			if pr := b.Propensity(p); p.OK && !(pr >= 0 && pr <= 1) {
+				t.Fatalf("propensity %g", pr)
+			}
+			for range rapid.IntRange(0, 2).Draw(t, "rewards") {
+				b.Reward(rapid.Uint64Range(0, step+1).Draw(t, "t"), rapid.IntRange(-1, 6).Draw(t, "arm"), f.Draw(t, "reward"), f.Draw(t, "latency"))
+			}
+		}
+	})
+}
+
+func TestRewardsThatAreLateTwiceOrNoNumbersChangeNothing(t *testing.T) {
+	b := newTestBandit(t, BanditConfig{Arms: 3, Dim: 1})
+	all := []bool{true, true, true}
+	p := b.Choose(7, []float64{1}, all, nil)
+	b.Reward(7, p.Arm, .5, 10)
+	before, err := b.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Reward(7, p.Arm, .9, 10)             // again
+	b.Reward(8, 0, .9, 10)                 // never chosen
+	b.Reward(7+pendingSize, p.Arm, .9, 10) // another round of the ring
+	after, err := b.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(before, after) || b.Dropped() != 3 {
+		t.Fatalf("dropped %d", b.Dropped())
+	}
+	q := b.Choose(9, []float64{1}, all, nil)
+	b.Reward(9, q.Arm, math.NaN(), math.Inf(1))
+	if b.Dropped() != 4 || !finite(b.s.Arms[q.Arm].Linear.W[0]) {
+		t.Fatal("NaN was learned")
+	}
+}
+
+func TestTheGateFollowsAShock(t *testing.T) {
+	g := NewGate(4, 100)
+	see := func(arm int, predicted, factor float64, i uint64) {
+		g.Observe(arm, predicted, predicted*factor*math.Exp(.03*Normal(3, i)))
+	}
+	for i := range uint64(400) {
+		see(int(i%4), 50, 1, i)
+	}
+	if u, _ := g.Upper(0, 80); u > 100 {
+		t.Fatalf("with 400 observations a margin of %g %% is left", u/80*100-100)
+	}
+	see(0, 50, 1.5, 1000) // the load steps up: one observation is enough for all arms
+	for k := range 4 {
+		if u, _ := g.Upper(k, 72); u <= 100 {
+			t.Fatalf("arm %d at 72 ms is let through after a factor of 1.5: %g", k, u)
+		}
+	}
+	for i := range uint64(300) {
+		see(int(i%4), 50, 1, 2000+i) // and back
+	}
+	if u, _ := g.Upper(1, 80); u > 100 {
+		t.Fatalf("the gate stays shut: %g", u)
+	}
+	see(2, 50, 2, 5000) // one arm becomes slow, the others do not
+	for i := range uint64(100) {
+		see([]int{0, 1, 3}[i%3], 50, 1, 6000+i)
+	}
+	slow, _ := g.Upper(2, 60)
+	other, _ := g.Upper(1, 80)
+	if slow <= 100 || other > 100 {
+		t.Fatalf("slow arm %g, others %g", slow, other)
+	}
+}
+
+func TestABanditRelearnsAfterASwitch(t *testing.T) {
+	for _, policy := range []Policy{Optimist, Tournament} {
+		for seed := range uint64(5) {
+			b := newTestBandit(t, BanditConfig{Arms: 6, Dim: 2, Seed: seed, Policy: policy})
+			all := []bool{true, true, true, true, true, true}
+			value := []float64{.1, .2, .3, .4, .5, .9}
+			alarms := 0
+			regret := func(from, n int) (sum float64) {
+				for t := from; t < from+n; t++ {
+					p := b.Choose(uint64(t), []float64{Normal(seed, uint64(t)), 0}, all, nil)
+					if b.Reward(uint64(t), p.Arm, value[p.Arm]+.1*Normal(seed, 9, uint64(t)), 1) {
+						alarms++
+					}
+					if t >= from+n/2 {
+						sum += .9 - value[p.Arm]
+					}
+				}
+				return sum / float64(n/2)
+			}
+			if r := regret(0, 600); r > .02 || alarms > 0 {
+				t.Errorf("policy %d seed %d: regret %g, %d alarms in a still world", policy, seed, r, alarms)
+			}
+			value[5], value[1] = .1, .9
+			if r := regret(1000, 600); r > .05 || alarms == 0 {
+				t.Errorf("policy %d seed %d: regret %g, %d alarms after a switch", policy, seed, r, alarms)
+			}
+		}
+	}
+}
+
+func TestPropensitiesAreFrequencies(t *testing.T) {
+	b := newTestBandit(t, BanditConfig{Arms: 3, Dim: 0, Policy: Tournament, Seed: 4})
+	p := Pick{OK: true, N: 3, Finalist: [finalistsMax]Finalist{{0, .5, .1}, {1, .4, .2}, {2, .45, .05}}}
+	count, sum := [3]float64{}, 0.0
+	const n = 100_000
+	for range n {
+		b.s.Step++
+		count[b.decide(&p, 0)]++
+	}
+	for k := range 3 {
+		p.Arm = k
+		pr := b.Propensity(p)
+		sum += pr
+		if math.Abs(pr-count[k]/n) > .006 {
+			t.Errorf("arm %d: propensity %g, frequency %g", k, pr, count[k]/n)
+		}
+	}
+	if math.Abs(sum-1) > 1e-5 {
+		t.Errorf("propensities sum to %g", sum)
+	}
+}
+
+func TestADecisionDoesNotAllocate(t *testing.T) {
+	for _, policy := range []Policy{Optimist, Tournament} {
+		b, step := trained(t, policy), uint64(1000)
+		x, eligible, ms := request()
+		if n := testing.AllocsPerRun(200, func() {
+			step++
+			p := b.Choose(step, x, eligible, ms)
+			b.Reward(step, p.Arm, .5, 40)
+		}); n != 0 {
+			t.Errorf("policy %d: %g allocations", policy, n)
+		}
+	}
+}
+
+func request() (x []float64, eligible []bool, ms []float64) {
+	x, eligible, ms = make([]float64, 8), make([]bool, 30), make([]float64, 30)
+	for k := range eligible {
+		eligible[k], ms[k] = k%10 > 0, 20+2*float64(k)
+	}
+	for i := range x {
+		x[i] = Normal(8, uint64(i))
+	}
+	return x, eligible, ms
+}
+
+func trained(t testing.TB, policy Policy) *Bandit {
+	b := newTestBandit(t, BanditConfig{Arms: 30, Dim: 8, LimitMS: 100, Policy: policy})
+	x, eligible, ms := request()
+	for s := range uint64(600) {
+		for i := range x {
+			x[i] = Normal(5, s, uint64(i))
+		}
+		p := b.Choose(s, x, eligible, ms)
+		b.Reward(s, p.Arm, x[p.Arm%8]*.2+.1*Normal(6, s), ms[p.Arm])
+	}
+	return b
+}
+
+func TestBanditConfigsAreChecked(t *testing.T) {
+	for _, c := range []BanditConfig{
+		{}, {Arms: armsMax + 1}, {Arms: 1, Dim: dimMax + 1}, {Arms: 1, Dim: -1}, {Arms: 1, Policy: policyCount}, {Arms: 1, Finalist: 5},
+		{Arms: 1, Explore: math.NaN()}, {Arms: 1, Ridge: -1}, {Arms: 1, LimitMS: math.Inf(1)},
+	} {
+		if _, err := NewBandit(c); err == nil {
+			t.Errorf("accepted %+v", c)
+		}
+	}
+}
+
+func FuzzBanditRestore(f *testing.F) {
+	b := newTestBandit(f, BanditConfig{Arms: 2, Dim: 1, LimitMS: 10})
+	raw, err := b.Snapshot()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(raw)
+	f.Add([]byte(`{"config":{"arms":1}}`))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		b := &Bandit{}
+		if err := b.Restore(raw); err != nil {
+			if !errors.Is(err, ErrState) {
+				t.Fatal(err)
+			}
+			return
+		}
+		p := b.Choose(1, []float64{1}, []bool{true}, []float64{5})
+		b.Reward(1, p.Arm, 1, 5)
+	})
+}
+
+func BenchmarkBanditChoose30(b *testing.B) {
+	for name, policy := range map[string]Policy{"optimist": Optimist, "tournament": Tournament} {
+		b.Run(name, func(b *testing.B) {
+			l := trained(b, policy)
+			x, eligible, ms := request()
+			b.ReportAllocs()
+			for t := uint64(0); b.Loop(); t++ {
+				l.Choose(t, x, eligible, ms)
+			}
+		})
+	}
+}
+
+func BenchmarkBanditReward(b *testing.B) {
+	l := trained(b, Optimist)
+	b.ReportAllocs()
+	for t := uint64(1 << 20); b.Loop(); t++ {
+		c := &l.ring[t%pendingSize]
+		c.T, c.Arm, c.waiting, c.Predicted = t, 3, true, 40
+		l.Reward(t, 3, .5, 40)
+	}
+}
