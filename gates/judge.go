@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"github.com/arqon/arqon/artifacts"
@@ -28,6 +29,10 @@ type Judge struct {
 
 	LedgerPath string // the night's raw answers and findings; a resumed night finds them here
 	AlphaPath  string // the year's error budget, shared by all nights of a repository
+
+	Signer     Signer      // of charges; nil: they are not signed
+	Checker    Checker     // of charges and waivers; nil: signatures are not looked at, and no waiver counts
+	AlphaHeads []AlphaHead // what other runs remember of the year's ledger: see AlphaHeads
 
 	StartCanary StartCanary      // nil: the canary gate is INCONCLUSIVE
 	Approver    Approver         // nil: the approval gate is INCONCLUSIVE
@@ -120,12 +125,16 @@ func (j *Judge) Night(ctx context.Context, candidates []Candidate) (night Night,
 		return Night{}, nil, err
 	}
 	j.night.Alpha, err = recall(rec, "alpha", func() (Alpha, error) {
-		return Take(ctx, j.AlphaPath, j.Policy.AlphaYear, Charge{
+		budget := AlphaLedger{Path: j.AlphaPath, Signer: j.Signer, Checker: j.Checker, Heads: j.AlphaHeads}
+		return budget.Take(ctx, j.Policy.AlphaYear, Charge{
 			Run: j.Run, Year: j.year(reg.Started), Alpha: j.Policy.Night(), K: len(candidates),
 			Candidates: artifacts.DigestOf(b),
 		})
 	})
 	if err != nil {
+		return Night{}, nil, err
+	}
+	if err := j.night.Alpha.remember(filepath.Dir(j.LedgerPath)); err != nil {
 		return Night{}, nil, err
 	}
 	verdicts, err = j.run(ctx, candidates)
@@ -135,6 +144,11 @@ func (j *Judge) Night(ctx context.Context, candidates []Candidate) (night Night,
 	j.night.Ended, err = recall(rec, "ended", func() (string, error) { return j.now(), nil })
 	if err != nil {
 		return Night{}, nil, err
+	}
+	if j.night.clock() {
+		for i := range verdicts { // the last word on the first gate
+			verdicts[i].Findings = append(verdicts[i].Findings, Finding{Gate: GateCorrectness, Outcome: Invalid, Reason: j.night.Reason})
+		}
 	}
 	if err := j.night.digest(); err != nil {
 		return Night{}, nil, err
@@ -223,6 +237,22 @@ func (j *Judge) now() string {
 		return ""
 	}
 	return j.Now().UTC().Format(time.RFC3339)
+}
+
+// clock makes a night that ended before it started INVALID: its times, its
+// expiry and its year's budget mean nothing. A night without a clock has none
+// that could go back.
+func (n *Night) clock() (back bool) {
+	started, err := time.Parse(time.RFC3339, n.Started)
+	if err != nil {
+		return false
+	}
+	ended, err := time.Parse(time.RFC3339, n.Ended)
+	if err != nil || !ended.Before(started) {
+		return false
+	}
+	n.Outcome, n.Reason = Invalid, fmt.Sprintf("the clock went back: started %s, ended %s", n.Started, n.Ended)
+	return true
 }
 
 func (j *Judge) year(started string) int {

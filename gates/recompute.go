@@ -54,6 +54,7 @@ func derive(n Night, b []byte) (*Judge, []Candidate, error) {
 		return nil, nil, err
 	}
 	got.Ended, got.Portfolio = n.Ended, n.Portfolio // said by others, carried along
+	got.clock()
 	again, err := EncodeNight(got)
 	if err != nil {
 		return nil, nil, err

@@ -86,6 +86,9 @@ type Alpha struct {
 	Bar    float64 `json:"bar"`     // K/Night
 	LogBar float64 `json:"log_bar"` // ln(K/Night)
 	Test   float64 `json:"test"`    // Night/K: the level of one candidate
+
+	Sequence uint64 `json:"sequence"` // of the charge in the year's ledger
+	Head     string `json:"head"`     // the ledger's chain after the charge: what this night remembers of it
 }
 
 // Control is one of the night's checks on itself.

@@ -19,6 +19,7 @@ type Beside struct {
 	AlphaLedger string     // path of the year's error budget
 	Policy      *Policy    // of the run's study
 	Seed        *seed.Root // of the run
+	Checker     Checker    // of signed charges; nil: signatures are not looked at
 }
 
 // Verification is what Verify compared.
@@ -107,7 +108,7 @@ func whole(path string, info ledger.Info, err error) error {
 }
 
 // read reads the ledgers that are at hand.
-func (at Beside) read(n Night) (*recorder, []Charge, error) {
+func (at Beside) read(n Night) (*recorder, []charged, error) {
 	disk := &recorder{known: map[string]json.RawMessage{}, found: map[string]bool{}}
 	if path := at.GatesLedger; path != "" {
 		info, err := ledger.Read(path, disk.load)
@@ -121,7 +122,7 @@ func (at Beside) read(n Night) (*recorder, []Charge, error) {
 	if at.AlphaLedger == "" {
 		return disk, nil, nil
 	}
-	past, err := readAlpha(at.AlphaLedger)
+	past, err := AlphaLedger{Path: at.AlphaLedger, Checker: at.Checker}.read()
 	return disk, past, err
 }
 
@@ -186,12 +187,12 @@ func verifyFindings(path string, n Night, disk *recorder) error {
 }
 
 // verifyCharge finds the night's charge and what the year had spent by then.
-func verifyCharge(path string, past []Charge, n Night, registered artifacts.Digest) error {
+func verifyCharge(path string, past []charged, n Night, registered artifacts.Digest) error {
 	for i, c := range past {
 		if c.Run != n.Run || c.Candidates != registered {
 			continue
 		}
-		then, _, err := spend(past[:i], n.Policy.AlphaYear, c)
+		then, _, err := spend(past[:i+1], n.Policy.AlphaYear, c.Charge)
 		if err != nil {
 			return fmt.Errorf("alpha ledger %s: %w", path, err)
 		}

@@ -74,7 +74,7 @@ func gateVerify(out, name string) (gates.Verification, error) {
 	}
 	err = fmt.Errorf("%s: %w", path, err)
 	for _, answer := range []error{
-		gates.ErrDiffers, gates.ErrNoRaw, gates.ErrBadNight, gates.ErrForeignNight, ledger.ErrCorrupt, ledger.ErrForeign,
+		gates.ErrDiffers, gates.ErrNoRaw, gates.ErrBadNight, gates.ErrForeignNight, gates.ErrUnsigned, gates.ErrAlphaLost, ledger.ErrCorrupt, ledger.ErrForeign,
 	} {
 		if errors.Is(err, answer) {
 			return v, no{err}
@@ -104,6 +104,9 @@ func evidenceOf(out, name string) (report string, at gates.Beside, err error) {
 	at = gates.Beside{GatesLedger: filepath.Join(path, "gates.ledger"), Policy: &policy, Seed: &seed}
 	if budget := filepath.Join(filepath.Dir(filepath.Dir(path)), "alpha.ledger"); exists(budget) {
 		at.AlphaLedger = budget
+	}
+	if _, at.Checker, err = budgetKeys(); err != nil {
+		return "", at, errors.Join(err, run.Close())
 	}
 	return report, at, run.Close()
 }

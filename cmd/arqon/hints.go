@@ -63,6 +63,8 @@ func hints() []knownHint {
 		{benchmarks.ErrQuarantined, "the program crashed again and again: run it by hand with one request a line"},
 		{benchmarks.ErrCrash, "run the program by hand with one request a line and look at its standard error"},
 		{errNoPassphrase, "set " + passphraseVariable + " (it may be empty for a trial), or run in a terminal"},
+		{gates.ErrAlphaLost, "restore the ledger from a copy; runs of another budget belong into another --out"},
+		{gates.ErrUnsigned, budgetVariable + " names the key file that signed the error budget's charges"},
 		{context.Canceled, "interrupted; nothing measured is lost: arqon nightly --resume RUN goes on"},
 		{exec.ErrNotFound, "install the program, or give its path in external.command of the study"},
 		{syscall.ENOSPC, "free some space; what was already recorded is kept, so the same command with --resume goes on"},

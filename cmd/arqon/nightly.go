@@ -299,6 +299,9 @@ func conduct(ctx context.Context, f nightlyFlags, run *factory.Run, domain open,
 			Approver:    approver, Progress: func(st gates.Step) { s.judging(st) }, Now: now,
 			Command: "arqon report " + run.Name,
 		}
+		if err := budget(&j, f.out); err != nil {
+			return gates.Night{}, nil, err
+		}
 		return j.Night(ctx, c.Candidates.List)
 	}
 	return n.Do(ctx, run)
