@@ -16,10 +16,14 @@ import (
 // A fixture is a directory made once a process and copied into each script
 // that wants it. It never holds an absolute path of its own.
 //
+//	founded a solo repository repo without a release
 //	toy     a night over the toy, published to the solo repository repo
 //	people  the same study proposed to a repository of three persons
 //	infer   a night over two contexts of infer, published to repo
 var fixtures = map[string]func(dir string) error{
+	"founded": func(dir string) error {
+		return inOrder(dir, []string{"init", "--repository", "repo", "--solo"})
+	},
 	"toy":    makeToy,
 	"people": makePeople,
 	"infer":  makeInfer,

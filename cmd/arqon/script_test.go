@@ -42,6 +42,7 @@ func scriptParams(dir string) testscript.Params {
 			"exits": cmdExits, "json": cmdJSON, "fixture": cmdFixture, "flip": cmdFlip, "waitfor": cmdWaitFor,
 			"killat": cmdKillAt, "keep": cmdKeep,
 			"capture": cmdCapture, "setjson": cmdSetJSON, "same": cmdSame, "cptree": cmdCopyTree,
+			"smalldisk": cmdSmallDisk, "morespace": cmdMoreSpace,
 		},
 	}
 }
@@ -338,4 +339,30 @@ func cmdCopyTree(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: cptree FROM TO")
 	}
 	ts.Check(copyTree(ts.MkAbs(args[1]), ts.MkAbs(args[0])))
+}
+
+// cmdSmallDisk mounts a memory file system that a night does not fit into.
+func cmdSmallDisk(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: smalldisk DIR SIZE")
+	}
+	dir := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(dir, 0o755))
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+args[1]); err != nil {
+		ts.Logf("mount: %v", err)
+		ts.Fatalf("a container without the right to mount: run as an ordinary user to skip this")
+	}
+	ts.Defer(func() {
+		if err := syscall.Unmount(dir, 0); err != nil {
+			ts.Logf("unmount %s: %v", dir, err)
+		}
+	})
+}
+
+// cmdMoreSpace makes the room that a night needs.
+func cmdMoreSpace(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: morespace DIR")
+	}
+	ts.Check(syscall.Mount("tmpfs", ts.MkAbs(args[0]), "tmpfs", syscall.MS_REMOUNT, "size=64m"))
 }

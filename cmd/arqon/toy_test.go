@@ -20,7 +20,7 @@ import (
 //	toy crash           exits at the first measurement
 //	toy flood           answers a measurement with 10 MiB without a newline
 //	toy nan             measures NaN
-//	toy crash-after=40  well-behaved for 40 measurements
+//	toy breaks-after=9  well-behaved for 9 measurements, then crashes for as long as the file "broken" is there
 //	toy slow=2ms        takes that long for every measurement
 const toyDescription = `"ok":true,
 "space":{"parameters":[
@@ -95,7 +95,9 @@ func toyMain() {
 			answer = `"ok":true,"files":[{"path":"params.json","media_type":"application/json"}]`
 		case "measure":
 			measured++
-			toyMisbehave(mode, measured, q.ID)
+			if toyMisbehave(mode, measured, q.ID) {
+				continue
+			}
 			c := q.Point.cost(q.Scenario)
 			if q.Perturbation != nil {
 				c *= 1 + q.Perturbation.Level
@@ -113,7 +115,8 @@ func toyMain() {
 	}
 }
 
-func toyMisbehave(mode string, measured int, id uint64) {
+// toyMisbehave reports whether it has answered in its own way.
+func toyMisbehave(mode string, measured int, id uint64) (answered bool) {
 	what, value, _ := strings.Cut(mode, "=")
 	switch what {
 	case "hang":
@@ -121,17 +124,23 @@ func toyMisbehave(mode string, measured int, id uint64) {
 	case "crash":
 		fmt.Fprintln(os.Stderr, "toy: on purpose")
 		os.Exit(7)
-	case "crash-after":
-		if n, err := strconv.Atoi(value); err != nil || measured > n {
+	case "breaks-after":
+		_, err := os.Stat("broken")
+		if n, bad := strconv.Atoi(value); err == nil || bad != nil || measured > n {
+			if err := os.WriteFile("broken", nil, 0o644); err != nil {
+				fmt.Fprintln(os.Stderr, "toy:", err)
+			}
 			os.Exit(7)
 		}
 	case "flood":
 		fmt.Print(strings.Repeat("x", 10<<20))
 	case "nan":
 		fmt.Printf("{\"id\":%d,\"ok\":true,\"samples\":[{\"cost\":NaN,\"quality\":0.9}]}\n", id)
+		return true
 	case "slow":
 		if d, err := time.ParseDuration(value); err == nil {
 			time.Sleep(d)
 		}
 	}
+	return false
 }
