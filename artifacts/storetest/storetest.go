@@ -21,6 +21,8 @@ func Conform(t *testing.T, open func(t *testing.T) artifacts.Store) {
 	t.Run("swap", func(t *testing.T) { swap(t, open(t)) })
 	t.Run("list", func(t *testing.T) { list(t, open(t)) })
 	t.Run("names", func(t *testing.T) { names(t, open(t)) })
+	t.Run("odd names and bytes", func(t *testing.T) { odd(t, open(t)) })
+	t.Run("same bytes", func(t *testing.T) { sameBytes(t, open(t)) })
 	t.Run("blobs", func(t *testing.T) { blobs(t, open(t)) })
 	t.Run("one creator wins", func(t *testing.T) { oneCreator(t, open(t)) })
 	t.Run("no lost swap", func(t *testing.T) { noLostSwap(t, open(t)) })
@@ -111,6 +113,48 @@ func names(t *testing.T, s artifacts.Store) {
 		if err := s.Swap(t.Context(), n, nil, []byte("x")); err == nil {
 			t.Errorf("swap %.40q was accepted", n)
 		}
+	}
+}
+
+// odd names are legal, and bytes are bytes.
+func odd(t *testing.T, s artifacts.Store) {
+	ctx := t.Context()
+	every := make([]byte, 256<<10)
+	for i := range every {
+		every[i] = byte(i ^ i>>8)
+	}
+	var all []string
+	for _, n := range []string{"a b/c+d", "a%2Fb", "e&f=g;h", "q?r#s", "ü/é.json", "~x!", "(1)'*,@$"} {
+		want(t, s.Create(ctx, n, every), nil)
+		b, err := s.Read(ctx, n, int64(len(every)))
+		want(t, err, nil)
+		if !bytes.Equal(b, every) {
+			t.Fatalf("%q: other bytes came back", n)
+		}
+		all = append(all, n)
+	}
+	slices.Sort(all)
+	got, err := s.List(ctx, "")
+	want(t, err, nil)
+	if !slices.Equal(got, all) {
+		t.Fatalf("listed %q, want %q", got, all)
+	}
+}
+
+// sameBytes: an object that is swapped back to what it was is what it was, for
+// a store that recognises objects by their digests too.
+func sameBytes(t *testing.T, s artifacts.Store) {
+	ctx := t.Context()
+	want(t, s.Create(ctx, "head", []byte("a")), nil)
+	want(t, s.Swap(ctx, "head", []byte("a"), []byte("a")), nil)
+	want(t, s.Swap(ctx, "head", []byte("a"), []byte("b")), nil)
+	want(t, s.Swap(ctx, "head", []byte("a"), []byte("c")), artifacts.ErrConflict)
+	want(t, s.Swap(ctx, "head", []byte("b"), []byte("a")), nil)
+	want(t, s.Swap(ctx, "head", []byte("a"), nil), nil)
+	want(t, s.Swap(ctx, "head", []byte{}, []byte("d")), nil)
+	want(t, s.Swap(ctx, "head", nil, []byte("e")), artifacts.ErrConflict)
+	if got := string(readAll(t, s, "head")); got != "d" {
+		t.Fatalf("head is %q", got)
 	}
 }
 

@@ -22,6 +22,7 @@ const module = "github.com/arqon/arqon"
 // is missing here may not exist.
 var mayImport = map[string][]string{
 	"artifacts":                    {},
+	"artifacts/s3":                 {"artifacts"},
 	"artifacts/storetest":          {"artifacts"},
 	"benchmarks":                   {"artifacts", "catalog", "internal/seed"},
 	"benchmarks/conformance":       {"artifacts", "benchmarks", "internal/seed"},
