@@ -75,17 +75,19 @@ Standard error tells the reasons. The end of the input is the end.`,
 }
 
 type simulateFlags struct {
-	plan  sim.Plan
-	rule  string
-	judge string
-	goal  string
-	seed  uint64
-	json  bool
-	quiet bool
+	plan   sim.Plan
+	rule   string
+	judge  string
+	goal   string
+	seed   uint64
+	json   bool
+	quiet  bool
+	canary bool
+	watch  sim.CanaryPlan
 }
 
 func newGateSimulate() *cobra.Command {
-	f := simulateFlags{plan: sim.DefaultPlan()}
+	f := simulateFlags{plan: sim.DefaultPlan(), watch: sim.DefaultCanary()}
 	c := &cobra.Command{
 		Use:   "simulate",
 		Short: "Play nights whose truth is known and count what a decision rule gets wrong",
@@ -98,13 +100,19 @@ intervals at the stop.
 Rules: ours (the gates'), naive (means of 10 runs), benchstat (Mann-Whitney at
 .05 on 10 runs), fixed (signed rank with Bonferroni, sized for 95 % power).
 Noise: ` + strings.Join(sim.Noises, ", ") + `, or all.
+With --canary a canary is watched instead, by each alarm: how often harm is rolled
+back in time, and how often a good canary is.
 With --judge another program decides, over its standard input and output in the
 protocol of arqon gate judge.`,
 		Example: `  arqon gate simulate --noise heavy --nights 200
   arqon gate simulate --rule benchstat --json
+  arqon gate simulate --canary --noise all --allowed 0
   arqon gate simulate --nights 5 --judge "./my-judge --fast"`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if f.canary {
+				return simulateCanary(c.Context(), f, c.OutOrStdout(), c.ErrOrStderr())
+			}
 			return simulate(c.Context(), f, c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
@@ -124,9 +132,14 @@ protocol of arqon gate judge.`,
 	fl.StringVar(&f.goal, "goal", "better", "better or noninferior")
 	fl.StringVar(&f.rule, "rule", "ours", "`RULE` that decides, or all")
 	fl.StringVar(&f.judge, "judge", "", "`COMMAND` that decides instead")
+	fl.BoolVar(&f.canary, "canary", false, "watch a canary instead of playing nights")
+	fl.IntVar(&f.watch.Runs, "runs", f.watch.Runs, "canaries of each kind")
+	fl.IntVar(&f.watch.HarmAt, "harm-at", f.watch.HarmAt, "pair at which a harmful canary begins to harm")
+	fl.IntVar(&f.watch.Within, "within", f.watch.Within, "pairs in which harm must be noticed")
+	fl.Float64Var(&f.watch.Allowed, "allowed", f.watch.Allowed, "how much worse is no reason to roll a canary back")
 	fl.BoolVar(&f.json, "json", false, "print the results as JSON")
 	fl.BoolVar(&f.quiet, "quiet", false, "no progress")
-	c.MarkFlagsMutuallyExclusive("rule", "judge")
+	c.MarkFlagsMutuallyExclusive("rule", "judge", "canary")
 	return c
 }
 
@@ -140,10 +153,7 @@ func simulate(ctx context.Context, f simulateFlags, stdout, stderr io.Writer) er
 		return fmt.Errorf("--goal %q: want better or noninferior", f.goal)
 	}
 	f.plan.Seed = seed.Root(f.seed)
-	noises, rules := []string{f.plan.Noise}, []string{f.rule}
-	if f.plan.Noise == "all" {
-		noises = sim.Noises
-	}
+	noises, rules := noisesOf(f), []string{f.rule}
 	if f.rule == "all" {
 		rules = sim.Rules
 	}
@@ -212,4 +222,39 @@ func printResults(w io.Writer, results []sim.Result) {
 			r.Noise, r.Rule, r.Nights, 100*float64(r.NightsHarmful)/float64(r.Nights), 100*float64(r.NightsFalse)/float64(r.Nights),
 			100*r.Power, r.Samples, 100*r.FixedShare, 100*r.FixedShareAtEffect, r.Bias, covered)
 	}
+}
+
+func noisesOf(f simulateFlags) []string {
+	if f.plan.Noise == "all" {
+		return sim.Noises
+	}
+	return []string{f.plan.Noise}
+}
+
+func simulateCanary(ctx context.Context, f simulateFlags, stdout, stderr io.Writer) error {
+	st := newStory(stderr, f.quiet)
+	defer st.close()
+	results := []sim.CanaryResult{}
+	noises := noisesOf(f)
+	for _, noise := range noises {
+		for _, alarm := range sim.Alarms {
+			p := f.watch
+			p.Noise, p.SD, p.HarmBy, p.Seed = noise, f.plan.SD, f.plan.HarmBy, seed.Root(f.seed)
+			r, err := sim.PlayCanary(ctx, p, alarm)
+			if err != nil {
+				return err
+			}
+			results = append(results, r)
+			st.step("canaries", len(results), len(noises)*len(sim.Alarms), noise+" "+alarm)
+		}
+	}
+	st.close()
+	if f.json {
+		return printJSON(stdout, results)
+	}
+	fmt.Fprintf(stdout, "%-10s %-9s %6s  %14s %7s  %6s %9s\n", "noise", "alarm", "runs", "noticed", "delay", "false", "at edge")
+	for _, r := range results {
+		fmt.Fprintf(stdout, "%-10s %-9s %6d  %6.2f %% in %2d %7.1f  %6d %9d\n", r.Noise, r.Alarm, r.Runs, 100*r.Noticed, r.Within, r.Delay, r.False, r.FalseEdge)
+	}
+	return nil
 }

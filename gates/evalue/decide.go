@@ -143,7 +143,6 @@ type Decider struct {
 	first  [2]float64
 	same   [2]bool // every sample of the arm so far is the first
 	bad    string
-	given  bool // futile
 }
 
 // NewDecider starts a candidate. night is what earlier candidates taught; it is
@@ -267,11 +266,12 @@ func (d *Decider) cap() int {
 func (d *Decider) least() int { return int(math.Ceil(d.bar/math.Log1p(stake))) + 1 }
 
 // broken reports a measured arm whose samples do not vary.
-func (d *Decider) broken() bool {
-	return d.pairs.Len() >= brokenAfter && (d.same[0] || d.same[1])
-}
+func (d *Decider) broken() bool { return d.pairs.Len() >= brokenAfter && d.constant() }
 
-func (d *Decider) crossed() bool { return d.k.log() >= d.bar }
+func (d *Decider) constant() bool { return d.same[0] || d.same[1] }
+
+// crossed reports that the claim is shown; a constant arm shows nothing.
+func (d *Decider) crossed() bool { return !d.constant() && d.k.log() >= d.bar }
 
 // Done reports that no further pair is wanted.
 func (d *Decider) Done() bool {
@@ -426,16 +426,13 @@ func newWealth() wealth {
 // bet multiplies: x > 0 speaks for the claim, shift is what is looked for.
 func (k *wealth) bet(m Model, x, shift float64) {
 	for j, c := range components {
-		var g float64
-		switch {
-		case m.Scale == 0:
-			g = .5 * sign(x)
-		default:
+		g := .5 * sign(x)
+		if m.Scale > 0 {
 			own := Model{Nu: m.Nu, Scale: m.Scale * c.wide}
 			if c.nu > 0 {
 				own.Nu = c.nu
 			}
-			g = own.gain(x, c.reach*shift)
+			g = own.gain(x, float64(c.reach*shift))
 		}
 		w := k.w[j] * (1 + float64(stake*g))
 		if w > 1e100 || w < 1e-100 {

@@ -49,12 +49,10 @@ func (m Model) gain(x, shift float64) float64 {
 	if m.normal() {
 		return math.Tanh(x * shift / s2)
 	}
-	q := float64(m.Nu*s2) + float64(shift*shift)
-	turn := math.Sqrt(q)
+	nu := float64(m.Nu * s2)
+	turn := math.Sqrt(nu + float64(shift*shift))
 	x = max(-turn, min(turn, x))
-	q += float64(x * x)
-	w := 2 * float64(x*shift)
-	r := (q + w) / (q - w)
+	r := (nu + float64((x+shift)*(x+shift))) / (nu + float64((x-shift)*(x-shift)))
 	p := r
 	switch m.Nu {
 	case 1:

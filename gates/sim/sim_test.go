@@ -261,7 +261,7 @@ func FuzzServe(f *testing.F) {
 	f.Add(`{"type":"hello","protocol":"gatesim/1","seed":-1}`)
 	f.Fuzz(func(t *testing.T, in string) {
 		var out strings.Builder
-		_ = Serve(strings.NewReader(in), &out, nil) //nolint:errcheck // any error is fine, a panic is not
+		_ = Serve(strings.NewReader(in), &out, nil) // any error is fine, a panic is not
 		if strings.Contains(out.String(), `"promote":true`) && strings.Count(in, "\n") < 3 {
 			t.Fatal("promoted without samples")
 		}
