@@ -102,7 +102,7 @@ func interruptedNight(t *testing.T, rnd *rand.Rand, whole time.Duration, calm st
 		if err := c.Start(); err != nil {
 			t.Fatal(err)
 		}
-		after := time.Duration(rnd.Int64N(int64(whole / 2))) // so that a night takes several
+		after := time.Duration(rnd.Int64N(int64(whole * 3 / 4))) // so that a night takes several
 		timer := time.AfterFunc(after, func() {
 			if err := c.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 				t.Error(err)
