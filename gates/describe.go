@@ -48,7 +48,7 @@ func (t *trial) typical(names []string) (float64, bool) {
 func (t *trial) expectations() []catalog.Expectation {
 	var out []catalog.Expectation
 	for _, r := range t.rep.Results {
-		if r.Gate != GateRegression || r.Decision != Pass || r.Lower == nil || r.Upper == nil {
+		if r.Gate != GateRegression || r.Test == TestAnchor || r.Decision != Pass || r.Lower == nil || r.Upper == nil {
 			continue
 		}
 		e := catalog.Expectation{
@@ -117,6 +117,8 @@ func (r Result) whatIf(p Policy) []string {
 	switch {
 	case r.Decision == Invalid:
 		return []string{"nothing but a measurement that can be trusted: " + r.Reason}
+	case r.Test == TestAnchor:
+		return []string{fmt.Sprintf("a new epoch, pinned by people, or a candidate that is less worse on %s", r.Metric)}
 	case r.Test == TestLimit && r.Decision == Fail:
 		return []string{fmt.Sprintf("a limit on %s of %.6g instead of %.6g", r.Metric, r.Candidate, *r.Limit)}
 	case (r.Test == TestNotWorse || r.Test == TestCVaR) && r.Decision == Fail:

@@ -29,6 +29,7 @@ type Judge struct {
 
 	LedgerPath string // the night's raw answers and findings; a resumed night finds them here
 	AlphaPath  string // the year's error budget, shared by all nights of a repository
+	AnchorPath string // the epoch's anchor and what promotions since have drawn; "": none is kept. See PinAnchor
 
 	Signer     Signer      // of charges; nil: they are not signed
 	Checker    Checker     // of charges and waivers; nil: signatures are not looked at, and no waiver counts
@@ -137,6 +138,9 @@ func (j *Judge) Night(ctx context.Context, candidates []Candidate) (night Night,
 	if err := j.night.Alpha.remember(filepath.Dir(j.LedgerPath)); err != nil {
 		return Night{}, nil, err
 	}
+	if err := j.readAnchor(candidates); err != nil {
+		return Night{}, nil, err
+	}
 	verdicts, err = j.run(ctx, candidates)
 	if err != nil {
 		return Night{}, nil, err
@@ -153,7 +157,7 @@ func (j *Judge) Night(ctx context.Context, candidates []Candidate) (night Night,
 	if err := j.night.digest(); err != nil {
 		return Night{}, nil, err
 	}
-	return *j.night, verdicts, nil
+	return *j.night, verdicts, j.writePromotions()
 }
 
 // begin resets what a night accumulates.

@@ -89,7 +89,7 @@ func replayJudge(n Night) (*Judge, []Candidate, error) {
 		j.Command = n.Candidates[0].Command
 	}
 	j.begin()
-	j.night.Started, j.night.Alpha = n.Started, n.Alpha
+	j.night.Started, j.night.Alpha, j.night.Anchor = n.Started, n.Alpha, n.Anchor
 	a := &j.night.Alpha
 	a.Year, a.Night, a.K = n.Policy.AlphaYear, n.Policy.Night(), len(n.Candidates)
 	a.Bar, a.Test, a.LogBar = float64(a.K)/a.Night, a.Night/float64(a.K), evalue.LogBar(a.K, a.Night)
@@ -135,6 +135,11 @@ func describeFrom(n Night) benchmarks.Description {
 
 // fill gives the replay every raw answer that the night holds.
 func (j *Judge) fill(n Night) error {
+	if n.Anchor != nil {
+		if err := j.rec.put("anchor", n.Anchor); err != nil {
+			return err
+		}
+	}
 	series := map[artifacts.Digest]Series{}
 	for _, s := range n.Series {
 		series[s.Digest] = s

@@ -50,6 +50,7 @@ type Night struct {
 	Policy       Policy            `json:"policy"`
 	PolicyDigest artifacts.Digest  `json:"policy_digest"`
 	Alpha        Alpha             `json:"alpha"`
+	Anchor       *AnchorRecord     `json:"anchor,omitempty"` // nil: no epoch is pinned
 	Controls     []Control         `json:"controls"`
 	Noise        []NoiseFloor      `json:"noise"`
 	Candidates   []CandidateReport `json:"candidates"`
@@ -208,6 +209,7 @@ type Result struct {
 	BaseItems    artifacts.Digest         `json:"baseline_items,omitempty"`
 	CandItems    artifacts.Digest         `json:"candidate_items,omitempty"`
 	Order        uint64                   `json:"order,string,omitempty"` // seed of the item order
+	Drawn        *float64                 `json:"drawn,omitempty"`        // anchor: upper limit of worse, all promotions together, on the paired scale
 	Values       []float64                `json:"values,omitempty"`       // CVaR: the losses, one a perturbation seed
 	Race         Race                     `json:"race"`
 	Decision     Outcome                  `json:"decision"`
@@ -219,6 +221,7 @@ const (
 	TestBetter   = "better"    // the success metric must be better
 	TestNotWorse = "not-worse" // a guardrail must not be worse than its tolerance
 	TestLimit    = "limit"     // an absolute limit must hold
+	TestAnchor   = "anchor"    // a guardrail must not be worse than its tolerance against the epoch's anchor
 	TestSame     = "same"      // the reference: must not differ from itself
 	TestCVaR     = "cvar"      // mean of the worst tenth over random perturbations
 	TestNone     = "none"      // the domain does not know the perturbation: said, not counted

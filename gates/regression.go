@@ -35,6 +35,7 @@ func (t *trial) regression(ctx context.Context) (Finding, error) {
 			}
 		}
 	}
+	t.againstAnchor(a, b)
 	f := findingOf(GateRegression, t.rep.Results, t.regressionWords())
 	for _, r := range t.rep.Results { // the metric that ended the measuring speaks for the open ones
 		if r.Gate == GateRegression && r.Metric == t.stopMetric && r.Decision == f.Outcome && f.Outcome != Pass {
@@ -58,7 +59,7 @@ func (t *trial) test(m benchmarks.Metric) string {
 func (t *trial) regressionWords() string {
 	guards, success := 0, ""
 	for _, r := range t.rep.Results {
-		if r.Gate != GateRegression {
+		if r.Gate != GateRegression || r.Test == TestAnchor {
 			continue
 		}
 		if r.Role == benchmarks.Success {
@@ -105,6 +106,11 @@ func (t *trial) measurePairs(ctx context.Context) (Finding, error) {
 		}
 		s := newSeries(m)
 		questions = append(questions, question{t.test(m), s})
+		if a := t.j.night.Anchor; a != nil && !t.c.Reference && m.Role != benchmarks.Success {
+			if s.drawn, _ = a.drawn(t.c.Context, m.Name); s.drawn != 0 {
+				questions = append(questions, question{TestAnchor, s})
+			}
+		}
 		if m.Limit != nil {
 			questions = append(questions, question{TestLimit, s})
 		}

@@ -34,7 +34,8 @@ type measuredSeries struct {
 	metric benchmarks.Metric
 	d      *evalue.Pairs
 	a, b   []float64
-	bad    error // the first pair that cannot be used
+	drawn  float64 // what earlier promotions used of the tolerance, on the paired scale
+	bad    error   // the first pair that cannot be used
 
 	running map[process]*evalue.Process
 }
@@ -109,6 +110,8 @@ func (s *measuredSeries) ask(test string, logBar, floor float64, p Policy) answe
 		theta = 0
 	case TestNotWorse:
 		theta = pairBound(m, m.Tolerance)
+	case TestAnchor:
+		theta = anchorRoom(m, s.drawn)
 	case TestLimit:
 		below := evalue.LimitLogE(s.b, good, *m.Limit)
 		above := evalue.LimitLogE(s.b, opposite(good), *m.Limit)

@@ -77,9 +77,12 @@ func budgetKeys() (gates.Signer, gates.Checker, error) {
 	return &budgetKey{path: path}, c, nil
 }
 
-// budget gives a judge the keys of the error budget and what the runs below
-// out remember of its ledger.
+// budget gives a judge the keys of the error budget, what the runs below out
+// remember of its ledger, and the study's anchor if one is pinned.
 func budget(j *gates.Judge, out string) (err error) {
+	if path := anchorPath(out, j.Study); exists(path) {
+		j.AnchorPath = path
+	}
 	if j.Signer, j.Checker, err = budgetKeys(); err != nil {
 		return err
 	}

@@ -80,7 +80,7 @@ func place(r gates.Result, minEffect float64) forestRow {
 		}
 		unit = math.Max(math.Abs(at), 1e-9)
 		row.passTo = at / unit
-	case gates.TestNotWorse, gates.TestCVaR:
+	case gates.TestNotWorse, gates.TestCVaR, gates.TestAnchor:
 		if r.Tolerance > 0 {
 			row.passTo = 1
 		}

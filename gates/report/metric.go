@@ -214,6 +214,8 @@ func required(r gates.Result) string {
 		return "must not differ from itself"
 	case gates.TestNone:
 		return "is not known to the domain: not counted"
+	case gates.TestAnchor:
+		return "may be at most " + tol + " worse than the epoch's anchor"
 	case gates.TestCVaR:
 		return "mean of the worst tenth may be at most " + tol + " worse"
 	}
@@ -251,8 +253,11 @@ func testName(r gates.Result) string {
 	if r.Perturbation != nil {
 		s += " under " + clean(r.Perturbation.Kind, 30) + " " + compact(r.Perturbation.Level)
 	}
-	if r.Test == gates.TestCVaR {
+	switch r.Test {
+	case gates.TestCVaR:
 		s += ", worst tenth"
+	case gates.TestAnchor:
+		s += " against the anchor"
 	}
 	return s
 }

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/arqon/arqon/gates"
+)
+
+// anchorPath is where a study's epoch is kept.
+func anchorPath(out, study string) string {
+	return filepath.Join(out, "anchors", study+".ledger")
+}
+
+func newGateAnchor() *cobra.Command {
+	var out string
+	c := &cobra.Command{
+		Use:   "anchor RUN",
+		Short: "Pin the baseline of a judged night as the anchor of a new epoch",
+		Long: `Anchor begins an epoch: from now on every night of the study also holds its
+candidates to one tolerance against this baseline, and not only against the
+baseline of the day, so that many promotions of "at most a little worse" cannot
+add up. Every promotion draws its upper limit from that tolerance. When it is
+used up, nothing is promoted until a new epoch is pinned.
+
+The anchor is kept in OUT/anchors/STUDY.ledger; a study without one is judged
+against its baseline alone.`,
+		Example: `  arqon gate anchor infer-0001`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if _, err := gateVerify(out, args[0]); err != nil {
+				return err
+			}
+			n, err := readNight(out, args[0])
+			if err != nil {
+				return err
+			}
+			path := anchorPath(out, n.Study)
+			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+				return err
+			}
+			epoch, err := gates.PinAnchor(path, n)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(c.OutOrStdout(), "%s: epoch %d is anchored at the baseline of %s\n", path, epoch, n.Run)
+			return err
+		},
+	}
+	c.Flags().StringVar(&out, "out", "out", "where the runs are kept")
+	return c
+}
