@@ -21,7 +21,7 @@ type handover struct {
 	place   place
 	channel string
 	run     *factory.Run
-	store   *artifacts.Dir
+	store   repositoryStore
 	repo    *publish.Repository
 	solo    bool
 }
@@ -254,7 +254,10 @@ func statements(night gates.Night, entries []catalog.Entry, record artifacts.Dig
 
 // bothBlobs reads from the run first and from the repository then: what is
 // proposed is partly new and partly there.
-type bothBlobs struct{ run, repository *artifacts.Dir }
+type bothBlobs struct {
+	run        *artifacts.Dir
+	repository repositoryStore
+}
 
 func (b bothBlobs) Get(ctx context.Context, ref artifacts.Ref) ([]byte, error) {
 	found, err := b.run.Get(ctx, ref)

@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"github.com/arqon/arqon/artifacts"
+	"github.com/arqon/arqon/artifacts/s3"
 	"github.com/arqon/arqon/benchmarks"
 	"github.com/arqon/arqon/benchmarks/infer"
 	"github.com/arqon/arqon/catalog/publish"
@@ -62,6 +63,16 @@ func hints() []knownHint {
 		{benchmarks.ErrTimeout, "raise external.timeout in the study, or mend the program"},
 		{benchmarks.ErrQuarantined, "the program crashed again and again: run it by hand with one request a line"},
 		{benchmarks.ErrCrash, "run the program by hand with one request a line and look at its standard error"},
+		{s3.ErrUnconditional, "choose a service with conditional writes (If-None-Match and If-Match on PUT), or a newer version of this one: without them two publishers could both win"},
+		{s3.ErrBucket, "arqon makes no buckets: make it with the service's own tools, and check the name and ARQON_S3_ENDPOINT"},
+		{s3.ErrDenied, "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; publishing needs GetObject, PutObject and ListBucket below the prefix"},
+		{s3.ErrClock, "set this machine's clock: S3 refuses requests that are 15 minutes off"},
+		{s3.ErrLocation, "s3://bucket/prefix with lower-case letters; ARQON_S3_ENDPOINT=https://host[:port] names the service"},
+		{s3.ErrRedirect, "set AWS_REGION to the bucket's region, or ARQON_S3_ENDPOINT to the service's own address"},
+		{s3.ErrSlow, "check the network and the service; nothing half read was used"},
+		{s3.ErrUncertain, "run the same command again: it finds what is there and finishes it"},
+		{s3.ErrUnavailable, "check ARQON_S3_ENDPOINT and the service; the last good release goes on being served"},
+		{s3.ErrProtocol, "is ARQON_S3_ENDPOINT the address of an S3 service, not of its console?"},
 		{errNoPassphrase, "set " + passphraseVariable + " (it may be empty for a trial), or run in a terminal"},
 		{gates.ErrAlphaLost, "restore the ledger from a copy; runs of another budget belong into another --out"},
 		{gates.ErrUnsigned, budgetVariable + " names the key file that signed the error budget's charges"},

@@ -39,7 +39,7 @@ The passphrase comes from $ARQON_PASSPHRASE (it may be empty) or the terminal.`,
 			return found(c.Context(), p, solo, asJSON, c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
-	c.Flags().StringVar(&repository, "repository", "", "the `DIR` of the new repository")
+	c.Flags().StringVar(&repository, "repository", "", "the `DIR` of the new repository, or s3://bucket/prefix")
 	c.Flags().StringVar(&keys, "keys", "", "folder for the key files (default REPOSITORY-keys)")
 	c.Flags().BoolVar(&solo, "solo", false, "one person holds every key")
 	c.Flags().BoolVar(&asJSON, "json", false, "print what was made as JSON")
@@ -47,7 +47,7 @@ The passphrase comes from $ARQON_PASSPHRASE (it may be empty) or the terminal.`,
 }
 
 func found(ctx context.Context, p place, solo, asJSON bool, stdout, stderr io.Writer) (err error) {
-	store, err := artifacts.OpenDir(p.repository)
+	store, err := p.create(ctx)
 	if err != nil {
 		return err
 	}

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,6 +14,7 @@ import (
 	"time"
 
 	"github.com/arqon/arqon/artifacts"
+	"github.com/arqon/arqon/artifacts/s3"
 	"github.com/arqon/arqon/catalog/publish"
 	"github.com/arqon/arqon/catalog/trust"
 )
@@ -21,34 +24,61 @@ func now() time.Time { return time.Now().UTC() }
 
 // place is one repository with what belongs to it on this machine.
 type place struct {
-	repository string // a directory
+	repository string // a directory, or s3://bucket/prefix
 	keys       string // key files; default <repository>-keys
 	state      string // what a verifying client remembers about it
 }
 
-var errNotLocal = errors.New("only a local directory can be a repository in this version")
+// repositoryStore is an open repository, wherever it is.
+type repositoryStore interface {
+	artifacts.Store
+	artifacts.Getter
+	io.Closer
+}
+
+var errNoScheme = errors.New("neither a directory nor s3://bucket/prefix")
 
 func newPlace(repository, keys string) (place, error) {
 	if repository == "" {
-		return place{}, hinted{errors.New("no repository was named"), "give --repository DIR, or repository: DIR in the study"}
+		return place{}, hinted{errors.New("no repository was named"), "give --repository DIR or s3://bucket/prefix, or the same as repository: in the study"}
 	}
-	if strings.Contains(repository, "://") {
-		return place{}, fmt.Errorf("repository %s: %w", repository, errNotLocal)
-	}
-	abs, err := filepath.Abs(repository)
+	p, err := located(repository)
 	if err != nil {
 		return place{}, err
 	}
-	if keys == "" {
-		keys = abs + "-keys"
+	if keys != "" {
+		p.keys = keys
 	}
-	sum := sha256.Sum256([]byte(abs))
-	return place{repository: abs, keys: keys, state: filepath.Join(stateHome(abs), hex.EncodeToString(sum[:8]))}, nil
+	sum := sha256.Sum256([]byte(p.repository))
+	p.state = filepath.Join(stateHome(p.state), hex.EncodeToString(sum[:8]))
+	return p, nil
 }
 
+// located gives the repository its one spelling, and names the folder of the
+// keys and the place of the state for a user without a home: beside a
+// directory, and for a bucket in the working directory.
+func located(repository string) (place, error) {
+	if !strings.Contains(repository, "://") {
+		abs, err := filepath.Abs(repository)
+		return place{repository: abs, keys: abs + "-keys", state: abs + "-state"}, err
+	}
+	if !strings.HasPrefix(repository, s3.Scheme) {
+		return place{}, hinted{fmt.Errorf("repository %s: %w", repository, errNoScheme), "give a folder, or s3://bucket/prefix with ARQON_S3_ENDPOINT set"}
+	}
+	at, err := s3.ParseLocation(repository)
+	if err != nil {
+		return place{}, fmt.Errorf("repository: %w", err)
+	}
+	beside, err := filepath.Abs(strings.ReplaceAll(strings.TrimPrefix(at.String(), s3.Scheme), "/", "-"))
+	return place{repository: at.String(), keys: beside + "-keys", state: beside + "-state"}, err
+}
+
+// remote reports whether the repository is in an object store.
+func (p place) remote() bool { return strings.HasPrefix(p.repository, s3.Scheme) }
+
 // stateHome is where verifying clients remember: $ARQON_STATE, or the user's
-// state directory, or beside the repository for a user without a home.
-func stateHome(repository string) string {
+// state directory, or otherwise for a user without a home.
+func stateHome(otherwise string) string {
 	if dir := os.Getenv("ARQON_STATE"); dir != "" {
 		return dir
 	}
@@ -60,16 +90,43 @@ func stateHome(repository string) string {
 			return filepath.Join(home, ".local", "state", "arqon")
 		}
 	}
-	return repository + "-state"
+	return otherwise
 }
 
-// open opens an existing repository.
-func (p place) open() (*artifacts.Dir, error) {
+// open opens an existing repository. A bucket is asked when it is first read.
+func (p place) open() (repositoryStore, error) {
+	if p.remote() {
+		return p.bucket()
+	}
 	d, err := artifacts.OpenExistingDir(p.repository)
 	if err != nil {
 		return nil, fmt.Errorf("repository %s: %w", p.repository, err)
 	}
 	return d, nil
+}
+
+// create opens the place of a new repository: a directory is made, a bucket
+// must exist and keep conditions, which is found out before any key is made.
+func (p place) create(ctx context.Context) (repositoryStore, error) {
+	if !p.remote() {
+		return artifacts.OpenDir(p.repository)
+	}
+	store, err := p.bucket()
+	if err != nil {
+		return nil, err
+	}
+	if err := store.Probe(ctx); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	return store, nil
+}
+
+func (p place) bucket() (*s3.Store, error) {
+	store, err := s3.OpenURL(p.repository, s3.Options{})
+	if err != nil {
+		return nil, fmt.Errorf("repository %s: %w", p.repository, err)
+	}
+	return store, nil
 }
 
 // ring opens the key files.
