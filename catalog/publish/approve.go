@@ -299,26 +299,31 @@ func (r *Repository) approve(ctx context.Context, p *pending, key *Key) error {
 	if err != nil {
 		return err
 	}
-	predicate, err := json.Marshal(trust.Approval{
-		Channel: p.Channel, Sequence: p.release.Sequence, RoleVersion: p.RoleVersion, Base: p.Base,
-	})
-	if err != nil {
-		return err
-	}
-	subject := trust.Subject{Name: trust.ManifestTarget(p.Channel), Digest: p.Manifest.Digest}
-	bundle, err := SignStatement(key, trust.PredicateApproval, []trust.Subject{subject}, predicate)
-	if err != nil {
-		return err
-	}
 	b, err := json.Marshal(sig)
 	if err != nil {
 		return err
 	}
 	// The bundle first: a signature that counts always has its bundle.
-	if err := r.replace(ctx, trust.ApprovalName(p.Manifest.Digest, key.ID), bundle); err != nil {
+	if err := r.state(ctx, key, p.release, p.Manifest.Digest, p.RoleVersion); err != nil {
 		return err
 	}
 	return r.replace(ctx, proposalName(p.Manifest.Digest, "signatures/"+key.ID+".json"), b)
+}
+
+// state writes the approval of one key as a bundle that anybody can read.
+func (r *Repository) state(ctx context.Context, key *Key, rel catalog.Release, manifest artifacts.Digest, version int64) error {
+	predicate, err := json.Marshal(trust.Approval{
+		Channel: rel.Channel, Sequence: rel.Sequence, RoleVersion: version, Base: rel.Previous,
+	})
+	if err != nil {
+		return err
+	}
+	subject := trust.Subject{Name: trust.ManifestTarget(rel.Channel), Digest: manifest}
+	bundle, err := SignStatement(key, trust.PredicateApproval, []trust.Subject{subject}, predicate)
+	if err != nil {
+		return err
+	}
+	return r.replace(ctx, trust.ApprovalName(manifest, key.ID), bundle)
 }
 
 // replace writes an object of a proposal, over a damaged or half-made one too.

@@ -3,6 +3,7 @@ package publish
 import (
 	"bytes"
 	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -43,13 +44,14 @@ func OpenKeys(dir string, pass Passphrase) (*Keyring, error) {
 		if err != nil {
 			return err
 		}
-		if !strings.HasSuffix(path, ".key") || e.IsDir() {
+		ext := filepath.Ext(path)
+		if (ext != ".key" && ext != kmsSuffix) || e.IsDir() {
 			return nil
 		}
 		if len(ring.entries) >= maxKeyFiles {
 			return fmt.Errorf("%s: more than %d key files: %w", dir, maxKeyFiles, ErrKeyFile)
 		}
-		id, err := readPublicID(strings.TrimSuffix(path, ".key") + ".pub")
+		id, err := readPublicID(strings.TrimSuffix(path, ext) + ".pub")
 		if err != nil {
 			return err
 		}
@@ -67,24 +69,61 @@ func OpenKeys(dir string, pass Passphrase) (*Keyring, error) {
 }
 
 func readPublicID(path string) (string, error) {
-	b, err := readCapped(path)
+	public, err := ReadPublic(path)
 	if err != nil {
 		return "", err
 	}
+	_, id, err := tufKey(public)
+	return id, err
+}
+
+// ReadPublic reads a .pub file: one ECDSA P-256 key in PEM.
+func ReadPublic(path string) (*ecdsa.PublicKey, error) {
+	b, err := readCapped(path)
+	if err != nil {
+		return nil, err
+	}
 	block, rest := pem.Decode(b)
 	if block == nil || block.Type != pemPublic || len(bytes.TrimSpace(rest)) != 0 {
-		return "", fmt.Errorf("%s: not one PEM block %q: %w", path, pemPublic, ErrKeyFile)
+		return nil, fmt.Errorf("%s: not one PEM block %q: %w", path, pemPublic, ErrKeyFile)
 	}
 	public, err := x509.ParsePKIXPublicKey(block.Bytes)
 	if err != nil {
-		return "", fmt.Errorf("%s: %w: %w", path, err, ErrKeyFile)
+		return nil, fmt.Errorf("%s: %w: %w", path, err, ErrKeyFile)
 	}
 	ec, ok := public.(*ecdsa.PublicKey)
-	if !ok {
-		return "", fmt.Errorf("%s: a %T, want ECDSA P-256: %w", path, public, ErrKeyFile)
+	if !ok || ec.Curve != elliptic.P256() {
+		return nil, fmt.Errorf("%s: a %T, want ECDSA P-256: %w", path, public, ErrKeyFile)
 	}
-	_, id, err := tufKey(ec)
-	return id, err
+	return ec, nil
+}
+
+// Path returns the private file of the key with the id: "" if the ring does
+// not hold it or holds it in memory.
+func (r *Keyring) Path(id string) string {
+	for _, e := range r.entries {
+		if e.id == id {
+			return e.path
+		}
+	}
+	return ""
+}
+
+// Holds reports whether the ring has the private key with the id.
+func (r *Keyring) Holds(id string) bool { return len(r.holds([]string{id})) > 0 }
+
+// Add puts a key into the ring for as long as the process lives.
+func (r *Keyring) Add(k *Key) { r.entries = append(r.entries, &ringEntry{id: k.ID, key: k}) }
+
+// without returns the ring without one key, sharing what is decrypted.
+func (r *Keyring) without(id string) *Keyring {
+	c := &Keyring{Root: r.Root, pass: r.pass}
+	for _, e := range r.entries {
+		if e.id != id {
+			c.entries = append(c.entries, e)
+		}
+	}
+	return c
 }
 
 // MemoryKeys returns a ring of keys that are nowhere on disk.
@@ -116,7 +155,11 @@ func (r *Keyring) open(id string) (*Key, error) {
 			continue
 		}
 		if e.key == nil {
-			k, err := ReadKey(e.path, r.pass)
+			read := ReadKey
+			if filepath.Ext(e.path) == kmsSuffix {
+				read = readKMS
+			}
+			k, err := read(e.path, r.pass)
 			if err != nil {
 				return nil, err
 			}

@@ -50,9 +50,9 @@ type Key struct {
 	ID     string
 	Public *ecdsa.PublicKey
 
-	private *ecdsa.PrivateKey
+	private *ecdsa.PrivateKey // nil: it lives in a key service
 	tuf     *metadata.Key
-	signer  *signature.ECDSASigner
+	signer  signature.Signer
 }
 
 // GenerateKey makes a new key from the system's randomness.
@@ -106,6 +106,9 @@ func SignStatement(k *Key, predicateType string, subjects []trust.Subject, predi
 // created if missing). It never replaces a file.
 func (k *Key) WriteFiles(dir, name string, pass Passphrase) (path string, err error) {
 	path = filepath.Join(dir, name+".key")
+	if k.private == nil {
+		return "", fmt.Errorf("%s: the private key is in a key service: %w", path, ErrKeyFile)
+	}
 	if pass == nil {
 		return "", fmt.Errorf("%s: a passphrase is needed to write a private key: %w", path, ErrKeyFile)
 	}

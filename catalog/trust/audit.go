@@ -209,7 +209,13 @@ func (w *walk) approval(ctx context.Context, h *Head, role, keyID string, r cata
 	if err := json.Unmarshal(s.Predicate, &a); err != nil {
 		return refuse(BadEvidence, name, "predicate: %v", err)
 	}
-	want := Approval{Channel: role, Sequence: r.Sequence, RoleVersion: h.Roles[role].Signed.Version, Base: r.Previous}
+	// The same manifest may have been signed again since, under other keys: the
+	// newer approval has taken the place of the one for this version.
+	version := h.Roles[role].Signed.Version
+	if a.RoleVersion > version {
+		a.RoleVersion = version
+	}
+	want := Approval{Channel: role, Sequence: r.Sequence, RoleVersion: version, Base: r.Previous}
 	if s.PredicateType != PredicateApproval || !s.About(manifest) || a != want {
 		return refuse(BadEvidence, name, "not an approval of release %d of %s", r.Sequence, role)
 	}

@@ -196,13 +196,12 @@ func (t *tale) release(ctx context.Context, n int64, m *metadata.Metadata[metada
 	for _, s := range m.Signatures {
 		p.Approvers = append(p.Approvers, s.KeyID)
 	}
-	again := len(t.past) > 0 && t.past[len(t.past)-1].Manifest.Digest == ref.Digest
-	if again {
+	if len(t.past) > 0 && t.past[len(t.past)-1].Manifest.Digest == ref.Digest {
 		p.Snapshot = t.past[len(t.past)-1].Snapshot
 		t.past = t.past[:len(t.past)-1]
 	}
 	if t.evidence {
-		if err := t.prove(ctx, h, &p, again); err != nil {
+		if err := t.prove(ctx, h, &p); err != nil {
 			return err
 		}
 	}
@@ -212,13 +211,9 @@ func (t *tale) release(ctx context.Context, n int64, m *metadata.Metadata[metada
 
 // prove verifies what people signed for a release: each approver's bundle,
 // each statement about each entry.
-func (t *tale) prove(ctx context.Context, h *Head, p *Past, again bool) error {
+func (t *tale) prove(ctx context.Context, h *Head, p *Past) error {
 	for _, id := range p.Approvers {
-		err := t.walk.approval(ctx, h, t.channel, id, p.Release, p.Manifest.Digest)
-		if ReasonOf(err) == BadEvidence && t.signedLater(ctx, p) && !again {
-			err = nil // the same manifest was signed again later; that is proved at its turn
-		}
-		if err != nil {
+		if err := t.walk.approval(ctx, h, t.channel, id, p.Release, p.Manifest.Digest); err != nil {
 			return err
 		}
 	}
@@ -246,26 +241,6 @@ func (t *tale) prove(ctx context.Context, h *Head, p *Past, again bool) error {
 		p.Evidence = append(p.Evidence, proof)
 	}
 	return nil
-}
-
-// signedLater reports whether a later version of the role's metadata promises
-// the same manifest: its approvals have taken the place of the earlier ones.
-func (t *tale) signedLater(ctx context.Context, p *Past) bool {
-	last := t.head.Roles[t.channel]
-	for v := p.RoleVersion + 1; last != nil && v <= last.Signed.Version; v++ {
-		b, err := t.walk.store.Read(ctx, MetadataName(t.channel, v), maxRoleBytes)
-		if err != nil {
-			continue
-		}
-		m, err := metadata.Targets().FromBytes(b)
-		if err != nil {
-			continue
-		}
-		if ref, ok := targetRef(m.Signed.Targets[ManifestTarget(t.channel)]); ok && ref.Digest == p.Manifest.Digest {
-			return true
-		}
-	}
-	return false
 }
 
 // chained checks that the releases follow each other without a hole, that the

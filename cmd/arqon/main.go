@@ -103,7 +103,7 @@ bounds it cannot leave.
 	root.AddCommand(
 		newInit(), newDiscover(), newNightly(), newReport(), newSign(), newPublish(),
 		newVerify(), newInspect(), newRun(), newGate(),
-		newYank(), newPromote(), newRollback(), newHistory(), newDiff(),
+		newYank(), newPromote(), newRollback(), newHistory(), newDiff(), newKeys(),
 	)
 	return root
 }
