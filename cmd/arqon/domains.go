@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/arqon/arqon/benchmarks"
+	"github.com/arqon/arqon/benchmarks/cache"
 	"github.com/arqon/arqon/benchmarks/external"
 	"github.com/arqon/arqon/benchmarks/infer"
 	"github.com/arqon/arqon/factory"
@@ -31,7 +32,7 @@ func engines() map[string]engine.New {
 }
 
 // builtIn are the domains that a study may name.
-const builtIn = "infer"
+const builtIn = infer.Name + ", " + cache.Name
 
 // open is a domain and how to close it.
 type open struct {
@@ -60,8 +61,11 @@ func openDomain(st factory.Study, out string, say func(string)) (open, error) {
 		}
 		d, err := external.NewCommand(t, external.Options{Processes: 2*st.Workers + 1})
 		return open{d, d}, err
-	case st.Domain == builtIn:
+	case st.Domain == infer.Name:
 		d, err := inferDomain(out, st.Seed, say)
+		return open{d, nothingToClose{}}, err
+	case st.Domain == cache.Name:
+		d, err := cacheDomain()
 		return open{d, nothingToClose{}}, err
 	}
 	return open{}, hinted{

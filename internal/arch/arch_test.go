@@ -25,6 +25,7 @@ var mayImport = map[string][]string{
 	"artifacts/s3":                 {"artifacts"},
 	"artifacts/storetest":          {"artifacts"},
 	"benchmarks":                   {"artifacts", "catalog", "internal/seed"},
+	"benchmarks/cache":             {"benchmarks", "artifacts", "catalog", "internal/seed"},
 	"benchmarks/conformance":       {"artifacts", "benchmarks", "internal/seed"},
 	"benchmarks/external":          {"benchmarks", "artifacts", "internal/seed"},
 	"benchmarks/external/compress": {},
