@@ -114,7 +114,9 @@ func (m *machine) transition(c Class, from State, why Reason, about catalog.Vari
 	t := Transition{Tick: m.tick, Generation: m.generation, Class: c, From: from, To: l.state, Reason: why, Variant: about, Serves: l.incumbent}
 	if about == l.candidate {
 		t.Share = l.share
-	} else if about == l.incumbent {
+		return t
+	}
+	if about == l.incumbent {
 		t.Share = 1 - l.share
 	}
 	return t

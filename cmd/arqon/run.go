@@ -147,7 +147,7 @@ func newHost(ctx context.Context, f runFlags, rel *catalog.Verified, s *story) (
 		}
 	}
 	if f.log != "" {
-		log, err := ledger.Create(f.log, ledger.Header{Purpose: "arqon actuation log/1", Seed: f.seed}, ledger.Options{})
+		log, err := ledger.Create(f.log, ledger.Header{Purpose: runtime.LogPurpose, Seed: f.seed}, ledger.Options{})
 		if errors.Is(err, ledger.ErrExists) {
 			return nil, hinted{err, "an actuation log is never overwritten: name a new file"}
 		}

@@ -1,0 +1,47 @@
+package worlds
+
+import (
+	"fmt"
+	"math"
+	"testing"
+
+	"github.com/arqon/arqon/runtime/adapt"
+)
+
+// TestKnobTable prints the knob table of docs/runtime.md.
+func TestKnobTable(t *testing.T) {
+	n := seeds()
+	if n == 0 {
+		t.Skip("ARQON_WORLDS=5 go test ./runtime/adapt/worlds -run TestKnobTable -v")
+	}
+	const T = 6000
+	algorithms := []adapt.Algorithm{adapt.Auto, adapt.CMA, adapt.SPSADecaying, adapt.SPSAConstant, adapt.NES, adapt.PBT}
+	fmt.Printf("%-28s", "mean loss of best (asked)")
+	for _, a := range algorithms {
+		fmt.Printf(" %17v", a)
+	}
+	fmt.Println("  ratio")
+	for _, l := range Landscapes() {
+		fmt.Printf("%-28s", l.Name())
+		var own float64
+		least := math.Inf(1)
+		for _, a := range algorithms {
+			asked, best := 0.0, 0.0
+			for s := range n {
+				tuner, err := adapt.NewTuner(adapt.TunerConfig{Seed: s, Algorithm: a}, l.Dim, 0, 1, .5)
+				if err != nil {
+					t.Fatal(err)
+				}
+				x, b := l.Run(tuner, s+1, T)
+				asked, best = asked+x/float64(n), best+b/float64(n)
+			}
+			fmt.Printf(" %7.4f (%7.4f)", best, asked)
+			if a == adapt.Auto {
+				own = best
+			} else {
+				least = min(least, best)
+			}
+		}
+		fmt.Printf("  %5.2f\n", own/least)
+	}
+}
