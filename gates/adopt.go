@@ -74,6 +74,9 @@ func (p Policy) Looser(next Policy) []string {
 			out = append(out, fmt.Sprintf("%s from %v to %v", was[i].name, was[i].v, now[i].v))
 		}
 	}
+	if p.CVaRAlpha > 0 && (next.CVaRAlpha == 0 || next.CVaRAlpha > p.CVaRAlpha) {
+		out = append(out, fmt.Sprintf("cvar_alpha from %v to %v", p.CVaRAlpha, next.CVaRAlpha))
+	}
 	for _, d := range p.Robustness {
 		i := slices.IndexFunc(next.Robustness, func(x Disturbance) bool {
 			return x.Kind == d.Kind && math.Abs(x.Level) >= math.Abs(d.Level) && x.Tolerance <= d.Tolerance

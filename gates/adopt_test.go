@@ -22,7 +22,9 @@ func TestPolicySchema(t *testing.T) {
 	if err := json.Unmarshal(PolicySchema(), &s); err != nil {
 		t.Fatal(err)
 	}
-	b, err := json.Marshal(DefaultPolicy())
+	full := DefaultPolicy()
+	full.CVaRAlpha = .05 // or it is left out
+	b, err := json.Marshal(full)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/arqon/arqon/artifacts"
 	"github.com/arqon/arqon/benchmarks"
@@ -50,6 +51,12 @@ func (t *trial) correctness(ctx context.Context) (Finding, error) {
 		}
 		t.keep(s, got)
 		if f, stop := judgeChecks(s, got); stop {
+			if i := slices.IndexFunc(got.Checks, func(c benchmarks.Check) bool { return !c.Pass }); i >= 0 && got.Failed == "" {
+				if err := t.shrink(ctx, got.Checks[i], s); err != nil {
+					return Finding{}, err
+				}
+				f.Reason += t.rep.Counterexample.words()
+			}
 			return f, nil
 		}
 		checks += len(got.Checks)

@@ -24,6 +24,7 @@ type Policy struct {
 	RobustFidelity   float64       `json:"robust_fidelity" yaml:"robust_fidelity"`     // share of the gate data a disturbance is measured on
 	CVaRSeeds        int           `json:"cvar_seeds" yaml:"cvar_seeds"`               // random perturbations; 0: no CVaR limit
 	CVaRLimit        float64       `json:"cvar_limit" yaml:"cvar_limit"`               // how much worse the mean of the worst tenth may be
+	CVaRAlpha        float64       `json:"cvar_alpha,omitempty" yaml:"cvar_alpha"`     // > 0: its upper confidence limit at 1−this must stay inside; 0: the estimate
 	CanaryStages     []float64     `json:"canary_stages" yaml:"canary_stages"`         // shares of the traffic, rising to 1
 	CanaryPairs      int           `json:"canary_pairs" yaml:"canary_pairs"`           // pairs a stage
 	CanaryHarmAlpha  float64       `json:"canary_harm_alpha" yaml:"canary_harm_alpha"` // harm e-process rolls back at 1/this
@@ -104,6 +105,7 @@ func (p Policy) spans() []span {
 		{"robust_fidelity", p.RobustFidelity, 1e-3, 1, false, -1, "share of the gate data that a disturbance is measured on"},
 		{"cvar_seeds", float64(p.CVaRSeeds), 0, 1000, true, -1, "random disturbances; 0: no limit on the worst tenth"},
 		{"cvar_limit", p.CVaRLimit, 0, 10, false, 1, "how much worse the mean of the worst tenth may be"},
+		{"cvar_alpha", p.CVaRAlpha, 0, .2, false, 0, "above 0: the upper confidence limit of the worst tenth at one minus this must stay inside cvar_limit; 0: the estimate must"},
 		{"canary_pairs", float64(p.CanaryPairs), 1, 1000, true, -1, "pairs a stage of the canary at least"},
 		{"canary_harm_alpha", p.CanaryHarmAlpha, 1e-9, .2, false, -1, "harm rolls back at one over this"},
 		{"canary_alpha", p.CanaryAlpha, 1e-9, .2, false, 1, "level of the canary's non-inferiority"},
@@ -121,6 +123,9 @@ func (p Policy) Check() error {
 		if math.IsNaN(s.v) || s.v < s.min || s.v > s.max {
 			return fmt.Errorf("policy: %s is %v: want %v to %v", s.name, s.v, s.min, s.max)
 		}
+	}
+	if need := cvarSeedsLeast(p.CVaRAlpha); p.CVaRSeeds < need {
+		return fmt.Errorf("policy: cvar_seeds is %d: an upper limit at cvar_alpha %v needs at least %d, or it could never pass", p.CVaRSeeds, p.CVaRAlpha, need)
 	}
 	for i, d := range p.Robustness {
 		if d.Kind == "" || math.IsNaN(d.Level) || math.IsInf(d.Level, 0) || !(d.Tolerance >= 0 && d.Tolerance <= 10) {

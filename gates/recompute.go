@@ -196,6 +196,11 @@ func (j *Judge) fillCandidate(c CandidateReport) error {
 	if err := j.fillChecks(key, c.Checks); err != nil {
 		return err
 	}
+	if c.Counterexample != nil {
+		if err := j.rec.put("counterexample/"+key, c.Counterexample); err != nil {
+			return err
+		}
+	}
 	if err := j.fillPairs("pair/"+key, c.Pairs, c.PairFailed); err != nil {
 		return err
 	}

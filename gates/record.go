@@ -127,30 +127,31 @@ type NoiseFloor struct {
 
 // CandidateReport is everything about one candidate in one context.
 type CandidateReport struct {
-	Name         string                 `json:"name"`
-	Identity     artifacts.Digest       `json:"identity"`
-	Context      string                 `json:"context"`
-	Type         string                 `json:"type"`
-	Point        json.RawMessage        `json:"point"`
-	Reference    bool                   `json:"reference,omitempty"` // the baseline itself
-	Lineage      Lineage                `json:"lineage"`
-	Claim        Claim                  `json:"claim"`
-	Outcome      Outcome                `json:"outcome"` // of the last gate that spoke before approval: a missing signature is no fault of a candidate
-	Gate         string                 `json:"gate"`    // that gate
-	Why          string                 `json:"why"`     // one sentence with the numbers
-	Findings     []Finding              `json:"findings"`
-	Results      []Result               `json:"results"`
-	Checks       []CheckRecord          `json:"checks,omitempty"`
-	Plan         Plan                   `json:"plan"`
-	Pairs        []PairRecord           `json:"pairs,omitempty"` // in time order
-	PairsDigest  artifacts.Digest       `json:"pairs_digest,omitempty"`
-	PairFailed   string                 `json:"pair_failed,omitempty"` // why the next pair could not be measured
-	Stop         string                 `json:"stop,omitempty"`        // why measuring pairs ended
-	Canary       *CanaryRecord          `json:"canary,omitempty"`
-	WhatIf       []string               `json:"what_if,omitempty"` // what would change the verdict
-	Command      string                 `json:"command"`           // re-derives this page
-	Curves       []catalog.LatencyCurve `json:"curves,omitempty"`
-	Expectations []catalog.Expectation  `json:"expectations,omitempty"`
+	Name           string                 `json:"name"`
+	Identity       artifacts.Digest       `json:"identity"`
+	Context        string                 `json:"context"`
+	Type           string                 `json:"type"`
+	Point          json.RawMessage        `json:"point"`
+	Reference      bool                   `json:"reference,omitempty"` // the baseline itself
+	Lineage        Lineage                `json:"lineage"`
+	Claim          Claim                  `json:"claim"`
+	Outcome        Outcome                `json:"outcome"` // of the last gate that spoke before approval: a missing signature is no fault of a candidate
+	Gate           string                 `json:"gate"`    // that gate
+	Why            string                 `json:"why"`     // one sentence with the numbers
+	Findings       []Finding              `json:"findings"`
+	Results        []Result               `json:"results"`
+	Checks         []CheckRecord          `json:"checks,omitempty"`
+	Counterexample *Counterexample        `json:"counterexample,omitempty"` // of a failed correctness check
+	Plan           Plan                   `json:"plan"`
+	Pairs          []PairRecord           `json:"pairs,omitempty"` // in time order
+	PairsDigest    artifacts.Digest       `json:"pairs_digest,omitempty"`
+	PairFailed     string                 `json:"pair_failed,omitempty"` // why the next pair could not be measured
+	Stop           string                 `json:"stop,omitempty"`        // why measuring pairs ended
+	Canary         *CanaryRecord          `json:"canary,omitempty"`
+	WhatIf         []string               `json:"what_if,omitempty"` // what would change the verdict
+	Command        string                 `json:"command"`           // re-derives this page
+	Curves         []catalog.LatencyCurve `json:"curves,omitempty"`
+	Expectations   []catalog.Expectation  `json:"expectations,omitempty"`
 }
 
 // ContextRecord is one context with its metrics: roles, tolerances and limits

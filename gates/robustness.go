@@ -152,14 +152,47 @@ func (t *trial) cvar(ctx context.Context, from []Disturbance, m benchmarks.Metri
 	}
 	tail := worstTail(r.Values)
 	r.Change = signed(m, tail)
+	r.Reason = fmt.Sprintf("%s: %s in the mean of the worst tenth of %d random disturbances, limit %s",
+		m.Name, changeWords(m, r.Change), len(r.Values), number(m, changeBound(m, p.CVaRLimit)))
 	r.Decision = Fail
 	if tail <= p.CVaRLimit+exactSlack {
 		r.Decision = Pass
 	}
-	r.Reason = fmt.Sprintf("%s: %s in the mean of the worst tenth of %d random disturbances, limit %s",
-		m.Name, changeWords(m, r.Change), len(r.Values), number(m, changeBound(m, p.CVaRLimit)))
+	r.limitTail(m, p)
 	t.rep.Results = append(t.rep.Results, r)
 	return nil
+}
+
+// limitTail adds the upper confidence limit of the worst tenth, where the
+// metric has a range and enough was drawn to say anything, and holds the
+// candidate to it if the policy asks for that.
+func (r *Result) limitTail(m benchmarks.Metric, p Policy) {
+	level := p.CVaRAlpha
+	if level == 0 {
+		level = intervalAlpha
+	}
+	upper := math.Inf(1)
+	if m.Range != nil && m.Compare == benchmarks.Difference {
+		most := m.Range[1] - m.Range[0]
+		if u := cvarUpper(r.Values, cvarTail, most, level); u < most {
+			upper = u
+		}
+	}
+	if finite(upper) {
+		r.Alpha = level
+		if edge := signed(m, upper); m.Direction == benchmarks.Higher {
+			r.Lower = &edge
+		} else {
+			r.Upper = &edge
+		}
+		r.Reason += fmt.Sprintf(", at the worst %s with %g %% confidence", number(m, signed(m, upper)), 100*(1-level))
+	}
+	if p.CVaRAlpha > 0 && r.Decision == Pass && upper > p.CVaRLimit+exactSlack {
+		r.Decision = Inconclusive
+		if !finite(upper) {
+			r.Reason += ", and no upper limit can be told"
+		}
+	}
 }
 
 // worstTail is CVaR.9: the mean of the largest tenth, at least one.
