@@ -41,6 +41,14 @@ type EntryEvidence struct {
 func (c *Client) History(ctx context.Context, channel string, evidence bool) ([]Past, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	t, err := c.tell(ctx, channel, evidence)
+	if err != nil {
+		return nil, err
+	}
+	return t.past, nil
+}
+
+func (c *Client) tell(ctx context.Context, channel string, evidence bool) (*tale, error) {
 	w, _ := c.walk(c.state.clone())
 	w.now, w.audit, w.floors = time.Time{}, true, nil
 	h, err := w.head(ctx)
@@ -50,11 +58,39 @@ func (c *Client) History(ctx context.Context, channel string, evidence bool) ([]
 	if _, ok := h.Delegation(channel); !ok {
 		return nil, refuse(NoRelease, MetadataName(metadata.TARGETS, h.Targets.Signed.Version), "this repository has no channel %.40s", channel)
 	}
-	t := tale{walk: &w, head: h, channel: channel, evidence: evidence}
+	t := &tale{walk: &w, head: h, channel: channel, evidence: evidence}
 	if err := t.read(ctx); err != nil {
 		return nil, err
 	}
-	return t.past, t.chained()
+	return t, t.chained()
+}
+
+// Everything is VerifyAll of every channel and the History of each with its
+// evidence. Files of the report are then all that a copy needs in order to
+// prove as much as the original; artifacts and raw records of past releases
+// are not among them.
+func (c *Client) Everything(ctx context.Context) (Report, map[string][]Past, error) {
+	rep, err := c.VerifyAll(ctx, "")
+	if err != nil {
+		return rep, nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	past := map[string][]Past{}
+	for _, r := range rep.Releases {
+		t, err := c.tell(ctx, r.Release.Channel, true)
+		if err != nil {
+			return Report{}, nil, err
+		}
+		past[r.Release.Channel] = t.past
+		if last := t.past[len(t.past)-1]; last.Manifest.Digest != r.Manifest {
+			return Report{}, nil, refuse(MixAndMatch, TimestampName, "the head moved while it was read: try again")
+		}
+		rep.Files = append(rep.Files, t.walk.read...)
+	}
+	slices.Sort(rep.Files)
+	rep.Files = slices.Compact(rep.Files)
+	return rep, past, nil
 }
 
 // tale is one reading of a channel's history.
@@ -184,8 +220,7 @@ func (t *tale) release(ctx context.Context, n int64, m *metadata.Metadata[metada
 		return err
 	}
 	h := &Head{Targets: t.targets, Snapshot: t.head.Snapshot, Rules: rules, Roles: map[string]*metadata.Metadata[metadata.TargetsType]{t.channel: m}}
-	w := *t.walk
-	r, ref, err := w.manifest(ctx, h, t.channel)
+	r, ref, err := t.walk.manifest(ctx, h, t.channel)
 	if err != nil {
 		return err
 	}

@@ -104,6 +104,7 @@ bounds it cannot leave.
 		newInit(), newDiscover(), newNightly(), newReport(), newSign(), newPublish(),
 		newVerify(), newInspect(), newRun(), newGate(),
 		newYank(), newPromote(), newRollback(), newHistory(), newDiff(), newKeys(),
+		newMirror(), newExport(), newImport(), newAudit(),
 		newAdapt(), newReplay(), newLog(),
 	)
 	return root

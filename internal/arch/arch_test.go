@@ -32,6 +32,7 @@ var mayImport = map[string][]string{
 	"benchmarks/infer":             {"benchmarks", "artifacts", "catalog", "internal/seed"},
 	"catalog":                      {"artifacts", "catalog/internal/seal"},
 	"catalog/internal/seal":        {},
+	"catalog/mirror":               {"catalog", "catalog/trust", "artifacts"},
 	"catalog/publish":              {"catalog", "catalog/trust", "artifacts"},
 	"catalog/trust":                {"catalog", "catalog/internal/seal", "artifacts"},
 	"cmd/arqon":                    {"..."},
