@@ -2,6 +2,8 @@
 SHELL := /bin/bash
 GO ?= go
 LINT_VERSION := v2.15.0
+VERSITYGW_VERSION := v1.8.0
+KILLS ?= 200
 STUDY ?= studies/infer.yaml
 RACE_ROOMS := ./runtime/... ./factory ./internal/ledger ./artifacts/... ./benchmarks/external ./cmd/arqon
 
@@ -34,6 +36,13 @@ fuzz:
 
 bench: data
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+# A real object store, versitygw, on loopback; publishers killed KILLS times on it and on a directory.
+integration: bin/versitygw-$(VERSITYGW_VERSION)
+	ARQON_VERSITYGW=$(CURDIR)/$< ARQON_KILLS=$(KILLS) $(GO) test -count=1 -timeout 60m -v ./artifacts/s3
+
+bin/versitygw-$(VERSITYGW_VERSION): internal/tools/versitygw/go.mod
+	cd internal/tools/versitygw && $(GO) build -trimpath -o ../../../$@ github.com/versity/versitygw/cmd/versitygw
 
 story: data
 	$(GO) test -count=1 -timeout 15m -run 'TestStory|TestTamper' -v ./cmd/arqon

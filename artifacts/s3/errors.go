@@ -2,6 +2,7 @@ package s3
 
 import (
 	"context"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"net/http"
@@ -68,6 +69,10 @@ func judge(ctx context.Context, err error) (outcome, error) {
 	}
 	if errors.Is(err, ErrSlow) {
 		return ambiguous, err
+	}
+	var syntax *xml.SyntaxError
+	if errors.As(err, &syntax) {
+		return impossible, fmt.Errorf("%w: %w", ErrProtocol, err)
 	}
 	var answer minio.ErrorResponse
 	if !errors.As(err, &answer) || answer.StatusCode == 0 {

@@ -39,7 +39,8 @@ type Options struct {
 	// RateBytesPerSecondMin must be reached in every full window. 0: 8 KiB/s.
 	RateBytesPerSecondMin int64
 	// Deadline bounds one operation with all its tries; the time that its
-	// bytes may take at the minimum rate is added. 0: one minute.
+	// bytes may take at the minimum rate is added. A listing, which is many
+	// requests, has ten times that. 0: one minute.
 	Deadline time.Duration
 	// Tries of a request before the store is ErrUnavailable. 0: 5.
 	Tries int
@@ -112,6 +113,8 @@ var (
 const (
 	maxPutBytes = 5 << 30 // S3's limit for one PUT; more would need multipart, which drops conditions
 	maxListed   = 1 << 20 // names returned by one List
+
+	listDeadlines = 10 // a listing is many requests
 )
 
 // Open prepares a store; nothing is sent yet.
@@ -212,7 +215,9 @@ func (s *Store) List(ctx context.Context, prefix string) ([]string, error) {
 		}
 	}
 	var names []string
-	err := s.repeat(ctx, prefix, maxListed, func(ctx context.Context) (o outcome, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, listDeadlines*s.opt.Deadline, fmt.Errorf("%w: the listing does not end", ErrSlow))
+	defer cancel()
+	err := s.within(ctx, prefix, func(ctx context.Context) (o outcome, err error) {
 		names, err = s.listOnce(ctx, prefix)
 		o, err = judge(ctx, err)
 		if o == notFound { // some services say so of a prefix without objects
@@ -271,6 +276,11 @@ func (s *Store) Put(ctx context.Context, b []byte) (artifacts.Digest, error) {
 func (s *Store) repeat(ctx context.Context, name string, bytes int64, try func(context.Context) (outcome, error)) error {
 	ctx, cancel := s.deadline(ctx, bytes)
 	defer cancel()
+	return s.within(ctx, name, try)
+}
+
+// within tries until ctx is done.
+func (s *Store) within(ctx context.Context, name string, try func(context.Context) (outcome, error)) error {
 	for n := range s.opt.Tries {
 		o, err := try(ctx)
 		switch o {

@@ -66,6 +66,7 @@ func (g *guard) close() {
 func (g *guard) RoundTrip(r *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	w := &watch{floor: g.floor, window: g.window, cancel: cancel}
+	w.waiting.Store(true)
 	w.timer = time.AfterFunc(g.window, w.tick)
 	limit, ok := ctx.Value(limitKey{}).(int64)
 	if !ok {
@@ -76,6 +77,7 @@ func (g *guard) RoundTrip(r *http.Request) (*http.Response, error) {
 		sent.Body = &metered{ReadCloser: r.Body, watch: w}
 	}
 	resp, err := g.next.RoundTrip(sent)
+	w.waiting.Store(false)
 	if err != nil {
 		w.stop()
 		if cause := context.Cause(ctx); cause != nil {
@@ -108,12 +110,13 @@ type watch struct {
 	window  time.Duration
 	timer   *time.Timer
 	stopped atomic.Bool
+	waiting atomic.Bool // for the service; else the reader is busy with what it has
 	cancel  context.CancelCauseFunc
 }
 
 func (w *watch) tick() {
 	n := w.moved.Swap(0)
-	if n < w.floor {
+	if n < w.floor && w.waiting.Load() {
 		w.cancel(fmt.Errorf("%w: %d bytes in %v, at least %d are asked for", ErrSlow, n, w.window, w.floor))
 		return
 	}
@@ -148,6 +151,8 @@ type answer struct {
 }
 
 func (a *answer) Read(p []byte) (int, error) {
+	a.watch.waiting.Store(true)
+	defer a.watch.waiting.Store(false)
 	if a.left <= 0 {
 		var one [1]byte
 		if n, err := a.ReadCloser.Read(one[:]); n == 0 {

@@ -177,7 +177,7 @@ func (s *Store) settle(ctx context.Context, w write, why error) error {
 	switch {
 	case err == nil && token == w.token:
 		return nil
-	case err == nil && w.condition.etag == "" && errors.Is(why, artifacts.ErrExists):
+	case err == nil && w.condition.etag == "" && errors.Is(w.conflict, artifacts.ErrExists):
 		return s.wrap(w.name, artifacts.ErrExists) // numbered objects do not change: somebody else's
 	case err != nil && !errors.Is(err, artifacts.ErrNotFound):
 		why = err
