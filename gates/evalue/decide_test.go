@@ -29,7 +29,7 @@ func decided(q Question, night *Noise, r *rand.Rand, slot func() float64, delta 
 // At the edge of the null, whatever the noise and whatever the night taught,
 // at most alpha of the candidates are promoted.
 func TestDeciderTypeI(t *testing.T) {
-	const nights, perNight = 60, 25
+	const nights, perNight = 40, 20
 	for k, name := range names() {
 		for _, goal := range []Goal{Better, NotWorse} {
 			q := question(goal)
@@ -44,7 +44,8 @@ func TestDeciderTypeI(t *testing.T) {
 					if d.Decide().Promote {
 						wrong++
 					}
-					if l, u := d.Interval(.05); theta < math.Log1p(l)-1e-9 || theta > math.Log1p(u)+1e-9 {
+					// the interval is what neither side has rejected
+					if max(d.LogEAt(Below, theta), d.LogEAt(Above, theta)) >= math.Log(2/.05) {
 						missed++
 					}
 					night.Add(d.Differences())
@@ -302,6 +303,13 @@ func TestHarm(t *testing.T) {
 	}
 	if h.LogE() < math.Log(1000) {
 		t.Errorf("harm that begins after 300 good pairs: ln e = %v", h.LogE())
+	}
+	far := NewHarm(0, .03, &Noise{}, 3000)
+	for i := range 2500 {
+		far.Add(-1 - float64(i%7)/100)
+		if e := far.LogE(); !(e <= 0) {
+			t.Fatalf("pair %d, as good as can be: ln e = %v", i, e)
+		}
 	}
 }
 

@@ -62,9 +62,14 @@ func (k *wealth) scale(by float64) {
 	}
 }
 
-// enter adds fresh wealth, spread over the components as at the start.
+// enter adds fresh wealth, spread over the components as at the start. What
+// had been lost beyond the range of a float is lost.
 func (k *wealth) enter(w float64) {
 	for j, c := range components {
-		k.w[j] += w * c.weight * math.Exp(-k.logs[j])
+		if k.logs[j] < 0 {
+			k.w[j] *= math.Exp(k.logs[j])
+			k.logs[j] = 0
+		}
+		k.w[j] += float64(w*c.weight) * math.Exp(-k.logs[j])
 	}
 }
