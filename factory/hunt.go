@@ -75,6 +75,15 @@ type huntLane struct {
 	told   []engine.Trial
 }
 
+// listener is an engine that learns from what others were told.
+type listener interface{ Hear([]engine.Trial) }
+
+// favourer is an engine with an opinion about the known points that is better
+// than their losses.
+type favourer interface {
+	Favourites(n int) []benchmarks.Point
+}
+
 // hunt looks for the best point of one context with a budget of samples. It
 // measures nothing itself: next says what to measure, take gets the answers in
 // the same order, and everything it decides follows from those.
@@ -245,6 +254,40 @@ func (h *hunt) searchRound() ([]want, error) {
 	}
 }
 
+// favourites are the n most promising points: those of an engine with an
+// opinion first, in turns with those of the lowest losses.
+func (h *hunt) favourites(n int) []*tried {
+	ranked := append([]*tried(nil), h.arms...)
+	sort.SliceStable(ranked, func(i, j int) bool { return ranked[i].loss < ranked[j].loss })
+	for len(ranked) > 0 && math.IsInf(ranked[len(ranked)-1].loss, 1) {
+		ranked = ranked[:len(ranked)-1]
+	}
+	var believed []*tried
+	for _, l := range h.lanes {
+		if f, ok := l.engine.(favourer); ok && len(believed) == 0 {
+			for _, p := range f.Favourites(n) {
+				if a := h.known[p.Digest()]; a != nil && !math.IsInf(a.loss, 1) {
+					believed = append(believed, a)
+				}
+			}
+		}
+	}
+	var out []*tried
+	taken := map[*tried]bool{}
+	add := func(from []*tried, at int) {
+		if at < len(from) && len(out) < n && !taken[from[at]] {
+			taken[from[at]] = true
+			out = append(out, from[at])
+		}
+	}
+	for i := 0; i < len(ranked) && len(out) < n; i++ {
+		add(believed, 2*i)
+		add(believed, 2*i+1)
+		add(ranked, i)
+	}
+	return out
+}
+
 func (h *hunt) behind() *huntLane {
 	var out *huntLane
 	for _, l := range h.lanes {
@@ -309,6 +352,11 @@ func (h *hunt) close() error {
 					l.told[i].Index = l.asked - len(l.told) + i
 				}
 				l.engine.Tell(l.told)
+				for _, other := range h.lanes {
+					if ear, ok := other.engine.(listener); ok && other != l {
+						ear.Hear(l.told)
+					}
+				}
 				l.told = nil
 			}
 		}
@@ -384,20 +432,25 @@ func (h *hunt) beginRace() {
 	if h.hurry {
 		h.raceLeft = int(raceShare * float64(h.total()))
 	}
-	ranked := append([]*tried(nil), h.arms...)
-	sort.SliceStable(ranked, func(i, j int) bool { return ranked[i].loss < ranked[j].loss })
-	for len(ranked) > 0 && math.IsInf(ranked[len(ranked)-1].loss, 1) {
-		ranked = ranked[:len(ranked)-1]
-	}
-	if len(ranked) == 0 || ranked[0].loss > 0 && ranked[0].digest != h.baseline.digest {
-		ranked = append([]*tried{h.baseline}, ranked...) // what runs today is not beaten yet
-	}
 	n := max(1, min(h.raceLeft/(2*raceRungs), 24))
 	if !h.noisy {
 		n = max(1, h.raceLeft-1)
 	}
+	ranked := h.favourites(n)
+	if len(ranked) == 0 || h.best >= 0 && !h.hasFinalist(ranked, h.baseline) {
+		ranked = append([]*tried{h.baseline}, ranked...) // what runs today is not beaten yet
+	}
 	h.finalists = ranked[:min(n, len(ranked))]
 	h.winner = h.finalists[0]
+}
+
+func (h *hunt) hasFinalist(list []*tried, a *tried) bool {
+	for _, b := range list {
+		if b.digest == a.digest {
+			return true
+		}
+	}
+	return false
 }
 
 // raceRound measures every finalist left in blocks: the k-th samples of all of

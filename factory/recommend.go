@@ -133,26 +133,47 @@ func (r *recommending) makeHunts() error {
 				st.Budget.Evaluations, len(d.Scenarios), huntBudgetMin)
 		}
 		h := newHunt(d.Scenarios[c], d, budget, r.root, baseline.Clone())
-		weights := make([]float64, len(st.Engines))
-		for i, e := range st.Engines {
-			weights[i] = e.Share
-		}
-		parts := shares(budget, weights)
-		for i, e := range st.Engines {
-			l := &huntLane{name: e.Name, share: e.Share}
-			l.engine, err = r.cfg.Engines[e.Name](engine.Config{
-				Space: d.Space, Budget: max(1, parts[i]), Parallel: 1, Start: []benchmarks.Point{baseline.Clone()},
-				Seed: seed.Derive(r.root, "factory/hunt/"+e.Name+"/"+h.scenario.Name),
-			})
-			if err != nil {
-				return fmt.Errorf("engine %s: %w", e.Name, err)
-			}
-			h.lanes = append(h.lanes, l)
+		if err := r.makeLanes(h, baseline); err != nil {
+			return err
 		}
 		r.hunts = append(r.hunts, h)
 	}
 	r.answered = make([]int, len(r.hunts))
 	return nil
+}
+
+// makeLanes gives a hunt the study's engines, or, if the study names none and
+// the caller has what it takes, a mix for the budget. Shares are in samples.
+func (r *recommending) makeLanes(h *hunt, baseline benchmarks.Point) error {
+	mix := r.cfg.Study.Engines
+	if usual := mixFor(h.budget - h.tail()); !r.cfg.Study.namesEngines() && r.hasAll(usual) {
+		mix = usual
+	}
+	weights := make([]float64, len(mix))
+	for i, e := range mix {
+		weights[i] = e.Share
+	}
+	for i, budget := range shares(h.budget, weights) {
+		name := mix[i].Name
+		e, err := r.cfg.Engines[name](engine.Config{
+			Space: r.cfg.Description.Space, Budget: max(1, budget), Parallel: 1, Start: []benchmarks.Point{baseline.Clone()},
+			Seed: seed.Derive(r.root, "factory/hunt/"+name+"/"+h.scenario.Name),
+		})
+		if err != nil {
+			return fmt.Errorf("engine %s: %w", name, err)
+		}
+		h.lanes = append(h.lanes, &huntLane{name: name, share: mix[i].Share, engine: e})
+	}
+	return nil
+}
+
+func (r *recommending) hasAll(mix []EngineShare) bool {
+	for _, e := range mix {
+		if r.cfg.Engines[e.Name] == nil {
+			return false
+		}
+	}
+	return true
 }
 
 // huntBudgetMin: less than a few points, the race and the claim is no search.

@@ -16,6 +16,7 @@ import (
 	"github.com/arqon/arqon/factory/cma"
 	"github.com/arqon/arqon/factory/engine"
 	"github.com/arqon/arqon/factory/ga"
+	"github.com/arqon/arqon/factory/gp"
 	"github.com/arqon/arqon/factory/suite"
 	"github.com/arqon/arqon/factory/sweep"
 	"github.com/arqon/arqon/internal/seed"
@@ -52,7 +53,7 @@ func problem(t testing.TB, family string, n uint64) *suite.Problem {
 }
 
 func suiteEngines() map[string]engine.New {
-	return map[string]engine.New{"cma": cma.Engine, "catcma": catcma.Engine, "ga": ga.Engine, "sweep": sweep.Engine}
+	return map[string]engine.New{"cma": cma.Engine, "catcma": catcma.Engine, "gp": gp.Engine, "ga": ga.Engine, "sweep": sweep.Engine}
 }
 
 // solve runs the whole search alone on a problem: true regret and the

@@ -16,6 +16,7 @@ import (
 	"github.com/arqon/arqon/factory/cma"
 	"github.com/arqon/arqon/factory/engine"
 	"github.com/arqon/arqon/factory/ga"
+	"github.com/arqon/arqon/factory/gp"
 	"github.com/arqon/arqon/factory/sweep"
 )
 
@@ -24,6 +25,7 @@ func engines() map[string]engine.New {
 	return map[string]engine.New{
 		"cma":        cma.Engine,
 		"catcma":     catcma.Engine,
+		"gp":         gp.Engine,
 		"ga":         ga.Engine,
 		"sweep":      sweep.Engine,
 		"grid":       sweep.Grid,

@@ -42,6 +42,7 @@ var mayImport = map[string][]string{
 	"factory/engine":               {"benchmarks"},
 	"factory/engine/enginetest":    {"benchmarks", "factory/engine", "internal/seed"},
 	"factory/ga":                   {"benchmarks", "factory/engine", "internal/seed"},
+	"factory/gp":                   {"benchmarks", "factory/engine", "factory/engine/enginetest", "internal/seed"},
 	"factory/suite":                {"benchmarks", "internal/seed"},
 	"factory/sweep":                {"benchmarks", "factory/engine", "internal/seed"},
 	"gates":                        {"artifacts", "benchmarks", "catalog", "gates/evalue", "internal/ledger", "internal/seed"},

@@ -1,0 +1,31 @@
+package factory
+
+// How a search without engines of its own is divided. The model (gp) needs the
+// fewest samples but its arithmetic grows with them, so it gets half of a small
+// budget and a fixed amount of a large one; it hears what the others are told
+// and says which points to race. The genetic search finds what a smooth model
+// cannot see (alignment, ruggedness, switches). A large budget pays for CatCMA
+// as well. See docs/search.md for the figures.
+const (
+	mixModelSamples = 280 // of a large budget
+	mixLarge        = 600 // samples from which CatCMA takes part
+)
+
+// mixFor is the mix for a number of samples.
+func mixFor(samples int) []EngineShare {
+	model := float64(min((samples+1)/2, mixModelSamples))
+	rest := float64(max(1, samples)) - model
+	if rest <= 0 {
+		rest = 1
+	}
+	if samples < mixLarge {
+		return []EngineShare{{"gp", model}, {"ga", rest}}
+	}
+	return []EngineShare{{"gp", model}, {"ga", .65 * rest}, {"catcma", .35 * rest}}
+}
+
+// namesEngines reports whether the study's engines are its author's choice.
+func (s Study) namesEngines() bool {
+	_, given := s.doc.place("engines")
+	return given
+}
