@@ -32,7 +32,7 @@ type Judge struct {
 	AnchorPath string // the epoch's anchor and what promotions since have drawn; "": none is kept. See PinAnchor
 
 	Signer     Signer      // of charges; nil: they are not signed
-	Checker    Checker     // of charges and waivers; nil: signatures are not looked at, and no waiver counts
+	Checker    Checker     // of charges; nil: signatures are not looked at
 	AlphaHeads []AlphaHead // what other runs remember of the year's ledger: see AlphaHeads
 
 	StartCanary StartCanary      // nil: the canary gate is INCONCLUSIVE

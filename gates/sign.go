@@ -8,8 +8,8 @@ type Signature struct {
 	Bytes []byte `json:"bytes"` // in the signer's own form
 }
 
-// Signer signs messages of the gates: charges and waivers. The caller holds
-// the key.
+// Signer signs messages of the gates: charges on the error budget. The caller
+// holds the key.
 type Signer interface {
 	Sign(message []byte) (Signature, error)
 }

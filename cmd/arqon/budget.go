@@ -16,9 +16,9 @@ import (
 )
 
 // budgetVariable names the private key file whose signature every charge on
-// the error budget and every waiver carries: budget.key with budget.pub beside
+// the error budget carries: budget.key with budget.pub beside
 // it, as arqon gate key makes them. Unset: charges are hash-chained but not
-// signed, and no waiver counts.
+// signed.
 const budgetVariable = "ARQON_BUDGET_KEY"
 
 // predicateGates is the statement type of what the gates sign: the subject is

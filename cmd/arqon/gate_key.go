@@ -14,11 +14,11 @@ import (
 func newGateKey() *cobra.Command {
 	return &cobra.Command{
 		Use:   "key FILE.key",
-		Short: "Make the key pair that signs charges on the error budget and waivers",
+		Short: "Make the key pair that signs charges on the error budget",
 		Long: `Key writes FILE.key (encrypted, cosign's format) and FILE.pub. While
 ` + budgetVariable + ` names FILE.key, every night signs its charge on the year's error
 budget, and refuses a ledger with a charge that this key did not sign after the
-first one that it did. Waivers count only when this key signed them.`,
+first one that it did.`,
 		Example: `  arqon gate key out/budget.key
   ` + budgetVariable + `=out/budget.key arqon nightly --study studies/infer.yaml`,
 		Args: cobra.ExactArgs(1),
