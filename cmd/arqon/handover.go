@@ -32,7 +32,7 @@ func newHandover(ctx context.Context, f nightlyFlags, run *factory.Run) (*handov
 		return nil, err
 	}
 	if catalog.Scope(f.channel).Rank() < catalog.ScopeStaging.Rank() {
-		return nil, hinted{fmt.Errorf("channel %q cannot be published to", f.channel), "the channels are staging and prod"}
+		return nil, errNotPublished(f.channel)
 	}
 	ring, err := p.ring(passphraseReader(false))
 	if err != nil {
@@ -176,10 +176,7 @@ func cites(r catalog.Release, night artifacts.Digest) bool {
 func (h *handover) proposal(ctx context.Context, night gates.Night, verdicts []gates.Verdict, c factory.Candidates, raw artifacts.Ref) (p publish.Proposal, fresh int, err error) {
 	scope := catalog.Scope(h.channel)
 	if !h.solo && scope == catalog.ScopeProd {
-		return p, 0, hinted{
-			errors.New("prod takes what people have approved, not what a night proposes"),
-			"let the study publish to staging; promotion to prod is a release of its own",
-		}
+		return p, 0, errNotFromANight()
 	}
 	entries, err := factory.Entries(verdicts, scope)
 	if err != nil {

@@ -13,6 +13,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/arqon/arqon/catalog"
+	"github.com/arqon/arqon/catalog/trust"
 	"github.com/arqon/arqon/factory"
 	"github.com/arqon/arqon/gates"
 	"github.com/arqon/arqon/gates/report"
@@ -146,7 +148,7 @@ func begin(ctx context.Context, f *nightlyFlags, s *story) (*factory.Run, open, 
 	if err := st.CheckEngines(engineNames()); err != nil {
 		return nil, open{}, err
 	}
-	if err := checkTarget(f, st); err != nil {
+	if err := checkTarget(ctx, f, st); err != nil {
 		return nil, open{}, err
 	}
 	domain, err := ready(ctx, st, f.out, say)
@@ -246,7 +248,7 @@ func settle(f *nightlyFlags, st factory.Study) {
 
 // checkTarget finds out before the night, not after it, that its release has
 // somewhere to go.
-func checkTarget(f *nightlyFlags, st factory.Study) error {
+func checkTarget(ctx context.Context, f *nightlyFlags, st factory.Study) (err error) {
 	settle(f, st)
 	if f.repository == "" {
 		return nil
@@ -259,7 +261,31 @@ func checkTarget(f *nightlyFlags, st factory.Study) error {
 	if err != nil {
 		return hinted{err, fmt.Sprintf("arqon init --repository %s --solo makes one; without repository in the study nothing is published", f.repository)}
 	}
-	return store.Close()
+	defer func() { err = errors.Join(err, store.Close()) }()
+	scope := catalog.Scope(f.channel)
+	if scope.Rank() < catalog.ScopeStaging.Rank() {
+		return errNotPublished(f.channel)
+	}
+	head, err := trust.ReadHead(ctx, store, nil) // who holds the keys; whether to believe it is asked when publishing
+	if err != nil {
+		return fmt.Errorf("repository %s: %w", f.repository, refused(err))
+	}
+	if scope == catalog.ScopeProd && !head.Rules.Solo {
+		return errNotFromANight()
+	}
+	return nil
+}
+
+func errNotPublished(channel string) error {
+	return hinted{fmt.Errorf("channel %q cannot be published to", channel), "the channels are staging and prod"}
+}
+
+// errNotFromANight: people approve for prod what staging has shown.
+func errNotFromANight() error {
+	return hinted{
+		errors.New("prod takes what people have approved, not what a night proposes"),
+		"let the study publish to staging, then arqon promote",
+	}
 }
 
 func engineNames() []string {

@@ -30,7 +30,9 @@ func successor(before catalog.Release, night gates.Night, now []catalog.Entry) (
 		e.Fallback = catalog.BuiltIn
 		i, again := at[e.Variant.Identity]
 		if !again {
-			entries = append(entries, e)
+			if e = outside(e, failedIn(night, e.Variant.Identity)); len(e.Envelope.Contexts) > 0 {
+				entries = append(entries, e)
+			}
 			continue
 		}
 		if e = outside(e, judged); len(e.Envelope.Contexts) > 0 {
@@ -38,6 +40,19 @@ func successor(before catalog.Release, night gates.Night, now []catalog.Entry) (
 		}
 	}
 	return entries, contexts
+}
+
+// failedIn are the contexts in which a variant failed a gate tonight: what was
+// shown to be wrong leaves the release. One that merely could not be shown
+// again keeps what an earlier night has proved.
+func failedIn(night gates.Night, identity artifacts.Digest) map[string]bool {
+	out := map[string]bool{}
+	for _, c := range night.Candidates {
+		if c.Identity == identity && c.Outcome == gates.Fail {
+			out[c.Context] = true
+		}
+	}
+	return out
 }
 
 // outside is the part of an entry that is not about the judged contexts.
