@@ -104,3 +104,12 @@ func (d *Domain) Open(_ context.Context, b benchmarks.Bundle) (benchmarks.Instan
 	}
 	return &instance{domain: d, strategy: s}, nil
 }
+
+// Capacity is the number of entries that a context is about.
+func (d *Domain) Capacity(scenario string) (int, error) {
+	w, err := d.workload(scenario)
+	if err != nil {
+		return 0, err
+	}
+	return w.Capacity, nil
+}

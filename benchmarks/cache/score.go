@@ -128,7 +128,7 @@ func (p *scored) score(x int32) float64 {
 		r[ofGap] = r[ofAge]
 	}
 	r[ofCount] = float64(n.count)
-	r[ofFreq] = float64(p.sketch.count(n.key))
+	r[ofFreq] = float64(p.count(n.key))
 	r[ofSize] = float64(u.size) * (1.0 / 1024)
 	r[ofOne], r[ofSixteenth] = 1, 1.0/16
 	return p.program.run(&r)

@@ -90,6 +90,26 @@ func (s *Strategy) String() string {
 	return strings.Join(out, " ")
 }
 
+// BuiltIn is what a host falls back to without a catalog: LRU.
+func BuiltIn() *Strategy { return &Strategy{} }
+
+// Families are the policies of every family with their default parts, LRU
+// first: what shadows recognise traffic by. Programs are not among them.
+func Families() []*Strategy {
+	var out []*Strategy
+	for i, k := range kinds {
+		if k.name == scoreName {
+			continue
+		}
+		s := &Strategy{kind: i}
+		for _, p := range k.parts {
+			s.parts = append(s.parts, uint16(p.def))
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
 func (s *Strategy) start(capacity int) policy { return kinds[s.kind].make(capacity, s) }
 
 // Names of the program's parameters: op0, a0, b0, c0, op1, ….

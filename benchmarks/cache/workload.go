@@ -21,8 +21,6 @@ type Use struct {
 type Trace struct {
 	Uses []Use
 	Warm int
-
-	bounds map[int]Ratios // Belady's, by capacity; guarded by the domain
 }
 
 // Workload is a context: a stream of uses and a capacity.
@@ -84,15 +82,15 @@ var mixtures = []mixture{
 	{"zipf-flat", same, []ingredient{{1, 0, zipf(.7, 50_000)}}},                                                       // many tenants, little in common
 	{"zipf", objects, []ingredient{{1, 0, zipf(.95, 50_000)}}},                                                        // key-value stores
 	{"zipf-steep", objects, []ingredient{{1, 0, zipf(1.2, 50_000)}}},                                                  // celebrities
-	{"scan", same, []ingredient{{.6, 0, zipf(.95, 20_000)}, {.4, 4000, scan()}}},                                      // backups and reports beside users
-	{"loop", same, []ingredient{{.85, 5000, loop(3000)}, {.15, 0, zipf(.9, 10_000)}}},                                 // batch jobs over a table
-	{"loop-long", same, []ingredient{{.7, 20_000, loop(10_000)}, {.3, 0, zipf(.9, 10_000)}}},                          // the same over a larger one
+	{"scan", same, []ingredient{{.6, 0, zipf(.95, 20_000)}, {.4, 1000, scan()}}},                                      // backups and reports beside users
+	{"loop", same, []ingredient{{.85, 1000, loop(3000)}, {.15, 0, zipf(.9, 10_000)}}},                                 // batch jobs over a table
+	{"loop-long", same, []ingredient{{.7, 2000, loop(10_000)}, {.3, 0, zipf(.9, 10_000)}}},                            // the same over a larger one
 	{"hot-shift", same, []ingredient{{.9, 0, hot(.9, 10_000, 8_000)}, {.1, 0, scan()}}},                               // news: what is asked for moves on
 	{"recency", objects, []ingredient{{1, 0, stack(3.2, .12)}}},                                                       // sessions
-	{"recency-scan", objects, []ingredient{{.7, 0, stack(3, .1)}, {.3, 2000, scan()}}},                                // sessions beside reports
+	{"recency-scan", objects, []ingredient{{.7, 0, stack(3, .1)}, {.3, 500, scan()}}},                                 // sessions beside reports
 	{"once", web, []ingredient{{.55, 0, zipf(.9, 20_000)}, {.45, 0, scan()}}},                                         // a content network: most objects are never asked for again
 	{"web", web, []ingredient{{.5, 0, zipf(1, 30_000)}, {.25, 0, hot(1, 5_000, 5_000)}, {.25, 0, scan()}}},            // all at once
-	{"phases", objects, []ingredient{{.4, 8000, zipf(.9, 15_000)}, {.3, 8000, stack(3, .1)}, {.3, 8000, loop(2600)}}}, // tenants taking turns
+	{"phases", objects, []ingredient{{.4, 3000, zipf(.9, 15_000)}, {.3, 3000, stack(3, .1)}, {.3, 3000, loop(2600)}}}, // tenants taking turns
 }
 
 // zipf draws rank k with probability ∝ k^−s from n keys.

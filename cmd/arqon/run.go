@@ -11,6 +11,7 @@ import (
 
 	"github.com/arqon/arqon/artifacts"
 	"github.com/arqon/arqon/benchmarks"
+	"github.com/arqon/arqon/benchmarks/cache"
 	"github.com/arqon/arqon/benchmarks/infer"
 	"github.com/arqon/arqon/catalog"
 	"github.com/arqon/arqon/internal/ledger"
@@ -23,7 +24,7 @@ type runFlags struct {
 	requests                                  int
 	seed                                      uint64
 	refresh                                   time.Duration
-	json, quiet                               bool
+	json, quiet, requestsGiven                bool
 }
 
 func newRun() *cobra.Command {
@@ -38,12 +39,17 @@ baseline when a signed guardrail trips, and takes a newer release over while
 requests flow.
 
 Load and memory are what a host knows of itself. That the inputs have drifted it
-has to notice: each window is compared with what the contexts look like.`,
+has to notice: each window is compared with what the contexts look like.
+
+A release of cache policies is served by one live cache: the workload changes,
+miniature simulations beside it recognise what it has become, and the cache
+goes over to that context's policy with everything it holds.`,
 		Example: `  arqon run --repository out/catalog --channel staging
   arqon run --repository out/catalog --requests 20000 --json
   arqon run --repository out/catalog --log out/actuation.ledger`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			f.requestsGiven = c.Flags().Changed("requests")
 			return runHost(c.Context(), f, c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
@@ -53,7 +59,7 @@ has to notice: each window is compared with what the contexts look like.`,
 	c.Flags().StringVar(&f.keys, "keys", "", "folder in which init left root.json (default REPOSITORY-keys)")
 	c.Flags().StringVar(&f.out, "out", "out", "where caches are kept")
 	c.Flags().StringVar(&f.log, "log", "", "record every proposal, decision and window in this new `FILE`")
-	c.Flags().IntVar(&f.requests, "requests", 6000, "requests a phase")
+	c.Flags().IntVar(&f.requests, "requests", 6000, "requests a phase (a cache: 60000 unless given)")
 	c.Flags().Uint64Var(&f.seed, "seed", 1, "seed of the traffic")
 	c.Flags().DurationVar(&f.refresh, "refresh", 500*time.Millisecond, "how often to look for a newer release")
 	c.Flags().BoolVar(&f.json, "json", false, "print the result as JSON")
@@ -95,8 +101,12 @@ func runHost(ctx context.Context, f runFlags, stdout, stderr io.Writer) (err err
 		rel = last
 	}
 	s.say("verified %s release %d (%d entries) in %s", f.channel, rel.Release().Sequence, len(rel.Release().Entries), time.Since(start).Round(time.Millisecond))
-	if rel.Release().Domain != infer.Name {
-		return hinted{fmt.Errorf("the release is of domain %s", rel.Release().Domain), "arqon run hosts " + infer.Name + "; embed the runtime to host another domain"}
+	switch rel.Release().Domain {
+	case infer.Name:
+	case cache.Name:
+		return serveCache(ctx, f, rel, client, s, stdout)
+	default:
+		return hinted{fmt.Errorf("the release is of domain %s", rel.Release().Domain), "arqon run hosts " + infer.Name + " and " + cache.Name + "; embed the runtime to host another domain"}
 	}
 	h, err := newHost(ctx, f, rel, s)
 	if err != nil {
