@@ -62,7 +62,18 @@ func (r *Repository) Grant(ctx context.Context, role string, public *ecdsa.Publi
 // force is signed again without it first; a role with too few keys left is
 // refused: grant another one before. With keepEvidence the statements that the
 // key made go on counting: right for a key that retires, wrong for a stolen one.
+// A key that kept them can be revoked once more, without, when no release
+// rests on them any longer.
 func (r *Repository) Revoke(ctx context.Context, role, id string, threshold int, keepEvidence bool) error {
+	if retired, err := r.retired(ctx, role, id); retired && !keepEvidence || err != nil {
+		if err != nil {
+			return err
+		}
+		return r.changeTargets(ctx, func(t *metadata.TargetsType) error {
+			setEvidenceKeys(t, slices.DeleteFunc(evidenceKeys(t), func(x string) bool { return x == id }))
+			return nil
+		})
+	}
 	if err := r.spare(ctx, role, id, threshold); err != nil {
 		return err
 	}
@@ -102,6 +113,17 @@ func (r *Repository) Revoke(ctx context.Context, role, id string, threshold int,
 		}
 		return nil
 	})
+}
+
+// retired reports whether the key has lost the delegated role and its
+// statements still count.
+func (r *Repository) retired(ctx context.Context, role, id string) (bool, error) {
+	h, err := trust.ReadHead(ctx, r.Store, r.Keys.Root)
+	if err != nil {
+		return false, err
+	}
+	d, ok := h.Delegation(role)
+	return ok && !slices.Contains(d.KeyIDs, id) && slices.Contains(h.Rules.EvidenceKeys, id), nil
 }
 
 // spare refuses the revocation of a key that the role cannot do without,
@@ -314,7 +336,7 @@ func (r *Repository) sealedBy(ids []string, seal func([]*Key) ([]byte, error)) (
 func (r *Repository) audit(ctx context.Context, name string, b []byte) error {
 	_, err := trust.AuditClosure(ctx, overlay{Store: r.Store, files: map[string][]byte{name: b}}, r.Keys.Root)
 	if reason := trust.ReasonOf(err); reason == trust.Threshold || reason == trust.BadSignature {
-		return fmt.Errorf("%w: %w", err, ErrApprovals)
+		return fmt.Errorf("%s: %w", err.Error(), ErrApprovals) // not a refusal of what is published
 	}
 	return err
 }

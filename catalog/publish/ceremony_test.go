@@ -125,6 +125,27 @@ func TestRevoked(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.audit()
+	// Its statements go when a release with statements of the new key has come.
+	if err := w.repo().Revoke(ctx, "staging", keys["staging"][0], 0, false); err == nil {
+		t.Error("statements went while a release rests on them")
+	}
+	fresh := w.repo()
+	fresh.Keys = publish.MemoryKeys(k)
+	fresh.Keys.Root = w.made.Root
+	p, err := fresh.Propose(ctx, w.proposal("staging", 2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fresh.Sign(ctx, p.Manifest); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.repo().Publish(ctx, p.Manifest); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.repo().Revoke(ctx, "staging", keys["staging"][0], 0, false); err != nil {
+		t.Fatal(err)
+	}
+	w.audit()
 	// One of three root keys cannot change the roots.
 	lonely := *w.repo()
 	one, err := publish.OpenKeys(t.TempDir(), nil)

@@ -223,6 +223,8 @@ func keyFlag(c *cobra.Command, f *keyFlags) {
 	c.Flags().BoolVar(&f.keepEvidence, "keep-evidence", false, "statements of the old key go on counting")
 }
 
+const keyIDDigits = 64 // SHA-256 in hex
+
 // pickKey finds one key of a role by the beginning of its id; "" means the
 // role's only one.
 func pickKey(ctx context.Context, repo *publish.Repository, role, name string) (string, error) {
@@ -239,6 +241,9 @@ func pickKey(ctx context.Context, repo *publish.Repository, role, name string) (
 		if strings.HasPrefix(id, name) {
 			found = append(found, id)
 		}
+	}
+	if len(found) == 0 && len(name) == keyIDDigits {
+		return name, nil // perhaps one that has retired and whose statements are to go
 	}
 	if len(found) != 1 {
 		return "", hinted{fmt.Errorf("role %s: %d of its keys begin with %q", role, len(found), name), "name one with --key; arqon keys list shows them"}
