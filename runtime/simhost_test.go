@@ -265,6 +265,10 @@ func runSim(t testing.TB, seedOf uint64) *simHost {
 			t.Fatalf("seed %d, tick %d: %v\nrun again: ARQON_SIM_SEED=%d go test ./runtime -run TestSimulatedHosts", seedOf, h.tick, err, seedOf)
 		}
 	}
+	// a kill of the last tick is in the log once somebody has asked the executor
+	if err := h.rt.Executor().Sync(); err != nil && !errors.Is(err, ErrFrozen) {
+		t.Fatalf("seed %d: %v", seedOf, err)
+	}
 	return h
 }
 

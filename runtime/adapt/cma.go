@@ -119,7 +119,7 @@ func (s *cma) Tell(loss float64) {
 	if len(s.points) < s.lambda {
 		return
 	}
-	if s.watchful {
+	if s.watchful && (s.noise > cmaQuiet*s.spread || s.generation%4 == 0) {
 		s.again = 0
 		for i, l := range s.losses {
 			if l < s.losses[s.again] {
@@ -141,9 +141,9 @@ func (s *cma) remeasured(loss float64) {
 	}
 	d := loss - s.losses[s.again]
 	s.losses[s.again] = (loss + s.losses[s.again]) / 2
-	s.noise += .2 * (float64(d*d)/4 - s.noise)
 	_, sd := middle(s.losses)
 	s.spread += .2 * (float64(sd*sd) - s.spread)
+	s.noise += .2 * (min(float64(d*d)/4, 4*s.spread) - s.noise) // a jump between the two is no noise
 	most := 2 * s.lambdaDefault()
 	switch {
 	case s.noise > .3*s.spread && s.lambda < most:
@@ -252,11 +252,20 @@ func (s *cma) jumped() bool {
 		return false
 	}
 	s.worse = 0
-	s.last, s.lastSD = median, s.lastSD+.3*(sd-s.lastSD)
+	// a generation that a jump has cut in two must not pass for a good one
+	s.last += min(median-s.last, .2*(s.lastSD+math.Sqrt(s.noise)))
+	if s.lastSD > 0 {
+		sd = min(sd, 4*s.lastSD)
+	}
+	s.lastSD += .3 * (sd - s.lastSD)
 	return false
 }
 
 const cmaJumpSpreads = 1
+
+// cmaQuiet is the share of noise in what a generation differs by below which
+// only every fourth generation is measured for it.
+const cmaQuiet = .02
 
 // reopen begins a wider search where the last one was. The shape that was
 // learned is dropped: after a jump it is that of a place far away, and where a
@@ -270,7 +279,8 @@ func (s *cma) reopen() {
 		s.pSigma[i], s.pC[i] = 0, 0
 	}
 	s.sigma = max(s.sigma, cmaReopen)
-	s.restful, s.worse = 0, 0
+	s.restful, s.worse, s.noise, s.spread = 0, 0, 0, 0
+	s.size(s.lambdaDefault())
 }
 
 // factor sets a to the Cholesky factor of c; a c that has none is mended by
