@@ -181,7 +181,7 @@ func TestVerifyCatchesFlips(t *testing.T) {
 		return out
 	}
 	missed := 0
-	for i := range flips(t, 400) {
+	for i := range flips(t, 240) {
 		report, at, where := e.report, e.at, ""
 		switch i % 4 {
 		case 0:

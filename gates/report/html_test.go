@@ -57,7 +57,8 @@ func TestHTMLIsSelfContained(t *testing.T) {
 
 func TestHTMLIsDeterministic(t *testing.T) {
 	n := night(t)
-	if htmlOf(t, n) != htmlOf(t, n) {
+	first := htmlOf(t, n)
+	if second := htmlOf(t, n); first != second {
 		t.Error("two renderings of one night differ")
 	}
 }

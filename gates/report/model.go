@@ -179,16 +179,6 @@ func (s subject) gain() float64 {
 	return -worse(*s.main, s.main.Change)
 }
 
-// verdict is the one sentence on top of a candidate's page.
-func (s subject) verdict() string {
-	name := clean(s.Name, 80)
-	if s.Reference {
-		name += " (the baseline itself)"
-	}
-	head := name + " for " + clean(s.Context, 60) + ": " + s.standing() + "."
-	return strings.TrimSpace(head + " " + s.because())
-}
-
 // sentence makes sure that text from the record starts and ends like a
 // sentence. A first word that could be a metric's name is left alone.
 func sentence(t string) string {

@@ -265,12 +265,10 @@ func (p *printer) sparkline(ys []float64, lo, hi float64, n, rows int) []string 
 	out := make([]string, rows)
 	for i, g := range grid {
 		for _, r := range g {
-			switch {
-			case r == 0:
-				out[i] += " "
-			default:
-				out[i] += string(r)
+			if r == 0 {
+				r = ' '
 			}
+			out[i] += string(r)
 		}
 	}
 	return out
