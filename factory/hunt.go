@@ -34,8 +34,9 @@ const (
 	raceShareTiny    = .10  // the same below tinyBudget: the race hurts what it takes from
 	tinyBudget       = 500  //
 	raceRungs        = 3    // halvings
-	claimShare       = .06  // of the budget, at most
-	claimErrorWanted = .008 // standard error of a claim, relative
+	claimShare       = .10  // of the budget, at most; half of it for the baseline beside the winner
+	claimShareTiny   = .06  // the same below tinyBudget
+	claimErrorWanted = .006 // standard error of a claim, relative
 	claimSamplesMin  = 5
 	claimTries       = 3 // winners that may fail when measured again
 
@@ -156,7 +157,11 @@ func (h *hunt) raceBudget() int {
 
 // claimMax is the winner's samples; as many of the baseline stand beside them.
 func (h *hunt) claimMax() int {
-	return max(1, min(claimSamplesMin, h.budget/8), int(claimShare*float64(h.budget)/2))
+	share := claimShare
+	if h.budget < tinyBudget {
+		share = claimShareTiny
+	}
+	return max(1, min(claimSamplesMin, h.budget/8), int(share*float64(h.budget)/2))
 }
 
 // next returns the samples of the next round; none when the hunt is over.

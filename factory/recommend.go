@@ -90,7 +90,7 @@ func Recommend(ctx context.Context, cfg Discovery) (found Recommendations, err e
 	}
 	defer func() { err = errors.Join(err, r.journal.close()) }()
 	builds := newBuildCache(cfg.Domain, buildSeed(cfg.Study))
-	r.pool = newPool(cfg.Study.Workers, func() *worker {
+	r.pool = newPool(r.workers(), func() *worker {
 		return &worker{domain: cfg.Domain, root: r.root, baseline: cfg.Description.Baseline, builds: builds}
 	})
 	defer r.pool.close()
@@ -108,6 +108,22 @@ func Recommend(ctx context.Context, cfg Discovery) (found Recommendations, err e
 		return Recommendations{}, fmt.Errorf("%s: records after the end: %w", cfg.Journal, ErrForeignJournal)
 	}
 	return r.result(), r.journal.sync()
+}
+
+// workers is the study's number. A study that does not say gets one where
+// something is measured with noise: neighbours disturb each other, and a program
+// that draws its noise as it goes is only the same program again if it is asked
+// in the same order.
+func (r *recommending) workers() int {
+	if _, given := r.cfg.Study.doc.place("workers"); given {
+		return r.cfg.Study.Workers
+	}
+	for _, h := range r.hunts {
+		if h.noisy {
+			return 1
+		}
+	}
+	return r.cfg.Study.Workers
 }
 
 // makeHunts splits the budget over contexts equally.
