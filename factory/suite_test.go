@@ -146,3 +146,20 @@ func TestSuiteFigures(t *testing.T) {
 			100*middle(all), 100*middle(random), middle(random)/middle(all), 100*middle(claims), 100*middle(bias))
 	}
 }
+
+// A small part of the suite guards the whole chain in every test run; the
+// threshold is a third of what the figures of docs/search.md say.
+func TestSearchBeatsRandomOnTheSuite(t *testing.T) {
+	var own, random []float64
+	for _, family := range suite.Families() {
+		regret, claim := solve(t, problem(t, family, 41), 200, "")
+		if math.Abs(claim) > .2 {
+			t.Errorf("%s: the claim is off by %.0f %%", family, 100*claim)
+		}
+		own = append(own, regret)
+		random = append(random, randomSearch(problem(t, family, 41), 200, 41))
+	}
+	if middle(own) > middle(random)/3 {
+		t.Errorf("median regret %.3f, random search %.3f", middle(own), middle(random))
+	}
+}
