@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -310,6 +311,17 @@ func TestHarm(t *testing.T) {
 		if e := far.LogE(); !(e <= 0) {
 			t.Fatalf("pair %d, as good as can be: ln e = %v", i, e)
 		}
+	}
+}
+
+func TestELOND(t *testing.T) {
+	e := func(x float64) float64 { return math.Log(x) }
+	// bars at 5 %: 40, then 20·6/2 = 60, then 20·12/2 = 120, then 20·20/3 = 133.3
+	if got := ELOND([]float64{e(41), e(59), e(121), e(134), e(1)}, .05); !slices.Equal(got, []int{0, 2, 3}) {
+		t.Errorf("selected %v", got)
+	}
+	if got := ELOND(nil, .05); len(got) != 0 {
+		t.Errorf("selected %v of none", got)
 	}
 }
 

@@ -40,6 +40,24 @@ func EBH(logE []float64, alpha float64) []int {
 	return out
 }
 
+// ELOND returns the indices that e-LOND selects, one decision after another,
+// at false discovery rate alpha: the t-th candidate needs
+// e_t ≥ 1/(α·γ_t·(R_{t−1}+1)), γ_t = 1/(t(t+1)), R the number selected so far
+// (Xu & Ramdas, "Online multiple testing with e-values", AISTATS 2024). Any
+// dependence is allowed and nothing decided is ever taken back. Like EBH it
+// bounds a share, not the probability of any error.
+func ELOND(logE []float64, alpha float64) []int {
+	out := []int{}
+	for i, e := range logE {
+		t := float64(i + 1)
+		bar := -math.Log(alpha) + math.Log(t) + math.Log(t+1) - math.Log(float64(len(out)+1))
+		if e >= bar {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
 // Detector is the Shiryaev–Roberts e-detector M_t = (M_{t−1}+1)·L_t on the
 // one-step e-values of a bet, with alarm at M ≥ 1/alpha: the mean run length
 // to a false alarm is at least 1/alpha (Shin, Ramdas, Rinaldo, "E-detectors",
