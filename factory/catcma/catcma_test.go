@@ -1,6 +1,7 @@
 package catcma_test
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/arqon/arqon/benchmarks"
@@ -54,4 +55,28 @@ func TestItLearnsChoices(t *testing.T) {
 	if solved < 5 {
 		t.Errorf("%d of 5 solved; there are 117 649 points", solved)
 	}
+}
+
+// Whatever bytes are restored: a refusal that wraps ErrSnapshot, or an engine
+// that goes on.
+func FuzzRestore(f *testing.F) {
+	cfg := engine.Config{Space: enginetest.Mixed(), Seed: 5, Budget: 60}
+	e := enginetest.Make(f, catcma.Engine, cfg)
+	enginetest.Drive(f, e, enginetest.MixedLoss, 24, 3)
+	snap, err := e.Snapshot()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(snap)
+	f.Add([]byte(`{"engine":"catcma","version":1}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		e := enginetest.Make(t, catcma.Engine, cfg)
+		if err := e.Restore(b); err != nil {
+			if !errors.Is(err, engine.ErrSnapshot) {
+				t.Fatal(err)
+			}
+			return
+		}
+		e.Ask(2)
+	})
 }
