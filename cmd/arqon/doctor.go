@@ -255,13 +255,10 @@ func (c *checkup) expiries(h *trust.Head) {
 }
 
 func renewal(role string) string {
-	switch role {
-	case "root", "targets":
-		return "its key holders sign it again, enough of them for its threshold"
-	case "snapshot", "timestamp":
-		return "any publish signs it again"
+	if role == "snapshot" || role == "timestamp" {
+		return "arqon publish --renew signs it again; so does any publish"
 	}
-	return "the next release of " + role + " signs it again"
+	return "arqon keys renew --role " + role + ", by enough of its people"
 }
 
 const maxKeyFiles = 1000
