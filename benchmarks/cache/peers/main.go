@@ -116,10 +116,16 @@ type chosen struct {
 		Value           float64
 	} `json:"expectations"`
 	Reference bool `json:"reference"`
+	// Of a run's candidates.json instead: what the search would choose, before
+	// any gate has seen it.
+	Context string `json:"context"`
+	Claim   struct {
+		Loss float64 `json:"loss"`
+	} `json:"claim"`
 }
 
 func main() {
-	release := flag.String("release", "", "what `arqon inspect --json` printed; \"\": the peers alone")
+	release := flag.String("release", "", "`FILE` that arqon inspect --json printed, or a run's candidates.json; \"\": the peers beside LRU")
 	seed := flag.Uint64("seed", 20_260_701, "seed of the traces")
 	flag.Parse()
 	if err := run(context.Background(), *release, *seed, os.Stdout); err != nil {
@@ -149,7 +155,10 @@ func entries(path string) ([]chosen, error) {
 	}
 	raw, ok := find(doc, "entries")
 	if !ok {
-		return nil, fmt.Errorf("%s: no entries in it", path)
+		raw, ok = find(doc, "candidates")
+	}
+	if !ok {
+		return nil, fmt.Errorf("%s: neither entries nor candidates in it", path)
 	}
 	if b, err = json.Marshal(raw); err != nil {
 		return nil, err
@@ -184,6 +193,9 @@ func find(v any, name string) (any, bool) {
 func choose(list []chosen, context string) (name string, point json.RawMessage) {
 	name, best := "baseline", -1.0
 	for _, e := range list {
+		if gain := -e.Claim.Loss; !e.Reference && e.Context == context && gain > best {
+			name, point, best = e.Variant.Name, e.Variant.Point, gain
+		}
 		for _, x := range e.Expectations {
 			if !e.Reference && x.Context == context && x.Metric == cache.MetricHitRatio && x.Value > best {
 				name, point, best = e.Variant.Name, e.Variant.Point, x.Value
