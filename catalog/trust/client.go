@@ -112,6 +112,9 @@ func (c *Client) Refresh(ctx context.Context, channel string) (*catalog.Verified
 	if err := c.anchored(ctx, h); err != nil {
 		return nil, err
 	}
+	if v, err := c.unchanged(ctx, &w, next, h, channel); v != nil || err != nil {
+		return v, err
+	}
 	r, ref, err := w.manifest(ctx, h, channel)
 	if err != nil {
 		return nil, err
@@ -126,6 +129,46 @@ func (c *Client) Refresh(ctx context.Context, channel string) (*catalog.Verified
 	}
 	c.first = c.first || first
 	return v, nil
+}
+
+// unchanged returns what is served already when the head, just verified,
+// promises the very manifest that it was made from and withdraws nothing new;
+// nil when the manifest must be read. Everything that was checked about the
+// manifest then is as true now, but for its date.
+func (c *Client) unchanged(ctx context.Context, w *walk, next *state, h *Head, channel string) (*catalog.Verified, error) {
+	ref, ok := h.Manifest(channel)
+	old := c.good[channel]
+	was := c.state.Channels[channel].Manifest
+	if !ok || old == nil || old.Manifest() != ref.Digest || was.Digest != ref.Digest || was.Size != ref.Size {
+		return nil, nil
+	}
+	if w.now.After(old.Release().Expires) {
+		return nil, nil // read it and say so
+	}
+	y, err := w.yank(ctx, h)
+	if err != nil {
+		return nil, err
+	}
+	if err := next.withdraw(yankFile(h), y); err != nil {
+		return nil, err
+	}
+	if len(next.Yanked) != len(c.state.Yanked) {
+		return nil, nil
+	}
+	// A yank that another channel's refresh has seen counts here too.
+	if old, err = c.stillServable(channel, old); err != nil {
+		return nil, err
+	}
+	next.raise(h, w.now)
+	return old, c.save(ctx, next)
+}
+
+// yankFile is the file that a refusal about the yank list names.
+func yankFile(h *Head) string {
+	if m := h.Roles[RoleYank]; m != nil {
+		return MetadataName(RoleYank, m.Signed.Version)
+	}
+	return MetadataName("snapshot", h.Snapshot.Signed.Version)
 }
 
 // walk prepares a reading of the repository. The newest root that was ever
@@ -178,11 +221,7 @@ func (c *Client) check(ctx context.Context, w *walk, next *state, h *Head, r cat
 	if err != nil {
 		return err
 	}
-	yankName := MetadataName("snapshot", h.Snapshot.Signed.Version)
-	if h.Roles[RoleYank] != nil {
-		yankName = MetadataName(RoleYank, h.Roles[RoleYank].Signed.Version)
-	}
-	return next.withdraw(yankName, y)
+	return next.withdraw(yankFile(h), y)
 }
 
 // adopt makes the verified release: what may be served of it, every artifact
