@@ -134,6 +134,9 @@ func kills(t *testing.T) int {
 }
 
 func TestKilledPublishers(t *testing.T) {
+	if testing.Short() {
+		t.Skip("other processes: the race detector sees nothing of them")
+	}
 	t.Run("dir", func(t *testing.T) {
 		if os.Getenv(killsVariable) == "" {
 			t.Skip("a few kills on one store are enough for every day; make integration does the rest")
