@@ -90,7 +90,7 @@ func commands(n *gates.Night, w Where) []string {
 		"arqon run --repository " + w.repository() + " --channel " + w.channel(),
 	}
 	if approved(n) {
-		return next[1:]
+		return next[2:]
 	}
 	return next
 }

@@ -54,7 +54,9 @@ func newPrinter(w io.Writer, o TextOptions) *printer {
 
 func (p *printer) raw(s string) {
 	if p.err == nil {
-		_, p.err = io.WriteString(p.w, s)
+		// Unbreakable spaces have kept the words together; a reader who searches
+		// or copies wants ordinary ones.
+		_, p.err = io.WriteString(p.w, strings.ReplaceAll(s, nbsp, " "))
 	}
 }
 

@@ -352,7 +352,7 @@ func nextSentence(n *gates.Night) string {
 		return "There is nothing to publish. Look at what would change the verdicts, then search again."
 	}
 	if approved(n) {
-		return "The approvals are in. Publish, unless the night has done so already, check what was published, and run it:"
+		return "The approvals are in, and the night publishes by itself then. Check what was published, and run it:"
 	}
 	return "Sign the proposal, publish it, check what was published, and run it:"
 }
