@@ -184,7 +184,7 @@ const sketchMax = 15
 
 func newSketch(capacity int) sketch {
 	n := 16
-	for n < capacity {
+	for n < 4*capacity { // fewer collide with what is hot: it decides who is let in
 		n *= 2
 	}
 	s := sketch{mask: uint64(n - 1), most: 10 * max(capacity, 1)}
