@@ -5,7 +5,7 @@ LINT_VERSION := v2.15.0
 VERSITYGW_VERSION := v1.8.0
 KILLS ?= 200
 STUDY ?= studies/infer.yaml
-RACE_ROOMS := ./runtime/... ./factory ./internal/ledger ./artifacts/... ./benchmarks/external ./cmd/arqon
+RACE_ROOMS := ./runtime/... ./factory ./internal/ledger ./artifacts/... ./benchmarks/external ./gates
 
 .PHONY: nightly test lint race fuzz bench integration story clean data build
 
@@ -30,6 +30,7 @@ bin/golangci-lint-$(LINT_VERSION): internal/tools/go.mod
 
 race: data
 	$(GO) test -race -short -count=1 -timeout 20m $(RACE_ROOMS)
+	$(GO) test -race -count=1 -timeout 20m -run 'TestScripts/^run$$' ./cmd/arqon
 
 fuzz:
 	bash internal/scripts/fuzz 10s

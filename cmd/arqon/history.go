@@ -46,21 +46,12 @@ func historyFlags(c *cobra.Command, f *inspectFlags) {
 
 // withHistory reads a channel's history for one piece of work.
 func withHistory(ctx context.Context, f inspectFlags, evidence bool, work func([]trust.Past) error) (err error) {
-	p, err := newPlace(f.repository, f.keys)
+	in, err := openReading(f.repository, f.keys, f.root, false)
 	if err != nil {
 		return err
 	}
-	store, err := p.open()
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, store.Close()) }()
-	client, err := p.client(store, f.root, false)
-	if err != nil {
-		return refused(err)
-	}
-	defer func() { err = errors.Join(err, client.Close()) }()
-	past, err := client.History(ctx, f.channel, evidence)
+	defer func() { err = errors.Join(err, in.Close()) }()
+	past, err := in.client.History(ctx, f.channel, evidence)
 	if err != nil {
 		return refused(err)
 	}

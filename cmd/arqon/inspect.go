@@ -41,21 +41,12 @@ func newInspect() *cobra.Command {
 const manifestBytesMax = 64 << 20
 
 func inspect(ctx context.Context, f inspectFlags, stdout io.Writer) (err error) {
-	p, err := newPlace(f.repository, f.keys)
+	in, err := openReading(f.repository, f.keys, f.root, false)
 	if err != nil {
 		return err
 	}
-	store, err := p.open()
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, store.Close()) }()
-	client, err := p.client(store, f.root, false)
-	if err != nil {
-		return refused(err)
-	}
-	defer func() { err = errors.Join(err, client.Close()) }()
-	rep, err := client.VerifyAll(ctx, f.channel)
+	defer func() { err = errors.Join(err, in.Close()) }()
+	rep, err := in.client.VerifyAll(ctx, f.channel)
 	if err != nil {
 		return refused(err)
 	}
@@ -63,7 +54,7 @@ func inspect(ctx context.Context, f inspectFlags, stdout io.Writer) (err error) 
 	if f.json {
 		return printJSON(stdout, r.Release)
 	}
-	before, err := previous(ctx, store, r.Release)
+	before, err := previous(ctx, in.store, r.Release)
 	if err != nil {
 		return err
 	}

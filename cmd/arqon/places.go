@@ -158,6 +158,34 @@ func (p place) client(store artifacts.Store, anchor string, remember bool) (*tru
 	return trust.Open(cfg)
 }
 
+// reading is a repository opened to be verified and read.
+type reading struct {
+	place  place
+	store  repositoryStore
+	client *trust.Client
+}
+
+// openReading opens a repository and a client that believes the root in the
+// file anchor, or the pinned one. remember is as for client.
+func openReading(repository, keys, anchor string, remember bool) (*reading, error) {
+	p, err := newPlace(repository, keys)
+	if err != nil {
+		return nil, err
+	}
+	store, err := p.open()
+	if err != nil {
+		return nil, err
+	}
+	client, err := p.client(store, anchor, remember)
+	if err != nil {
+		return nil, errors.Join(refused(err), store.Close())
+	}
+	return &reading{p, store, client}, nil
+}
+
+// Close closes both.
+func (r *reading) Close() error { return errors.Join(r.client.Close(), r.store.Close()) }
+
 // pinnedRoot is the root that init pinned, in the state directory and beside
 // the keys.
 const pinnedRoot = "root.json"

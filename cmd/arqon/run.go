@@ -73,26 +73,17 @@ func runHost(ctx context.Context, f runFlags, stdout, stderr io.Writer) (err err
 	if f.requests < 1 || f.requests > requestsMax {
 		return fmt.Errorf("--requests is %d: want 1 to %d", f.requests, requestsMax)
 	}
-	p, err := newPlace(f.repository, f.keys)
+	in, err := openReading(f.repository, f.keys, f.root, true)
 	if err != nil {
 		return err
 	}
-	store, err := p.open()
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, store.Close()) }()
-	client, err := p.client(store, f.root, true)
-	if err != nil {
-		return refused(err)
-	}
-	defer func() { err = errors.Join(err, client.Close()) }()
+	defer func() { err = errors.Join(err, in.Close()) }()
 	s := newStory(stderr, f.quiet)
 	defer s.close()
 	start := time.Now()
-	rel, err := client.Refresh(ctx, f.channel)
+	rel, err := in.client.Refresh(ctx, f.channel)
 	if err != nil {
-		last, lastErr := client.Last(ctx, f.channel)
+		last, lastErr := in.client.Last(ctx, f.channel)
 		if lastErr != nil || last.IsZero() {
 			return refused(err)
 		}
@@ -104,7 +95,7 @@ func runHost(ctx context.Context, f runFlags, stdout, stderr io.Writer) (err err
 	switch rel.Release().Domain {
 	case infer.Name:
 	case cache.Name:
-		return serveCache(ctx, f, rel, client, s, stdout)
+		return serveCache(ctx, f, rel, in.client, s, stdout)
 	default:
 		return hinted{fmt.Errorf("the release is of domain %s", rel.Release().Domain), "arqon run hosts " + infer.Name + " and " + cache.Name + "; embed the runtime to host another domain"}
 	}
@@ -112,7 +103,7 @@ func runHost(ctx context.Context, f runFlags, stdout, stderr io.Writer) (err err
 	if err != nil {
 		return err
 	}
-	w := watch(ctx, client, f.channel, f.refresh, h)
+	w := watch(ctx, in.client, f.channel, f.refresh, h)
 	result, err := h.serve(ctx)
 	w.stop()
 	if err := errors.Join(err, h.close()); err != nil {

@@ -68,22 +68,13 @@ type verifiedRelease struct {
 }
 
 func verify(ctx context.Context, f verifyFlags, stdout, stderr io.Writer) (err error) {
-	p, err := newPlace(f.repository, f.keys)
+	in, err := openReading(f.repository, f.keys, f.root, false)
 	if err != nil {
 		return err
 	}
-	store, err := p.open()
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, store.Close()) }()
-	client, err := p.client(store, f.root, false)
-	if err != nil {
-		return refused(err)
-	}
-	defer func() { err = errors.Join(err, client.Close()) }()
-	rep, err := client.VerifyAll(ctx, f.channel)
-	v := verified{OK: err == nil, Repository: p.repository, FirstUse: rep.FirstUse, Solo: rep.Solo, Releases: []verifiedRelease{}, Files: rep.Files}
+	defer func() { err = errors.Join(err, in.Close()) }()
+	rep, err := in.client.VerifyAll(ctx, f.channel)
+	v := verified{OK: err == nil, Repository: in.place.repository, FirstUse: rep.FirstUse, Solo: rep.Solo, Releases: []verifiedRelease{}, Files: rep.Files}
 	if err != nil {
 		err = refused(err)
 		if f.json {
