@@ -142,8 +142,12 @@ func (h *handover) before(ctx context.Context, night artifacts.Digest) (string, 
 	if err != nil {
 		return "", false, err
 	}
-	if r, ok := st.Releases[h.channel]; ok && cites(r, night) {
-		return fmt.Sprintf("release %d of %s holds this night already", r.Sequence, h.channel), true, nil
+	if r, ok := st.Releases[h.channel]; ok && citing(r, night) > 0 {
+		manifest, err := catalog.EncodeManifest(r) // there is one spelling of a release
+		if err != nil {
+			return "", false, err
+		}
+		return publishedLine(&publish.Published{Release: r, Manifest: artifacts.DigestOf(manifest)}, citing(r, night)), true, nil
 	}
 	if h.solo {
 		return "", false, nil
@@ -153,22 +157,24 @@ func (h *handover) before(ctx context.Context, night artifacts.Digest) (string, 
 		return "", false, err
 	}
 	for _, d := range pending {
-		if rv, err := h.repo.Review(ctx, d); err == nil && cites(rv.Release, night) {
+		if rv, err := h.repo.Review(ctx, d); err == nil && citing(rv.Release, night) > 0 {
 			return fmt.Sprintf("proposal %s holds this night already: arqon sign --repository %s %s", d.Short(), h.place.repository, d.Short()), true, nil
 		}
 	}
 	return "", false, nil
 }
 
-func cites(r catalog.Release, night artifacts.Digest) bool {
+// citing counts the entries, the baseline aside, that a night has approved.
+func citing(r catalog.Release, night artifacts.Digest) (fresh int) {
 	for _, e := range r.Entries {
 		for _, ev := range e.Evidence {
-			if ev.Ref.Digest == night {
-				return true
+			if ev.Ref.Digest == night && !e.Reference {
+				fresh++
+				break
 			}
 		}
 	}
-	return false
+	return fresh
 }
 
 // proposal is the next release: what passed tonight, on top of what the
