@@ -136,7 +136,7 @@ func newSearch(cfg Discovery) (*search, error) {
 	if err := cfg.Study.check(); err != nil {
 		return nil, err
 	}
-	if err := cfg.Study.CheckEngines(sortedKeys(cfg.Engines)); err != nil {
+	if err := cfg.Study.CheckEngines(cfg.Engines); err != nil {
 		return nil, err
 	}
 	s := &search{

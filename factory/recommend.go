@@ -132,7 +132,7 @@ func (r *recommending) makeHunts() error {
 	if err := st.check(); err != nil {
 		return err
 	}
-	if err := st.CheckEngines(sortedKeys(r.cfg.Engines)); err != nil {
+	if err := st.CheckEngines(r.cfg.Engines); err != nil {
 		return err
 	}
 	baseline, err := d.Space.Normalize(d.Baseline)

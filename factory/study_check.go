@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/arqon/arqon/benchmarks"
+	"github.com/arqon/arqon/factory/engine"
 )
 
 var nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,39}$`)
@@ -120,14 +121,10 @@ func (s Study) checkEngines() error {
 }
 
 // CheckEngines refuses an engine that the caller does not have.
-func (s Study) CheckEngines(known []string) error {
+func (s Study) CheckEngines(known map[string]engine.New) error {
 	for i, e := range s.Engines {
-		ok := false
-		for _, k := range known {
-			ok = ok || k == e.Name
-		}
-		if !ok {
-			return s.doc.refuseField(fmt.Sprintf("engines[%d].name", i), "unknown engine %q; known: %s", e.Name, strings.Join(known, ", "))
+		if known[e.Name] == nil {
+			return s.doc.refuseField(fmt.Sprintf("engines[%d].name", i), "unknown engine %q; known: %s", e.Name, strings.Join(sortedKeys(known), ", "))
 		}
 	}
 	return nil

@@ -12,6 +12,9 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/arqon/arqon/factory/engine"
+	"github.com/arqon/arqon/factory/ga"
+	"github.com/arqon/arqon/factory/sweep"
 	"github.com/arqon/arqon/gates"
 )
 
@@ -60,7 +63,7 @@ func TestAShortStudyGetsTheDefaults(t *testing.T) {
 		len(st.Engines) != 3 || st.Candidates != DefaultCandidates || st.Workers < 1 || st.Policy.Digest() != gates.DefaultPolicy().Digest() {
 		t.Errorf("%+v", st)
 	}
-	if err := st.CheckEngines([]string{"cma", "ga", "sweep"}); err != nil {
+	if err := st.CheckEngines(map[string]engine.New{"cma": ga.Engine, "ga": ga.Engine, "sweep": sweep.Engine}); err != nil {
 		t.Error(err)
 	}
 }
@@ -237,7 +240,7 @@ func refusal(t *testing.T, text string) error {
 	if err != nil {
 		return err
 	}
-	if err := st.CheckEngines(sortedKeys(toyEngines())); err != nil {
+	if err := st.CheckEngines(toyEngines()); err != nil {
 		return err
 	}
 	d, err := (&toy{}).Describe(t.Context())

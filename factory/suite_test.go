@@ -12,13 +12,8 @@ import (
 
 	"github.com/arqon/arqon/benchmarks"
 	"github.com/arqon/arqon/factory"
-	"github.com/arqon/arqon/factory/catcma"
-	"github.com/arqon/arqon/factory/cma"
-	"github.com/arqon/arqon/factory/engine"
-	"github.com/arqon/arqon/factory/ga"
-	"github.com/arqon/arqon/factory/gp"
+	"github.com/arqon/arqon/factory/roster"
 	"github.com/arqon/arqon/factory/suite"
-	"github.com/arqon/arqon/factory/sweep"
 	"github.com/arqon/arqon/internal/seed"
 )
 
@@ -50,10 +45,6 @@ func problem(t testing.TB, family string, n uint64) *suite.Problem {
 		t.Fatal(err)
 	}
 	return p
-}
-
-func suiteEngines() map[string]engine.New {
-	return map[string]engine.New{"cma": cma.Engine, "catcma": catcma.Engine, "gp": gp.Engine, "ga": ga.Engine, "sweep": sweep.Engine}
 }
 
 // solve runs the whole search alone on a problem: true regret and the
@@ -88,7 +79,7 @@ func solve(t testing.TB, p *suite.Problem, budget int, engines string) (regret, 
 		t.Fatal(err)
 	}
 	found, err := factory.Recommend(t.Context(), factory.Discovery{
-		Study: st, Domain: p, Description: d, Engines: suiteEngines(), Journal: filepath.Join(dir, "journal"),
+		Study: st, Domain: p, Description: d, Engines: roster.Engines(), Journal: filepath.Join(dir, "journal"),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/arqon/arqon/factory"
+	"github.com/arqon/arqon/factory/roster"
 )
 
 type discoverFlags struct {
@@ -63,7 +64,7 @@ func runDiscover(ctx context.Context, f discoverFlags, stdout, stderr io.Writer)
 	defer func() { err = errors.Join(err, run.Close()) }()
 	s.say("run %s in %s", run.Name, run.Path)
 	found, err := factory.Nightly{
-		Domain: domain, Engines: engines(), Progress: nightProgress{s}, Now: now,
+		Domain: domain, Engines: roster.Engines(), Progress: nightProgress{s}, Now: now,
 	}.Recommend(ctx, run)
 	err = errors.Join(err, domain.Close())
 	s.close()
@@ -113,7 +114,7 @@ func beginSearch(ctx context.Context, f *discoverFlags, s *story) (*factory.Run,
 	if err != nil {
 		return nil, open{}, err
 	}
-	if err := st.CheckEngines(engineNames()); err != nil {
+	if err := st.CheckEngines(roster.Engines()); err != nil {
 		return nil, open{}, err
 	}
 	domain, err := ready(ctx, st, f.out, say)

@@ -12,26 +12,7 @@ import (
 	"github.com/arqon/arqon/benchmarks/external"
 	"github.com/arqon/arqon/benchmarks/infer"
 	"github.com/arqon/arqon/factory"
-	"github.com/arqon/arqon/factory/catcma"
-	"github.com/arqon/arqon/factory/cma"
-	"github.com/arqon/arqon/factory/engine"
-	"github.com/arqon/arqon/factory/ga"
-	"github.com/arqon/arqon/factory/gp"
-	"github.com/arqon/arqon/factory/sweep"
 )
-
-// engines are the ways to search that a study may name.
-func engines() map[string]engine.New {
-	return map[string]engine.New{
-		"cma":        cma.Engine,
-		"catcma":     catcma.Engine,
-		"gp":         gp.Engine,
-		"ga":         ga.Engine,
-		"sweep":      sweep.Engine,
-		"grid":       sweep.Grid,
-		"one-factor": sweep.OneFactor,
-	}
-}
 
 // builtIn are the domains that a study may name.
 const builtIn = infer.Name + ", " + cache.Name

@@ -16,6 +16,7 @@ import (
 	"github.com/arqon/arqon/catalog"
 	"github.com/arqon/arqon/catalog/trust"
 	"github.com/arqon/arqon/factory"
+	"github.com/arqon/arqon/factory/roster"
 	"github.com/arqon/arqon/gates"
 	"github.com/arqon/arqon/gates/report"
 )
@@ -145,7 +146,7 @@ func begin(ctx context.Context, f *nightlyFlags, s *story) (*factory.Run, open, 
 	if err != nil {
 		return nil, open{}, err
 	}
-	if err := st.CheckEngines(engineNames()); err != nil {
+	if err := st.CheckEngines(roster.Engines()); err != nil {
 		return nil, open{}, err
 	}
 	if err := checkTarget(ctx, f, st); err != nil {
@@ -288,18 +289,10 @@ func errNotFromANight() error {
 	}
 }
 
-func engineNames() []string {
-	var names []string
-	for name := range engines() {
-		names = append(names, name)
-	}
-	return names
-}
-
 // conduct wires the rooms together.
 func conduct(ctx context.Context, f nightlyFlags, run *factory.Run, domain open, s *story) (factory.Result, error) {
 	n := factory.Nightly{
-		Domain: domain, Engines: engines(), Progress: nightProgress{s}, Now: now,
+		Domain: domain, Engines: roster.Engines(), Progress: nightProgress{s}, Now: now,
 		HTML: func(w io.Writer, night gates.Night) error {
 			return report.HTMLFor(w, night, report.Where{Repository: f.repository, Channel: f.channel})
 		},

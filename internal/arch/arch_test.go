@@ -43,6 +43,7 @@ var mayImport = map[string][]string{
 	"factory/engine/enginetest":    {"benchmarks", "factory/engine", "internal/seed"},
 	"factory/ga":                   {"benchmarks", "factory/engine", "internal/seed"},
 	"factory/gp":                   {"benchmarks", "factory/engine", "factory/engine/enginetest", "internal/seed"},
+	"factory/roster":               {"benchmarks", "factory/..."},
 	"factory/suite":                {"benchmarks", "internal/seed"},
 	"factory/sweep":                {"benchmarks", "factory/engine", "internal/seed"},
 	"gates":                        {"artifacts", "benchmarks", "catalog", "gates/evalue", "internal/ledger", "internal/seed"},
