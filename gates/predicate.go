@@ -2,18 +2,12 @@ package gates
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/arqon/arqon/artifacts"
 	"github.com/arqon/arqon/catalog"
-)
-
-// The predicate types that other people's tools read, beside our own report.
-// The encoders are pure; signing them is publish's.
-const (
-	PredicateTestResult = "https://in-toto.io/attestation/test-result/v0.1"
-	PredicateSummary    = "https://slsa.dev/verification_summary/v1"
 )
 
 // VerifierID names us in a verification summary.
@@ -29,12 +23,13 @@ func resourceOf(name string, d artifacts.Digest) resource {
 	return resource{Name: name, Digest: map[string]string{"sha256": d.Hex()}}
 }
 
-// TestResult is the predicate of in-toto's test-result v0.1 about one candidate
-// of a night whose encoded record has the digest: one test a gate. A gate that
-// found nothing against the candidate but could not decide is warned about, and
-// the result is PASSED only when the verdict carries the scope.
-func TestResult(n Night, c CandidateReport, record artifacts.Digest, s catalog.Scope) ([]byte, error) {
-	passed, err := carries(n, c, s)
+// TestResult is the catalog.PredicateTestResult about one variant in the
+// contexts that it was judged for, in a night whose encoded record has the
+// digest: one test a context and gate, named "context/gate". A gate that found
+// nothing against the variant but could not decide is warned about, and the
+// result is PASSED only when the verdict of every context carries the scope.
+func TestResult(n Night, judged []CandidateReport, record artifacts.Digest, s catalog.Scope) ([]byte, error) {
+	passed, err := carries(n, judged, s)
 	if err != nil {
 		return nil, err
 	}
@@ -51,30 +46,33 @@ func TestResult(n Night, c CandidateReport, record artifacts.Digest, s catalog.S
 	if passed {
 		out.Result = "PASSED"
 	}
-	for _, f := range c.Findings {
-		switch f.Outcome {
-		case Pass:
-			out.Passed = append(out.Passed, f.Gate)
-		case Inconclusive:
-			out.Warned = append(out.Warned, f.Gate)
-		case Fail, Invalid:
-			out.Failed = append(out.Failed, f.Gate)
+	for _, c := range judged {
+		for _, f := range c.Findings {
+			test := c.Context + "/" + f.Gate
+			switch f.Outcome {
+			case Pass:
+				out.Passed = append(out.Passed, test)
+			case Inconclusive:
+				out.Warned = append(out.Warned, test)
+			case Fail, Invalid:
+				out.Failed = append(out.Failed, test)
+			}
 		}
 	}
 	return json.Marshal(out)
 }
 
-// Summary is the predicate of a SLSA verification summary v1: that we verified
-// the candidate under the night's policy for a scope, from the night's record.
-// We say nothing about how it was built, and so name no SLSA build level.
-// resourceURI is where the variant is fetched from.
-func Summary(n Night, c CandidateReport, record artifacts.Digest, s catalog.Scope, resourceURI string) ([]byte, error) {
-	passed, err := carries(n, c, s)
+// Summary is the catalog.PredicateSummary: that we verified the variant under
+// the night's policy for a scope in the contexts that it was judged for, from
+// the night's record. We say nothing about how it was built, and so name no
+// SLSA build level. resourceURI identifies the variant.
+func Summary(n Night, judged []CandidateReport, record artifacts.Digest, s catalog.Scope, resourceURI string) ([]byte, error) {
+	passed, err := carries(n, judged, s)
 	if err != nil {
 		return nil, err
 	}
 	if resourceURI == "" || n.Ended == "" {
-		return nil, fmt.Errorf("%s: a verification summary needs the variant's address and the time of the night", c.Name)
+		return nil, errors.New("a verification summary needs the variant's address and the time of the night")
 	}
 	type verifier struct {
 		ID string `json:"id"`
@@ -99,12 +97,25 @@ func Summary(n Night, c CandidateReport, record artifacts.Digest, s catalog.Scop
 	return json.Marshal(out)
 }
 
-// carries reports whether the candidate's findings reach the scope in a night
-// that counts.
-func carries(n Night, c CandidateReport, s catalog.Scope) (bool, error) {
-	last := lastGate(s)
-	if last == "" {
+// carries reports whether the findings of every context reach the scope, in a
+// night that counts.
+func carries(n Night, judged []CandidateReport, s catalog.Scope) (bool, error) {
+	if lastGate(s) == "" {
 		return false, fmt.Errorf("scope %q: not one of canary, staging, prod", s)
 	}
-	return n.Outcome == Pass && Verdict{Findings: c.Findings}.Passed(last), nil
+	if len(judged) == 0 {
+		return false, errors.New("nothing was judged: a statement needs at least one context")
+	}
+	for _, c := range judged {
+		if !Carries(c, s) {
+			return false, nil
+		}
+	}
+	return n.Outcome == Pass, nil
+}
+
+// Carries reports whether the candidate passed every gate that the scope needs.
+func Carries(c CandidateReport, s catalog.Scope) bool {
+	last := lastGate(s)
+	return last != "" && Verdict{Findings: c.Findings}.Passed(last)
 }

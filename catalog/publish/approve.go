@@ -206,13 +206,16 @@ func (r *Repository) evidence(ctx context.Context, p *pending) (int, error) {
 				continue
 			}
 			s, err := trust.VerifyStatement(b, keys...)
-			if err == nil && (s.PredicateType != trust.PredicateReport || !s.About(e.Variant.Identity)) {
-				err = trust.ErrStatement
+			report := false
+			if err == nil {
+				report, err = s.EvidenceFor(e.Variant.Identity)
 			}
 			if err != nil {
 				return 0, fmt.Errorf("entry %s: %s: %w", e.Variant.Name, name, err)
 			}
-			reports++
+			if report {
+				reports++
+			}
 		}
 		if reports == 0 && e.Scope != catalog.ScopeCanary {
 			return 0, fmt.Errorf("entry %s: no signed gate report: %w", e.Variant.Name, ErrProposal)
@@ -319,7 +322,7 @@ func (r *Repository) state(ctx context.Context, key *Key, rel catalog.Release, m
 		return err
 	}
 	subject := trust.Subject{Name: trust.ManifestTarget(rel.Channel), Digest: manifest}
-	bundle, err := SignStatement(key, trust.PredicateApproval, []trust.Subject{subject}, predicate)
+	bundle, err := SignStatement(key, catalog.PredicateApproval, []trust.Subject{subject}, predicate)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/arqon/arqon/catalog"
 	"github.com/arqon/arqon/catalog/trust"
 )
 
@@ -24,7 +25,7 @@ func (r *Repository) Endorse(ctx context.Context, channel string, subjects []tru
 	if err != nil {
 		return nil, "", err
 	}
-	if bundle, err = SignStatement(key, trust.PredicateApproval, subjects, predicate); err != nil {
+	if bundle, err = SignStatement(key, catalog.PredicateApproval, subjects, predicate); err != nil {
 		return nil, "", err
 	}
 	public, err := h.PublicKeys([]string{key.ID})

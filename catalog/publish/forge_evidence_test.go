@@ -66,6 +66,35 @@ func TestBorrowedEvidence(t *testing.T) {
 	}
 }
 
+// A standard statement may stand beside a gate report and never instead of
+// one; a statement of a kind that says nothing about an entry is refused.
+func TestEvidenceOfOtherTypes(t *testing.T) {
+	for _, c := range []struct {
+		predicate string
+		want      trust.Reason
+	}{
+		{catalog.PredicateTestResult, trust.BadEvidence}, // alone: no report
+		{catalog.PredicateApproval, trust.BadEvidence},
+		{"https://example.com/hearsay/v1", trust.BadEvidence},
+	} {
+		f := newForger(t)
+		f.publish(1)
+		f.manifest(func(r *catalog.Release) {
+			e := &r.Entries[0]
+			b, err := SignStatement(f.key(f.head().Rules.EvidenceKeys), c.predicate, []trust.Subject{{Name: "x", Digest: e.Variant.Identity}}, []byte("{}"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			ref := artifacts.RefOf("other.sigstore.json", trust.BundleMediaType, b)
+			f.put(trust.EvidenceName(ref), b)
+			e.Evidence = []catalog.Evidence{{Gate: "report", Ref: ref}}
+		})
+		if err := f.audit(); trust.ReasonOf(err) != c.want {
+			t.Errorf("%s: %v", c.predicate, err)
+		}
+	}
+}
+
 // Approvals that are missing, of another kind, about something else, or about
 // another version.
 func TestForgedApprovals(t *testing.T) {
@@ -96,11 +125,11 @@ func TestForgedApprovals(t *testing.T) {
 		says   trust.Approval
 		reason trust.Reason
 	}{
-		{"another kind", key, trust.PredicateReport, manifest, good, trust.BadEvidence},
-		{"something else", key, trust.PredicateApproval, next.Previous, good, trust.BadEvidence},
-		{"another version", key, trust.PredicateApproval, manifest, older, trust.BadEvidence},
-		{"another key", stranger, trust.PredicateApproval, manifest, good, trust.BadEvidence},
-		{"the right one", key, trust.PredicateApproval, manifest, good, ""},
+		{"another kind", key, catalog.PredicateReport, manifest, good, trust.BadEvidence},
+		{"something else", key, catalog.PredicateApproval, next.Previous, good, trust.BadEvidence},
+		{"another version", key, catalog.PredicateApproval, manifest, older, trust.BadEvidence},
+		{"another key", stranger, catalog.PredicateApproval, manifest, good, trust.BadEvidence},
+		{"the right one", key, catalog.PredicateApproval, manifest, good, ""},
 	} {
 		predicate, err := json.Marshal(c.says)
 		if err != nil {

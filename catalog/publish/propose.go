@@ -34,7 +34,8 @@ type Proposal struct {
 // whose statements count.
 type Evidence struct {
 	Identity  artifacts.Digest // which entry
-	Gate      string           // a gate's name, or "report"
+	Gate      string           // a gate's name, or what kind of statement it is: "report"
+	Type      string           // of the predicate; "" = catalog.PredicateReport
 	Predicate json.RawMessage
 }
 
@@ -228,7 +229,10 @@ func (r *Repository) signEvidence(ctx context.Context, key *Key, e *catalog.Entr
 	for _, a := range e.Variant.Artifacts {
 		subjects = append(subjects, trust.Subject{Name: a.Name, Digest: a.Digest})
 	}
-	bundle, err := SignStatement(key, trust.PredicateReport, subjects, ev.Predicate)
+	if ev.Type == "" {
+		ev.Type = catalog.PredicateReport
+	}
+	bundle, err := SignStatement(key, ev.Type, subjects, ev.Predicate)
 	if err != nil {
 		return err
 	}

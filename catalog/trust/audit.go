@@ -155,10 +155,13 @@ func (a *auditor) entry(ctx context.Context, manifest string, e *catalog.Entry) 
 		if ev.Ref.MediaType != BundleMediaType {
 			continue
 		}
-		if !s.About(e.Variant.Identity) || s.PredicateType != PredicateReport {
-			return refuse(BadEvidence, EvidenceName(ev.Ref), "not a gate report about entry %d (%s)", e.ID, e.Variant.Name)
+		report, err := s.EvidenceFor(e.Variant.Identity)
+		if err != nil {
+			return refuse(BadEvidence, EvidenceName(ev.Ref), "entry %d (%s): %v", e.ID, e.Variant.Name, err)
 		}
-		reports++
+		if report {
+			reports++
+		}
 	}
 	if reports == 0 && e.Scope != catalog.ScopeCanary {
 		return refuse(BadEvidence, manifest, "entry %d (%s) lists no signed gate report", e.ID, e.Variant.Name)
@@ -216,7 +219,7 @@ func (w *walk) approval(ctx context.Context, h *Head, role, keyID string, r cata
 		a.RoleVersion = version
 	}
 	want := Approval{Channel: role, Sequence: r.Sequence, RoleVersion: version, Base: r.Previous}
-	if s.PredicateType != PredicateApproval || !s.About(manifest) || a != want {
+	if s.PredicateType != catalog.PredicateApproval || !s.About(manifest) || a != want {
 		return refuse(BadEvidence, name, "not an approval of release %d of %s", r.Sequence, role)
 	}
 	return nil

@@ -25,10 +25,10 @@ type Past struct {
 	EvidenceKeys []string // ids of the keys whose statements counted
 }
 
-// EntryEvidence is what the signed statements say about one entry.
+// EntryEvidence is the signed gate reports about one entry.
 type EntryEvidence struct {
-	ID         catalog.VariantID
-	Statements []Statement
+	ID      catalog.VariantID
+	Reports []Statement
 }
 
 // History reads every release that was ever committed to the channel, oldest
@@ -265,12 +265,15 @@ func (t *tale) prove(ctx context.Context, h *Head, p *Past) error {
 			if err != nil {
 				return err
 			}
-			if s.PredicateType != PredicateReport || !s.About(e.Variant.Identity) {
-				return refuse(BadEvidence, EvidenceName(ev.Ref), "is not a gate report about entry %d", e.ID)
+			report, err := s.EvidenceFor(e.Variant.Identity)
+			if err != nil {
+				return refuse(BadEvidence, EvidenceName(ev.Ref), "entry %d (%s): %v", e.ID, e.Variant.Name, err)
 			}
-			proof.Statements = append(proof.Statements, s)
+			if report {
+				proof.Reports = append(proof.Reports, s)
+			}
 		}
-		if len(proof.Statements) == 0 && e.Scope != catalog.ScopeCanary {
+		if len(proof.Reports) == 0 && e.Scope != catalog.ScopeCanary {
 			return refuse(BadEvidence, name, "entry %d (%s) lists no signed gate report", e.ID, e.Variant.Name)
 		}
 		p.Evidence = append(p.Evidence, proof)

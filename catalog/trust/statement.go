@@ -11,13 +11,7 @@ import (
 	"fmt"
 
 	"github.com/arqon/arqon/artifacts"
-)
-
-// One predicate type each for the two things that are ever stated. They are
-// names, not addresses, and never change their meaning.
-const (
-	PredicateReport   = "https://github.com/arqon/arqon/gate-report/v1"
-	PredicateApproval = "https://github.com/arqon/arqon/approval/v1"
+	"github.com/arqon/arqon/catalog"
 )
 
 // BundleMediaType is the media type of a Sigstore bundle v0.3 in JSON.
@@ -53,6 +47,19 @@ func (s Statement) About(d artifacts.Digest) bool {
 		}
 	}
 	return false
+}
+
+// EvidenceFor reports whether the statement is the gate report of the variant
+// with the identity. One that an entry of that variant may not list at all
+// wraps ErrStatement.
+func (s Statement) EvidenceFor(identity artifacts.Digest) (report bool, err error) {
+	if !catalog.IsEvidence(s.PredicateType) {
+		return false, fmt.Errorf("a statement of type %.80q is no evidence about an entry: %w", s.PredicateType, ErrStatement)
+	}
+	if !s.About(identity) {
+		return false, fmt.Errorf("the statement is not about %s: %w", identity.Short(), ErrStatement)
+	}
+	return s.PredicateType == catalog.PredicateReport, nil
 }
 
 type wireSubject struct {

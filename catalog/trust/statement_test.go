@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/arqon/arqon/artifacts"
+	"github.com/arqon/arqon/catalog"
 	"github.com/arqon/arqon/catalog/trust"
 )
 
@@ -51,7 +52,7 @@ func wrap(t testing.TB, k *ecdsa.PrivateKey, statement []byte) []byte {
 
 func statement() trust.Statement {
 	return trust.Statement{
-		PredicateType: trust.PredicateReport,
+		PredicateType: catalog.PredicateReport,
 		Subjects:      []trust.Subject{{Name: "burst-01", Digest: artifacts.DigestOf([]byte("v"))}},
 		Predicate:     json.RawMessage(`{"outcome":"PASS"}`),
 	}
@@ -62,7 +63,7 @@ func TestStatement(t *testing.T) {
 	b := bundle(t, k, statement())
 	got, err := trust.VerifyStatement(b, &other.PublicKey, &k.PublicKey)
 	if err != nil || !got.About(artifacts.DigestOf([]byte("v"))) || got.About(artifacts.DigestOf(nil)) ||
-		got.PredicateType != trust.PredicateReport || string(got.Predicate) != `{"outcome":"PASS"}` {
+		got.PredicateType != catalog.PredicateReport || string(got.Predicate) != `{"outcome":"PASS"}` {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	if _, err := trust.VerifyStatement(b, &other.PublicKey); !errors.Is(err, trust.ErrStatement) {

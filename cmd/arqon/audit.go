@@ -102,7 +102,7 @@ func prove(p trust.Past, e catalog.Entry, found trust.EntryEvidence) proof {
 		return x
 	}
 	for _, c := range e.Envelope.Contexts {
-		gate, err := unproved(e, c, found.Statements)
+		gate, err := unproved(e, c, found.Reports)
 		switch {
 		case err != nil:
 			x.Missing = err.Error()

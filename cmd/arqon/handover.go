@@ -81,17 +81,6 @@ func (h *handover) Approve(ctx context.Context, subject artifacts.Digest, _ gate
 	}, nil
 }
 
-// statement is the predicate of a gate report: what was found about one
-// variant, and the night that it belongs to.
-type statement struct {
-	Run        string                  `json:"run"`
-	Study      string                  `json:"study"`
-	Night      artifacts.Digest        `json:"night"` // of the whole record, raw data included
-	Policy     artifacts.Digest        `json:"policy"`
-	Alpha      gates.Alpha             `json:"alpha"`
-	Candidates []gates.CandidateReport `json:"candidates"`
-}
-
 // HandOver publishes what passed, or proposes it.
 func (h *handover) HandOver(ctx context.Context, run *factory.Run, night gates.Night, verdicts []gates.Verdict, c factory.Candidates) (string, error) {
 	if night.Outcome != gates.Pass {
@@ -208,7 +197,7 @@ func (h *handover) proposal(ctx context.Context, night gates.Night, verdicts []g
 	if base == "" {
 		return p, 0, hinted{errors.New("the baseline itself did not pass its gates: nothing to fall back on"), "arqon report " + h.run.Name + " says why"}
 	}
-	evidence, err := statements(night, entries, raw.Digest)
+	evidence, err := statements(night, entries, raw.Digest, scope)
 	if err != nil {
 		return p, 0, err
 	}
@@ -233,26 +222,6 @@ func incumbent(c factory.Candidates) []string {
 		}
 	}
 	return out
-}
-
-// statements are the reports about the entries, one each.
-func statements(night gates.Night, entries []catalog.Entry, record artifacts.Digest) ([]publish.Evidence, error) {
-	var out []publish.Evidence
-	for _, e := range entries {
-		s := statement{Run: night.Run, Study: night.Study, Night: record, Policy: night.PolicyDigest, Alpha: night.Alpha}
-		for _, c := range night.Candidates {
-			if c.Identity == e.Variant.Identity {
-				c.Pairs = nil // the raw pairs are in the night's record, which the entry lists too
-				s.Candidates = append(s.Candidates, c)
-			}
-		}
-		b, err := json.Marshal(s)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, publish.Evidence{Identity: e.Variant.Identity, Gate: "report", Predicate: b})
-	}
-	return out, nil
 }
 
 // bothBlobs reads from the run first and from the repository then: what is
