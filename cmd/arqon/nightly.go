@@ -84,7 +84,7 @@ func runNightly(ctx context.Context, f nightlyFlags, stdout, stderr io.Writer) (
 			return err
 		}
 	} else {
-		o := textOptions(stdout)
+		o := report.TextOptions{Terminal: terminal(stdout)}
 		o.Where = report.Where{Repository: f.repository, Channel: f.channel}
 		if err := report.Text(stdout, result.Night, o); err != nil {
 			return err

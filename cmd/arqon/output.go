@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/term"
 
-	"github.com/arqon/arqon/gates/report"
+	"github.com/arqon/arqon/internal/plot"
 )
 
 // printJSON writes v for machines.
@@ -21,10 +21,10 @@ func printJSON(w io.Writer, v any) error {
 	return err
 }
 
-// textOptions looks at where a page goes: colour and width on a terminal,
+// terminal looks at where a page goes: colour and width on a terminal,
 // honouring NO_COLOR; ASCII where the locale has no UTF-8.
-func textOptions(w io.Writer) report.TextOptions {
-	o := report.TextOptions{ASCII: !utf8Locale()}
+func terminal(w io.Writer) plot.Terminal {
+	o := plot.Terminal{ASCII: !utf8Locale()}
 	f, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return o

@@ -70,7 +70,7 @@ func showReport(f reportFlags, name string, stdout io.Writer) error {
 		return err
 	}
 	where := f.where(name)
-	o := textOptions(stdout)
+	o := report.TextOptions{Terminal: terminal(stdout)}
 	o.Where = where
 	o.ASCII = o.ASCII || f.ascii
 	if f.width > 0 {

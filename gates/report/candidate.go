@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/arqon/arqon/gates"
+	"github.com/arqon/arqon/internal/plot"
 )
 
 // Candidate writes one candidate's page for a terminal. name is a candidate's
@@ -18,16 +19,16 @@ func Candidate(w io.Writer, n gates.Night, name string, o TextOptions) error {
 	for _, s := range subjects(&n) {
 		if s.Name == name || (len(name) >= 8 && strings.HasPrefix(s.Identity.Hex(), name)) {
 			if found {
-				p.blank()
+				p.Blank()
 			}
 			found = true
 			p.candidatePage(s)
 		}
 	}
 	if !found {
-		return fmt.Errorf("%s: %w; there are: %s", clean(name, 80), ErrNoCandidate, strings.Join(names(&n, 12), ", "))
+		return fmt.Errorf("%s: %w; there are: %s", plot.Clean(name, 80), ErrNoCandidate, strings.Join(names(&n, 12), ", "))
 	}
-	return p.err
+	return p.Err()
 }
 
 // names lists the first limit candidate names.
@@ -37,26 +38,26 @@ func names(n *gates.Night, limit int) []string {
 		if i == limit {
 			return append(out, fmt.Sprintf("and %d more", len(n.Candidates)-limit))
 		}
-		out = append(out, clean(c.Name, 60))
+		out = append(out, plot.Clean(c.Name, 60))
 	}
 	return out
 }
 
 func (p *printer) candidatePage(s subject) {
-	p.para(toneOf(s.badge()), 0, 0, s.badge().String()+": "+clean(s.Name, 80)+" for "+clean(s.Context, 60)+", "+s.standing()+".")
-	p.para(plain, 0, 0, s.because())
+	p.Para(toneOf(s.badge()), 0, 0, s.badge().String()+": "+plot.Clean(s.Name, 80)+" for "+plot.Clean(s.Context, 60)+", "+s.standing()+".")
+	p.Para(plot.Plain, 0, 0, s.because())
 	if s.night.Outcome == gates.Invalid {
-		p.para(bad, 0, 0, "The night is INVALID: "+sentence(s.night.Reason))
+		p.Para(plot.Bad, 0, 0, "The night is INVALID: "+sentence(s.night.Reason))
 	}
-	p.blank()
+	p.Blank()
 	head, detail := s.howMuch()
-	p.labelled("by how much", 11, plain, head+". "+detail)
+	p.Labelled("by how much", 11, plot.Plain, head+". "+detail)
 	head, detail = s.howSure()
-	p.labelled("how sure", 11, plain, head+". "+detail)
-	head, detail, command := s.whatNext(p.opts.Where)
-	p.labelled("what next", 11, plain, head+". "+detail)
+	p.Labelled("how sure", 11, plot.Plain, head+". "+detail)
+	head, detail, command := s.whatNext(p.where)
+	p.Labelled("what next", 11, plot.Plain, head+". "+detail)
 	if command != "" {
-		p.command(command)
+		p.Command(command)
 	}
 	p.gatesPassed(s)
 	p.forest(s)
@@ -69,7 +70,7 @@ func (p *printer) candidatePage(s subject) {
 }
 
 func (p *printer) gatesPassed(s subject) {
-	p.heading("Gates")
+	p.Heading("Gates")
 	seen := map[string]bool{}
 	for _, f := range s.Findings {
 		seen[f.Gate] = true
@@ -77,19 +78,19 @@ func (p *printer) gatesPassed(s subject) {
 	}
 	for _, g := range gates.Order() {
 		if !seen[g] {
-			p.gateLine("not reached", faint, g, "")
+			p.gateLine("not reached", plot.Faint, g, "")
 		}
 	}
 }
 
-func (p *printer) gateLine(word string, t tone, gate, reason string) {
-	lines := wrap(p.plainText(reason), p.cols-30, p.cols-30)
+func (p *printer) gateLine(word string, t plot.Tone, gate, reason string) {
+	lines := plot.Wrap(p.PlainText(reason), p.Columns-30, p.Columns-30)
 	for i, l := range lines {
 		if i == 0 {
-			p.raw("  " + p.paint(t, pad(p.plainText(word), 12)) + "  " + strings.TrimRight(pad(p.short(gate, 12), 12)+"  "+l, " ") + "\n")
+			p.Raw("  " + p.Paint(t, plot.Pad(p.PlainText(word), 12)) + "  " + strings.TrimRight(plot.Pad(p.Short(gate, 12), 12)+"  "+l, " ") + "\n")
 			continue
 		}
-		p.raw(strings.Repeat(" ", 30) + l + "\n")
+		p.Raw(strings.Repeat(" ", 30) + l + "\n")
 	}
 }
 
@@ -98,22 +99,22 @@ func (p *printer) forest(s subject) {
 	if len(s.Results) == 0 {
 		return
 	}
-	p.heading("Every metric, with its interval")
+	p.Heading("Every metric, with its interval")
 	const cols = 34
 	f := newForest(s.Results, s.night.Policy.MinEffect)
-	p.raw("  " + pad("", 14) + p.plainText(axisText(f, cols)) + "\n")
+	p.Raw("  " + plot.Pad("", 14) + p.PlainText(axisText(f, cols)) + "\n")
 	gate := ""
 	for _, row := range f.rows {
 		r := row.r
 		if r.Gate != gate {
 			gate = r.Gate
-			p.raw("  " + p.paint(faint, p.plainText(gateTitle(gate))) + "\n")
+			p.Raw("  " + p.Paint(plot.Faint, p.PlainText(gateTitle(gate))) + "\n")
 		}
-		p.raw("  " + p.paint(toneOf(r.Decision), pad(r.Decision.String(), 12)) + "  " + p.plainText(f.textRow(row, cols)) +
-			"  " + p.paint(strong, p.short(testName(r), max(p.cols-cols-18, 12))) + "\n")
-		p.para(plain, 16, 0, forestText(r))
+		p.Raw("  " + p.Paint(toneOf(r.Decision), plot.Pad(r.Decision.String(), 12)) + "  " + p.PlainText(f.textRow(row, cols)) +
+			"  " + p.Paint(plot.Strong, p.Short(testName(r), max(p.Columns-cols-18, 12))) + "\n")
+		p.Para(plot.Plain, 16, 0, forestText(r))
 	}
-	p.para(faint, 2, 0, "Dots mark where the test passes: the whole interval (for an exact metric the estimate) must lie there. Each row has its own scale: its tolerance or its limit.")
+	p.Para(plot.Faint, 2, 0, "Dots mark where the test passes: the whole interval (for an exact metric the estimate) must lie there. Each row has its own scale: its tolerance or its limit.")
 }
 
 // axisText labels the forest's axis over n columns.
@@ -145,7 +146,7 @@ func gateTitle(g string) string {
 	case gates.GateApproval:
 		return "approval: signatures of people"
 	}
-	return clean(g, 40)
+	return plot.Clean(g, 40)
 }
 
 // forestText is a forest row in words and numbers.
@@ -162,17 +163,17 @@ func (p *printer) race(s subject) {
 	if r == nil || !hasRace(*r) {
 		return
 	}
-	cols := min(60, p.cols-16)
+	cols := min(60, p.Columns-16)
 	rows := 4
-	if p.opts.ASCII {
+	if p.Terminal.ASCII {
 		rows = 6
 	}
 	lo, hi := raceRange(*r)
-	p.heading("Evidence as it came in (" + clean(r.Metric, 60) + ", log scale)")
-	lines := p.sparkline(r.Race.LogE, lo, hi, cols, rows)
-	level := scale{lo: lo, hi: hi, from: float64(rows) - 0.5, to: -0.5}
-	bar := int(math.Round(level.at(r.LogBar)))
-	one := int(math.Round(level.at(0)))
+	p.Heading("Evidence as it came in (" + plot.Clean(r.Metric, 60) + ", log scale)")
+	lines := p.Sparkline(r.Race.LogE, lo, hi, cols, rows)
+	level := plot.Scale{Lo: lo, Hi: hi, From: float64(rows) - 0.5, To: -0.5}
+	bar := int(math.Round(level.At(r.LogBar)))
+	one := int(math.Round(level.At(0)))
 	for i, l := range lines {
 		label := ""
 		switch i {
@@ -181,10 +182,10 @@ func (p *printer) race(s subject) {
 		case one:
 			label = "no evidence"
 		}
-		p.raw("  " + padLeft(p.plainText(label), 11) + " " + p.plainText("│") + l + "\n")
+		p.Raw("  " + plot.PadLeft(p.PlainText(label), 11) + " " + p.PlainText("│") + l + "\n")
 	}
 	last := r.Race.N[len(r.Race.N)-1]
-	p.para(faint, 14, 0, fmt.Sprintf("1 to %s; ends at e = %s, bar %s.%s", count(last, unitName(*r)), evalue(r.LogE), evalue(r.LogBar), stopText(s)))
+	p.Para(plot.Faint, 14, 0, fmt.Sprintf("1 to %s; ends at e = %s, bar %s.%s", plot.Count(last, unitName(*r)), evalue(r.LogE), evalue(r.LogBar), stopText(s)))
 }
 
 // hasRace reports whether there is a race to draw.
@@ -231,17 +232,17 @@ func (p *printer) canaryStages(s subject) {
 	if s.Canary == nil {
 		return
 	}
-	p.heading("Canary in the real runtime")
-	p.para(plain, 2, 0, canarySentence(s.Canary))
-	var rows [][]cell
+	p.Heading("Canary in the real runtime")
+	p.Para(plot.Plain, 2, 0, canarySentence(s.Canary))
+	var rows [][]plot.Cell
 	for _, st := range s.Canary.Stages {
-		rows = append(rows, []cell{
-			{s: shareOf(st.Share), right: true}, {s: fmt.Sprint(st.Pairs), right: true}, {s: evalue(st.LogHarm), right: true},
-			{s: st.Outcome.String(), tone: toneOf(st.Outcome)}, {s: sentence(st.Reason)},
+		rows = append(rows, []plot.Cell{
+			{Text: plot.ShareOf(st.Share), Right: true}, {Text: fmt.Sprint(st.Pairs), Right: true}, {Text: evalue(st.LogHarm), Right: true},
+			{Text: st.Outcome.String(), Tone: toneOf(st.Outcome)}, {Text: sentence(st.Reason)},
 		})
 	}
 	if len(rows) > 0 {
-		p.table([]string{"traffic", "pairs", "e of harm", "outcome", "why"}, rows, 4)
+		p.Table([]string{"traffic", "pairs", "e of harm", "outcome", "why"}, rows, 4)
 	}
 }
 
@@ -261,8 +262,8 @@ func canarySentence(c *gates.CanaryRecord) string {
 
 func (p *printer) claim(s subject) {
 	if t := claimSentence(s); t != "" {
-		p.heading("What the search claimed")
-		p.para(plain, 2, 0, t)
+		p.Heading("What the search claimed")
+		p.Para(plot.Plain, 2, 0, t)
 	}
 }
 
@@ -274,10 +275,10 @@ func claimSentence(s subject) string {
 	fresh := s.freshOfClaim()
 	if fresh == nil {
 		return fmt.Sprintf("The search saw a change of %s in %s over %s. No fresh estimate was made.",
-			signedPercent(s.Claim.Change), clean(s.Claim.Metric, 60), count(s.Claim.Evaluations, "evaluation"))
+			plot.SignedPercent(s.Claim.Change), plot.Clean(s.Claim.Metric, 60), plot.Count(s.Claim.Evaluations, "evaluation"))
 	}
-	t := fmt.Sprintf("The search saw %s in %s over %s; fresh data say %s.", change(*fresh, s.Claim.Change), clean(fresh.Metric, 60),
-		count(s.Claim.Evaluations, "evaluation"), change(*fresh, fresh.Change))
+	t := fmt.Sprintf("The search saw %s in %s over %s; fresh data say %s.", change(*fresh, s.Claim.Change), plot.Clean(fresh.Metric, 60),
+		plot.Count(s.Claim.Evaluations, "evaluation"), change(*fresh, fresh.Change))
 	if d := worse(*fresh, fresh.Change) - worse(*fresh, s.Claim.Change); d > 0 {
 		t += " The claim was too good by " + points(*fresh, d) + ", as the best of many tries usually is."
 	}
@@ -291,7 +292,7 @@ func points(r gates.Result, d float64) string {
 	if unit == "%" {
 		unit = "points"
 	}
-	return strings.Trim(fixed(math.Abs(f*d), decimalsFor(f*d))+nbsp+unit, nbsp)
+	return strings.Trim(plot.Fixed(math.Abs(f*d), plot.DecimalsFor(f*d))+plot.NBSP+unit, plot.NBSP)
 }
 
 // freshOfClaim is the gates' own result for the claimed metric.
@@ -310,9 +311,9 @@ func (p *printer) plan(s subject) {
 	if len(lines) == 0 {
 		return
 	}
-	p.heading("What tonight could and could not see")
+	p.Heading("What tonight could and could not see")
 	for _, l := range lines {
-		p.para(plain, 2, 0, l)
+		p.Para(plot.Plain, 2, 0, l)
 	}
 }
 
@@ -321,9 +322,9 @@ func planSentences(pl gates.Plan) []string {
 	var out []string
 	if pl.Metric != "" {
 		out = append(out, fmt.Sprintf("Planned on %s: one pair has noise of %s; to find a change of %s, %s were needed and at most %s allowed: power %s.",
-			clean(pl.Metric, 60), percent(pl.PairSD), percent(pl.MinEffect), count(pl.PairsNeeded, "pair"), grouped(float64(pl.PairsMax)), percent(pl.Power)))
+			plot.Clean(pl.Metric, 60), plot.Percent(pl.PairSD), plot.Percent(pl.MinEffect), plot.Count(pl.PairsNeeded, "pair"), plot.Grouped(float64(pl.PairsMax)), plot.Percent(pl.Power)))
 		if pl.BlindSpot > 0 {
-			out = append(out, fmt.Sprintf("Blind spot: a change smaller than %s would more likely than not have been missed tonight.", percent(pl.BlindSpot)))
+			out = append(out, fmt.Sprintf("Blind spot: a change smaller than %s would more likely than not have been missed tonight.", plot.Percent(pl.BlindSpot)))
 		}
 	}
 	if pl.Underpower {
@@ -339,38 +340,38 @@ func (p *printer) whatIf(s subject) {
 	if len(s.WhatIf) == 0 {
 		return
 	}
-	p.heading("What would change the verdict")
+	p.Heading("What would change the verdict")
 	for _, t := range s.WhatIf {
-		p.para(plain, 2, 2, "- "+sentence(t))
+		p.Para(plot.Plain, 2, 2, "- "+sentence(t))
 	}
 }
 
 func (p *printer) origin(s subject) {
-	p.heading("Where it comes from")
+	p.Heading("Where it comes from")
 	l := s.Lineage
-	p.labelled("found by", 8, plain, lineageText(l))
-	p.labelled("point", 8, plain, clean(string(s.Point), 600))
-	p.labelled("identity", 8, plain, clean(string(s.Identity), 80))
+	p.Labelled("found by", 8, plot.Plain, lineageText(l))
+	p.Labelled("point", 8, plot.Plain, plot.Clean(string(s.Point), 600))
+	p.Labelled("identity", 8, plot.Plain, plot.Clean(string(s.Identity), 80))
 	if s.PairsDigest != "" {
-		p.labelled("pairs", 8, plain, fmt.Sprintf("%d, %s", len(s.Pairs), s.PairsDigest))
+		p.Labelled("pairs", 8, plot.Plain, fmt.Sprintf("%d, %s", len(s.Pairs), s.PairsDigest))
 	}
 	if s.Command != "" {
-		p.para(faint, 2, 0, "Derive this page again:")
-		p.command(s.Command)
+		p.Para(plot.Faint, 2, 0, "Derive this page again:")
+		p.Command(s.Command)
 	}
 }
 
 func lineageText(l gates.Lineage) string {
-	t := clean(l.Engine, 40)
+	t := plot.Clean(l.Engine, 40)
 	if t == "" {
 		t = "hand"
 	}
 	t += fmt.Sprintf(", trial %d", l.Trial)
 	if l.Origin != "" {
-		t += ", from " + clean(l.Origin, 80)
+		t += ", from " + plot.Clean(l.Origin, 80)
 	}
 	if l.Run != "" {
-		t += ", run " + clean(l.Run, 80)
+		t += ", run " + plot.Clean(l.Run, 80)
 	}
 	return t
 }

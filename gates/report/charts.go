@@ -8,6 +8,7 @@ import (
 
 	"github.com/arqon/arqon/benchmarks"
 	"github.com/arqon/arqon/gates"
+	"github.com/arqon/arqon/internal/plot"
 )
 
 // maxPoints bounds what one chart draws; longer series are thinned evenly.
@@ -25,77 +26,77 @@ const (
 
 // forestHTML draws one row of the forest.
 func forestHTML(f forest, row forestRow, id string) template.HTML {
-	d := newDrawing(id, testName(row.r)+": "+row.r.Decision.String(), forestText(row.r), forestW, forestH)
+	d := plot.NewDrawing(id, testName(row.r)+": "+row.r.Decision.String(), forestText(row.r), forestW, forestH)
 	if math.IsNaN(row.point) {
 		why := "no baseline to compare with"
 		if row.r.Decision == gates.Invalid {
 			why = "could not be judged"
 		}
-		d.text("", "start", forestLeft, 16, why)
-		return d.done()
+		d.Text("", "start", forestLeft, 16, why)
+		return d.Done()
 	}
 	const mid = forestH / 2
 	edge := f.x(row.passTo, forestLeft, forestRight)
 	if row.hasPass {
-		d.rect("z-good", forestLeft, 3, edge-forestLeft, forestH-6, 2)
+		d.Rect("z-good", forestLeft, 3, edge-forestLeft, forestH-6, 2)
 	}
-	d.line("axis", forestLeft, mid, forestRight, mid)
+	d.Line("axis", forestLeft, mid, forestRight, mid)
 	zero := f.x(0, forestLeft, forestRight)
-	d.line("zero", zero, 1, zero, forestH-1)
+	d.Line("zero", zero, 1, zero, forestH-1)
 	if row.hasPass && math.Abs(edge-zero) > .01 {
 		class := "l-warn"
 		if row.r.Test == gates.TestLimit {
 			class = "l-limit"
 		}
-		d.line(class, edge, 1, edge, forestH-1)
+		d.Line(class, edge, 1, edge, forestH-1)
 	}
 	if lo, hi, ok := f.ends(row, forestLeft, forestRight); ok {
 		class := "ci"
 		if row.r.Exact {
 			class = "ci-soft" // shown beside: the exact estimate decides
 		}
-		d.line(class, lo, mid, hi, mid)
-		d.line("ci-soft", lo, mid-4, lo, mid+4)
-		d.line("ci-soft", hi, mid-4, hi, mid+4)
+		d.Line(class, lo, mid, hi, mid)
+		d.Line("ci-soft", lo, mid-4, lo, mid+4)
+		d.Line("ci-soft", hi, mid-4, hi, mid+4)
 	}
 	x := f.x(row.point, forestLeft, forestRight)
 	if row.r.Decision == gates.Pass {
-		d.circle("dot-ink", x, mid, 4.5, "")
+		d.Circle("dot-ink", x, mid, 4.5, "")
 	} else {
-		d.diamond("b-"+row.r.Decision.String(), x, mid, 6, "")
+		d.Diamond("b-"+row.r.Decision.String(), x, mid, 6, "")
 	}
-	return d.done()
+	return d.Done()
 }
 
 // axisHTML is the forest's legend row: where better and worse are.
 func axisHTML(f forest, id string) template.HTML {
-	d := newDrawing(id, "Axis", "Left is better than the baseline, right is worse.", forestW, 18)
+	d := plot.NewDrawing(id, "Axis", "Left is better than the baseline, right is worse.", forestW, 18)
 	zero := f.x(0, forestLeft, forestRight)
-	d.text("", "start", forestLeft, 12, "← better")
-	d.text("", "end", forestRight, 12, "worse →")
+	d.Text("", "start", forestLeft, 12, "← better")
+	d.Text("", "end", forestRight, 12, "worse →")
 	if zero > forestLeft+66 && zero < forestRight-66 {
-		d.text("ink", "middle", zero, 12, "baseline")
+		d.Text("ink", "middle", zero, 12, "baseline")
 	}
-	d.line("zero", zero, 14, zero, 18)
-	return d.done()
+	d.Line("zero", zero, 14, zero, 18)
+	return d.Done()
 }
 
 // frame draws axes, ticks and titles of a chart and returns its scales.
-func frame(d *drawing, x, y scale, xs, ys []float64, xLabel, yLabel func(float64) string, xTitle string) {
+func frame(d *plot.Drawing, x, y plot.Scale, xs, ys []float64, xLabel, yLabel func(float64) string, xTitle string) {
 	for _, v := range ys {
-		d.line("axis", plotLeft, y.at(v), plotRight, y.at(v))
-		d.text("", "end", plotLeft-5, y.at(v)+3.5, yLabel(v))
+		d.Line("axis", plotLeft, y.At(v), plotRight, y.At(v))
+		d.Text("", "end", plotLeft-5, y.At(v)+3.5, yLabel(v))
 	}
-	d.line("axis", plotLeft, plotBottom, plotRight, plotBottom)
+	d.Line("axis", plotLeft, plotBottom, plotRight, plotBottom)
 	for _, v := range xs {
-		d.line("axis", x.at(v), plotBottom, x.at(v), plotBottom+4)
+		d.Line("axis", x.At(v), plotBottom, x.At(v), plotBottom+4)
 		anchor := "middle"
-		if x.at(v) > plotRight-14 {
+		if x.At(v) > plotRight-14 {
 			anchor = "end" // keep the last label inside the drawing
 		}
-		d.text("", anchor, math.Min(x.at(v)+boolTo(anchor == "end", 10), chartW-2), xTickY, xLabel(v))
+		d.Text("", anchor, math.Min(x.At(v)+boolTo(anchor == "end", 10), chartW-2), xTickY, xLabel(v))
 	}
-	d.text("", "middle", midX, axisTitleY, xTitle)
+	d.Text("", "middle", midX, axisTitleY, xTitle)
 }
 
 func boolTo(b bool, x float64) float64 {
@@ -160,32 +161,32 @@ func raceHTML(s subject, g raceGroup, id string) template.HTML {
 		return n
 	}
 	first := g.rs[0]
-	d := newDrawing(id, "Evidence against "+g.unit+"s", fmt.Sprintf("log e of %s ends at %s after %s; the bar is %s.",
-		clean(first.Metric, 60), evalue(first.LogE), count(last, g.unit), evalue(first.LogBar)), chartW, chartH)
-	x := scale{lo: place(1), hi: place(float64(last)), from: plotLeft, to: plotRight}
-	y := scale{lo: lo / math.Ln10, hi: hi / math.Ln10, from: plotBottom, to: plotTop}
-	xs := ticks(x.lo, x.hi, 5)
+	d := plot.NewDrawing(id, "Evidence against "+g.unit+"s", fmt.Sprintf("log e of %s ends at %s after %s; the bar is %s.",
+		plot.Clean(first.Metric, 60), evalue(first.LogE), plot.Count(last, g.unit), evalue(first.LogBar)), chartW, chartH)
+	x := plot.Scale{Lo: place(1), Hi: place(float64(last)), From: plotLeft, To: plotRight}
+	y := plot.Scale{Lo: lo / math.Ln10, Hi: hi / math.Ln10, From: plotBottom, To: plotTop}
+	xs := plot.Ticks(x.Lo, x.Hi, 5)
 	if logX {
 		xs = nil
-		for e := 0.0; e <= math.Ceil(x.hi) && e <= x.hi; e++ {
+		for e := 0.0; e <= math.Ceil(x.Hi) && e <= x.Hi; e++ {
 			xs = append(xs, e)
 		}
 	}
-	frame(d, x, y, xs, wholeTicks(y.lo, y.hi), func(v float64) string {
+	frame(d, x, y, xs, wholeTicks(y.Lo, y.Hi), func(v float64) string {
 		if logX {
 			v = math.Pow(10, v)
 		}
-		return grouped(v)
+		return plot.Grouped(v)
 	}, powerOfTen, g.unit+"s measured"+map[bool]string{true: " (log scale)"}[logX])
-	d.line("zero", plotLeft, y.at(0), plotRight, y.at(0))
+	d.Line("zero", plotLeft, y.At(0), plotRight, y.At(0))
 	for i := len(g.rs) - 1; i >= 0; i-- {
 		r := g.rs[i]
 		px, py := racePath(r, hi, x, y, place)
-		d.polyline(raceClasses[i], px, py)
+		d.Polyline(raceClasses[i], px, py)
 		n := len(px) - 1
-		d.circle("dot", px[n], py[n], 3, testName(r)+": e = "+evalue(r.LogE))
+		d.Circle("dot", px[n], py[n], 3, testName(r)+": e = "+evalue(r.LogE))
 		if r.LogE > hi {
-			d.text("t-cand", "start", math.Min(px[n]+7, plotRight-110), plotTop+4+12*float64(i), "goes on to "+evalue(r.LogE))
+			d.Text("t-cand", "start", math.Min(px[n]+7, plotRight-110), plotTop+4+12*float64(i), "goes on to "+evalue(r.LogE))
 		}
 	}
 	raceLines(d, s, first, g, x, y, place) // words last: they must stay readable
@@ -193,48 +194,48 @@ func raceHTML(s subject, g raceGroup, id string) template.HTML {
 	if first.LogE < 0 {
 		below = -5 // the curve itself is below the line
 	}
-	d.text("", "end", plotRight, y.at(0)+below, "e = 1: no evidence")
-	return d.done()
+	d.Text("", "end", plotRight, y.At(0)+below, "e = 1: no evidence")
+	return d.Done()
 }
 
 // racePath is the drawn race: from e = 1 before the first pair or item to the
 // end, or to where it leaves the scale at the top.
-func racePath(r gates.Result, top float64, x, y scale, place func(float64) float64) (px, py []float64) {
-	px, py = []float64{x.from}, []float64{y.at(0)}
-	lastX, lastE := x.from, 0.0
-	for _, k := range thin(len(r.Race.N), maxPoints) {
-		at, e := x.at(place(float64(r.Race.N[k]))), r.Race.LogE[k]
+func racePath(r gates.Result, top float64, x, y plot.Scale, place func(float64) float64) (px, py []float64) {
+	px, py = []float64{x.From}, []float64{y.At(0)}
+	lastX, lastE := x.From, 0.0
+	for _, k := range plot.Thin(len(r.Race.N), maxPoints) {
+		at, e := x.At(place(float64(r.Race.N[k]))), r.Race.LogE[k]
 		if e > top {
 			share := (top - lastE) / (e - lastE)
 			if !(share >= 0 && share <= 1) {
 				share = 1
 			}
-			return append(px, lastX+share*(at-lastX)), append(py, y.to)
+			return append(px, lastX+share*(at-lastX)), append(py, y.To)
 		}
-		px, py = append(px, at), append(py, y.at(e/math.Ln10))
+		px, py = append(px, at), append(py, y.At(e/math.Ln10))
 		lastX, lastE = at, e
 	}
 	return px, py
 }
 
 // raceLines draws the promote line and, for pairs, where futility begins.
-func raceLines(d *drawing, s subject, r gates.Result, g raceGroup, x, y scale, place func(float64) float64) {
+func raceLines(d *plot.Drawing, s subject, r gates.Result, g raceGroup, x, y plot.Scale, place func(float64) float64) {
 	if r.LogBar > 0 { // shared by all races of a night
-		at := y.at(r.LogBar / math.Ln10)
-		d.line("l-pass", plotLeft, at, plotRight, at)
-		d.text("t-pass", "start", plotLeft+4, at-4, "promote: e ≥ "+evalue(r.LogBar))
+		at := y.At(r.LogBar / math.Ln10)
+		d.Line("l-pass", plotLeft, at, plotRight, at)
+		d.Text("t-pass", "start", plotLeft+4, at-4, "promote: e ≥ "+evalue(r.LogBar))
 	}
 	from := s.night.Policy.FutilityFrom
-	if g.unit != "pair" || from <= 0 || place(float64(from)) > x.hi {
+	if g.unit != "pair" || from <= 0 || place(float64(from)) > x.Hi {
 		return
 	}
-	at := x.at(place(float64(from)))
-	d.line("l-unsure", at, y.at(0), at, plotBottom)
+	at := x.At(place(float64(from)))
+	d.Line("l-unsure", at, y.At(0), at, plotBottom)
 	if at > midX {
-		d.text("t-unsure", "end", at-4, plotBottom-4, "futility may stop from here")
+		d.Text("t-unsure", "end", at-4, plotBottom-4, "futility may stop from here")
 		return
 	}
-	d.text("t-unsure", "start", at+4, plotBottom-4, "futility may stop from here")
+	d.Text("t-unsure", "start", at+4, plotBottom-4, "futility may stop from here")
 }
 
 // wholeTicks are ticks on whole powers of ten.
@@ -250,9 +251,9 @@ func wholeTicks(lo, hi float64) []float64 {
 // powerOfTen labels a tick of a logarithmic axis.
 func powerOfTen(v float64) string {
 	if math.Abs(v) <= 3 {
-		return compact(math.Pow(10, v))
+		return plot.Compact(math.Pow(10, v))
 	}
-	return "1e" + strings.ReplaceAll(fixed(v, 0), minus, "-")
+	return "1e" + strings.ReplaceAll(plot.Fixed(v, 0), plot.Minus, "-")
 }
 
 // runHTML draws every pair's change in time order.
@@ -262,34 +263,34 @@ func runHTML(s subject, r gates.Result, points []pairPoint, id string) template.
 		ys[i] = p.ratio
 	}
 	lo, hi := bulk(ys, tolerances(r))
-	d := newDrawing(id, "Pairs in time order", fmt.Sprintf("%s of %s, candidate against baseline, median %s.",
-		count(len(points), "pair"), clean(r.Metric, 60), signedPercent(quantileOf(ys, .5))), chartW, chartH)
-	x := scale{lo: float64(points[0].index) - .5, hi: float64(points[len(points)-1].index) + .5, from: plotLeft, to: plotRight}
-	y := scale{lo: lo, hi: hi, from: plotBottom, to: plotTop}
-	frame(d, x, y, ticks(x.lo+.5, x.hi-.5, 5), ticks(lo, hi, 5), func(v float64) string { return grouped(v + 1) }, tickPercent, "pair, in the order of measurement")
-	edgeLines(d, r, func(v float64) (float64, float64, float64, float64) { return plotLeft, y.at(v), plotRight, y.at(v) }, lo, hi)
-	mid := y.at(quantileOf(ys, .5))
-	d.line("l-median", plotLeft, mid, plotRight, mid)
+	d := plot.NewDrawing(id, "Pairs in time order", fmt.Sprintf("%s of %s, candidate against baseline, median %s.",
+		plot.Count(len(points), "pair"), plot.Clean(r.Metric, 60), plot.SignedPercent(quantileOf(ys, .5))), chartW, chartH)
+	x := plot.Scale{Lo: float64(points[0].index) - .5, Hi: float64(points[len(points)-1].index) + .5, From: plotLeft, To: plotRight}
+	y := plot.Scale{Lo: lo, Hi: hi, From: plotBottom, To: plotTop}
+	frame(d, x, y, plot.Ticks(x.Lo+.5, x.Hi-.5, 5), plot.Ticks(lo, hi, 5), func(v float64) string { return plot.Grouped(v + 1) }, tickPercent, "pair, in the order of measurement")
+	edgeLines(d, r, func(v float64) (float64, float64, float64, float64) { return plotLeft, y.At(v), plotRight, y.At(v) }, lo, hi)
+	mid := y.At(quantileOf(ys, .5))
+	d.Line("l-median", plotLeft, mid, plotRight, mid)
 	marked := markedPairs(points)
 	for _, e := range s.night.Events {
-		if !marked[e.Pair] && e.Context == s.Context && e.Candidate == s.Name && float64(e.Pair) >= x.lo && float64(e.Pair) <= x.hi {
-			d.line("l-unsure", x.at(float64(e.Pair)), plotTop, x.at(float64(e.Pair)), plotBottom)
+		if !marked[e.Pair] && e.Context == s.Context && e.Candidate == s.Name && float64(e.Pair) >= x.Lo && float64(e.Pair) <= x.Hi {
+			d.Line("l-unsure", x.At(float64(e.Pair)), plotTop, x.At(float64(e.Pair)), plotBottom)
 		}
 	}
-	for _, i := range thin(len(points), maxPoints) {
+	for _, i := range plot.Thin(len(points), maxPoints) {
 		p := points[i]
-		tip := fmt.Sprintf("pair %d: %s", p.index+1, signedPercent(p.ratio))
-		at := x.at(float64(p.index))
+		tip := fmt.Sprintf("pair %d: %s", p.index+1, plot.SignedPercent(p.ratio))
+		at := x.At(float64(p.index))
 		switch {
 		case p.marked:
-			d.diamond("ring", at, y.at(p.ratio), 5, tip+", machine disturbed")
+			d.Diamond("ring", at, y.At(p.ratio), 5, tip+", machine disturbed")
 		case p.bFirst:
-			d.circle("open", at, y.at(p.ratio), 2.8, tip+", candidate first")
+			d.Circle("open", at, y.At(p.ratio), 2.8, tip+", candidate first")
 		default:
-			d.circle("dot", at, y.at(p.ratio), 2.8, tip+", baseline first")
+			d.Circle("dot", at, y.At(p.ratio), 2.8, tip+", baseline first")
 		}
 	}
-	return d.done()
+	return d.Done()
 }
 
 // markedPairs are the pairs that a diamond says enough about.
@@ -319,17 +320,17 @@ func edgeOf(r gates.Result) float64 {
 }
 
 // edgeLines draws the baseline and the tolerance where they are in range.
-func edgeLines(d *drawing, r gates.Result, line func(float64) (x1, y1, x2, y2 float64), lo, hi float64) {
+func edgeLines(d *plot.Drawing, r gates.Result, line func(float64) (x1, y1, x2, y2 float64), lo, hi float64) {
 	for i, v := range tolerances(r) {
 		if v < lo || v > hi {
 			continue
 		}
 		x1, y1, x2, y2 := line(v)
 		if i == 0 {
-			d.line("zero", x1, y1, x2, y2)
+			d.Line("zero", x1, y1, x2, y2)
 			continue
 		}
-		d.line("l-warn", x1, y1, x2, y2)
+		d.Line("l-warn", x1, y1, x2, y2)
 	}
 }
 
@@ -340,32 +341,32 @@ func bulk(xs, must []float64) (lo, hi float64) {
 	for _, m := range must {
 		lo, hi = math.Min(lo, m), math.Max(hi, m)
 	}
-	return padded(lo, hi, .08)
+	return plot.Padded(lo, hi, .08)
 }
 
 func tickPercent(v float64) string {
 	p := 100 * v
 	if math.Abs(p-math.Round(p)) < 1e-6 {
-		return signed(p, 0) + nbsp + "%"
+		return plot.Signed(p, 0) + plot.NBSP + "%"
 	}
-	return signed(p, 1) + nbsp + "%"
+	return plot.Signed(p, 1) + plot.NBSP + "%"
 }
 
 // ecdfHTML draws the distribution of the paired changes.
 func ecdfHTML(r gates.Result, sorted []float64, id string) template.HTML {
 	lo, hi, note := zoomed(sorted, tolerances(r))
-	d := newDrawing(id, "Distribution of the paired changes", fmt.Sprintf("A tenth of the pairs of %s lies below %s, half below %s, nine tenths below %s.", clean(r.Metric, 60),
-		signedPercent(quantileSorted(sorted, .1)), signedPercent(quantileSorted(sorted, .5)), signedPercent(quantileSorted(sorted, .9))), chartW, chartH)
-	x := scale{lo: lo, hi: hi, from: plotLeft, to: plotRight}
-	y := scale{lo: 0, hi: 1, from: plotBottom, to: plotTop}
-	frame(d, x, y, ticks(lo, hi, 5), []float64{0, .25, .5, .75, 1}, tickPercent, func(v float64) string { return fixed(100*v, 0) + nbsp + "%" }, "change of "+clean(r.Metric, 40)+", share of pairs below")
-	edgeLines(d, r, func(v float64) (float64, float64, float64, float64) { return x.at(v), plotTop, x.at(v), plotBottom }, lo, hi)
+	d := plot.NewDrawing(id, "Distribution of the paired changes", fmt.Sprintf("A tenth of the pairs of %s lies below %s, half below %s, nine tenths below %s.", plot.Clean(r.Metric, 60),
+		plot.SignedPercent(quantileSorted(sorted, .1)), plot.SignedPercent(quantileSorted(sorted, .5)), plot.SignedPercent(quantileSorted(sorted, .9))), chartW, chartH)
+	x := plot.Scale{Lo: lo, Hi: hi, From: plotLeft, To: plotRight}
+	y := plot.Scale{Lo: 0, Hi: 1, From: plotBottom, To: plotTop}
+	frame(d, x, y, plot.Ticks(lo, hi, 5), []float64{0, .25, .5, .75, 1}, tickPercent, func(v float64) string { return plot.Fixed(100*v, 0) + plot.NBSP + "%" }, "change of "+plot.Clean(r.Metric, 40)+", share of pairs below")
+	edgeLines(d, r, func(v float64) (float64, float64, float64, float64) { return x.At(v), plotTop, x.At(v), plotBottom }, lo, hi)
 	px, py := steps(sorted, x, y)
-	d.polyline("curve", px, py)
+	d.Polyline("curve", px, py)
 	if note != 0 {
 		beyond(d, note)
 	}
-	return d.done()
+	return d.Done()
 }
 
 // zoomed is the range of xs, widened to the values in must that are near. If
@@ -387,26 +388,26 @@ func zoomed(xs, must []float64) (lo, hi float64, side int) {
 			lo, hi = math.Min(lo, m), math.Max(hi, m)
 		}
 	}
-	lo, hi = padded(lo, hi, .08)
+	lo, hi = plot.Padded(lo, hi, .08)
 	return lo, hi, side
 }
 
 // beyond says that the baseline lies outside a distribution's range.
-func beyond(d *drawing, side int) {
+func beyond(d *plot.Drawing, side int) {
 	if side < 0 {
-		d.text("ink", "start", plotLeft+5, plotBottom-8, "← baseline (0"+nbsp+"%) is off this scale")
+		d.Text("ink", "start", plotLeft+5, plotBottom-8, "← baseline (0"+plot.NBSP+"%) is off this scale")
 		return
 	}
-	d.text("ink", "end", plotRight-5, plotBottom-8, "baseline (0"+nbsp+"%) is off this scale →")
+	d.Text("ink", "end", plotRight-5, plotBottom-8, "baseline (0"+plot.NBSP+"%) is off this scale →")
 }
 
 // steps is the staircase of an empirical distribution function.
-func steps(sorted []float64, x, y scale) (px, py []float64) {
+func steps(sorted []float64, x, y plot.Scale) (px, py []float64) {
 	n := len(sorted)
 	before := 0.0
-	for _, i := range thin(n, maxPoints/2) {
-		at, after := x.at(sorted[i]), float64(i+1)/float64(n)
-		px, py = append(px, at, at), append(py, y.at(before), y.at(after))
+	for _, i := range plot.Thin(n, maxPoints/2) {
+		at, after := x.At(sorted[i]), float64(i+1)/float64(n)
+		px, py = append(px, at, at), append(py, y.At(before), y.At(after))
 		before = after
 	}
 	return px, py
@@ -428,53 +429,53 @@ func shiftHTML(r gates.Result, base, cand []float64, id string) template.HTML {
 		return ""
 	}
 	lo, hi, side := zoomed(shift, []float64{0})
-	lo, hi = padded(lo, hi, .15)
-	d := newDrawing(id, "Shift of the quantiles", fmt.Sprintf("%s: the median moves by %s, the first tenth by %s, the last by %s.", clean(r.Metric, 60),
-		signedPercent(shift[len(shift)/2]), signedPercent(shift[0]), signedPercent(shift[len(shift)-1])), chartW, chartH)
-	x := scale{lo: .05, hi: .95, from: plotLeft, to: plotRight}
-	y := scale{lo: lo, hi: hi, from: plotBottom, to: plotTop}
-	frame(d, x, y, []float64{.1, .3, .5, .7, .9}, ticks(lo, hi, 5), func(v float64) string { return fixed(100*v, 0) + nbsp + "%" }, tickPercent, "quantile of "+clean(r.Metric, 40)+": small values left, large ones right")
+	lo, hi = plot.Padded(lo, hi, .15)
+	d := plot.NewDrawing(id, "Shift of the quantiles", fmt.Sprintf("%s: the median moves by %s, the first tenth by %s, the last by %s.", plot.Clean(r.Metric, 60),
+		plot.SignedPercent(shift[len(shift)/2]), plot.SignedPercent(shift[0]), plot.SignedPercent(shift[len(shift)-1])), chartW, chartH)
+	x := plot.Scale{Lo: .05, Hi: .95, From: plotLeft, To: plotRight}
+	y := plot.Scale{Lo: lo, Hi: hi, From: plotBottom, To: plotTop}
+	frame(d, x, y, []float64{.1, .3, .5, .7, .9}, plot.Ticks(lo, hi, 5), func(v float64) string { return plot.Fixed(100*v, 0) + plot.NBSP + "%" }, tickPercent, "quantile of "+plot.Clean(r.Metric, 40)+": small values left, large ones right")
 	if side == 0 {
-		d.line("zero", plotLeft, y.at(0), plotRight, y.at(0))
+		d.Line("zero", plotLeft, y.At(0), plotRight, y.At(0))
 	} else {
 		at := map[int]float64{-1: plotBottom - 8, 1: plotTop + 10}[side]
-		d.text("ink", "start", plotLeft+5, at, map[int]string{-1: "↓", 1: "↑"}[side]+" baseline (0"+nbsp+"%) is off this scale")
+		d.Text("ink", "start", plotLeft+5, at, map[int]string{-1: "↓", 1: "↑"}[side]+" baseline (0"+plot.NBSP+"%) is off this scale")
 	}
 	var px, py []float64
 	for i := range qs {
-		px, py = append(px, x.at(qs[i])), append(py, y.at(shift[i]))
+		px, py = append(px, x.At(qs[i])), append(py, y.At(shift[i]))
 	}
-	d.polyline("curve", px, py)
+	d.Polyline("curve", px, py)
 	for i := range px {
-		d.circle("dot", px[i], py[i], 3.2, fmt.Sprintf("quantile %s: %s", percent(qs[i]), signedPercent(shift[i])))
+		d.Circle("dot", px[i], py[i], 3.2, fmt.Sprintf("quantile %s: %s", plot.Percent(qs[i]), plot.SignedPercent(shift[i])))
 	}
-	return d.done()
+	return d.Done()
 }
 
 // claimHTML sets the search's claim beside the fresh estimate.
 func claimHTML(s subject, fresh gates.Result, id string) template.HTML {
 	lo, hi := math.Min(0, math.Min(s.Claim.Change, fresh.Change)), math.Max(0, math.Max(s.Claim.Change, fresh.Change))
 	flo, fhi := ends(fresh)
-	lo, hi = padded(math.Min(lo, flo), math.Max(hi, fhi), .08)
+	lo, hi = plot.Padded(math.Min(lo, flo), math.Max(hi, fhi), .08)
 	const h, left = 104.0, 62.0
-	d := newDrawing(id, "Claim and fresh estimate", claimSentence(s), chartW, h)
-	x := scale{lo: lo, hi: hi, from: left, to: plotRight}
+	d := plot.NewDrawing(id, "Claim and fresh estimate", claimSentence(s), chartW, h)
+	x := plot.Scale{Lo: lo, Hi: hi, From: left, To: plotRight}
 	f, _ := changeScale(fresh)
-	for _, v := range ticks(lo, hi, 4) {
-		d.line("axis", x.at(v), 8, x.at(v), 74)
-		d.text("", "middle", x.at(v), 88, signed(f*v, tickDecimals(f, hi-lo)))
+	for _, v := range plot.Ticks(lo, hi, 4) {
+		d.Line("axis", x.At(v), 8, x.At(v), 74)
+		d.Text("", "middle", x.At(v), 88, plot.Signed(f*v, tickDecimals(f, hi-lo)))
 	}
-	d.line("zero", x.at(0), 4, x.at(0), 78)
-	d.text("ink", "end", left-8, 28, "search")
-	d.text("ink", "end", left-8, 60, "fresh")
-	d.diamond("open", x.at(s.Claim.Change), 24, 5.5, "claim "+change(fresh, s.Claim.Change))
+	d.Line("zero", x.At(0), 4, x.At(0), 78)
+	d.Text("ink", "end", left-8, 28, "search")
+	d.Text("ink", "end", left-8, 60, "fresh")
+	d.Diamond("open", x.At(s.Claim.Change), 24, 5.5, "claim "+change(fresh, s.Claim.Change))
 	if hasInterval(fresh) {
-		d.line("ci", x.at(flo), 56, x.at(fhi), 56)
+		d.Line("ci", x.At(flo), 56, x.At(fhi), 56)
 	}
-	d.circle("dot", x.at(fresh.Change), 56, 4.5, "fresh "+change(fresh, fresh.Change))
+	d.Circle("dot", x.At(fresh.Change), 56, 4.5, "fresh "+change(fresh, fresh.Change))
 	_, unit := changeScale(fresh)
-	d.text("", "middle", (left+plotRight)/2, 101, "change of "+clean(fresh.Metric, 40)+" in "+unit)
-	return d.done()
+	d.Text("", "middle", (left+plotRight)/2, 101, "change of "+plot.Clean(fresh.Metric, 40)+" in "+unit)
+	return d.Done()
 }
 
 func tickDecimals(f, span float64) int {

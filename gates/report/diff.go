@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"github.com/arqon/arqon/gates"
+	"github.com/arqon/arqon/internal/plot"
 )
 
 // Diff writes what changed from night a to night b: the conditions, then every
@@ -13,9 +14,9 @@ import (
 // context and identity.
 func Diff(w io.Writer, a, b gates.Night, o TextOptions) error {
 	p := newPrinter(w, o)
-	p.para(strong, 0, 0, "From "+clean(a.Run, 80)+" to "+clean(b.Run, 80))
-	p.para(plain, 0, 0, "before: "+headline(&a)+".")
-	p.para(plain, 0, 0, "after:  "+headline(&b)+".")
+	p.Para(plot.Strong, 0, 0, "From "+plot.Clean(a.Run, 80)+" to "+plot.Clean(b.Run, 80))
+	p.Para(plot.Plain, 0, 0, "before: "+headline(&a)+".")
+	p.Para(plot.Plain, 0, 0, "after:  "+headline(&b)+".")
 	p.conditions(&a, &b)
 
 	old := map[string]subject{}
@@ -25,13 +26,13 @@ func Diff(w io.Writer, a, b gates.Night, o TextOptions) error {
 	}
 	seen := map[string]bool{}
 	same := 0
-	p.heading("Candidates")
+	p.Heading("Candidates")
 	for _, s := range subjects(&b) {
 		k := matchKey(s)
 		seen[k] = true
 		prev, ok := old[k]
 		if !ok {
-			p.diffLine("new", plain, s, s.badge().String()+", "+s.standing())
+			p.diffLine("new", plot.Plain, s, s.badge().String()+", "+s.standing())
 			continue
 		}
 		if !p.changed(prev, s) {
@@ -40,11 +41,11 @@ func Diff(w io.Writer, a, b gates.Night, o TextOptions) error {
 	}
 	for _, s := range before {
 		if !seen[matchKey(s)] {
-			p.diffLine("gone", plain, s, "was "+s.badge().String()+", "+s.standing())
+			p.diffLine("gone", plot.Plain, s, "was "+s.badge().String()+", "+s.standing())
 		}
 	}
-	p.para(faint, 2, 0, fmt.Sprintf("%s with the same verdict and compatible estimates.", count(same, "candidate")))
-	return p.err
+	p.Para(plot.Faint, 2, 0, fmt.Sprintf("%s with the same verdict and compatible estimates.", plot.Count(same, "candidate")))
+	return p.Err()
 }
 
 func matchKey(s subject) string {
@@ -66,35 +67,35 @@ func (p *printer) conditions(a, b *gates.Night) {
 		{"candidates", fmt.Sprint(a.Alpha.K), fmt.Sprint(b.Alpha.K)},
 		{"bar", evalue(a.Alpha.LogBar), evalue(b.Alpha.LogBar)},
 	}
-	var out [][]cell
+	var out [][]plot.Cell
 	for _, r := range rows {
 		if r[1] != r[2] {
-			out = append(out, []cell{{s: r[0]}, {s: r[1]}, {s: r[2]}})
+			out = append(out, []plot.Cell{{Text: r[0]}, {Text: r[1]}, {Text: r[2]}})
 		}
 	}
-	p.heading("Conditions")
+	p.Heading("Conditions")
 	if len(out) == 0 {
-		p.para(plain, 2, 0, "Equal: same study, seed, host, policy and bar.")
+		p.Para(plot.Plain, 2, 0, "Equal: same study, seed, host, policy and bar.")
 		return
 	}
-	p.table([]string{"what", "before", "after"}, out, 2)
+	p.Table([]string{"what", "before", "after"}, out, 2)
 }
 
-func (p *printer) diffLine(word string, t tone, s subject, text string) {
-	p.raw("  " + p.paint(t, pad(p.plainText(word), 8)) + "  " + p.paint(strong, p.short(clean(s.Name, 60)+" for "+clean(s.Context, 40), max(p.cols-12, 12))) + "\n")
-	p.para(plain, 12, 0, text)
+func (p *printer) diffLine(word string, t plot.Tone, s subject, text string) {
+	p.Raw("  " + p.Paint(t, plot.Pad(p.PlainText(word), 8)) + "  " + p.Paint(plot.Strong, p.Short(plot.Clean(s.Name, 60)+" for "+plot.Clean(s.Context, 40), max(p.Columns-12, 12))) + "\n")
+	p.Para(plot.Plain, 12, 0, text)
 }
 
 // changed prints how a candidate differs between the nights, if it does.
 func (p *printer) changed(a, b subject) bool {
 	var notes []string
-	word, t := "moved", unsure
+	word, t := "moved", plot.Unsure
 	if a.badge() != b.badge() || a.scope != b.scope {
 		word = "verdict"
 		if rank(b.badge()) < rank(a.badge()) {
-			t = bad
+			t = plot.Bad
 		} else if rank(b.badge()) > rank(a.badge()) {
-			t = good
+			t = plot.Good
 		}
 		notes = append(notes, a.badge().String()+" ("+a.standing()+") → "+b.badge().String()+" ("+b.standing()+"). "+sentence(b.Why))
 	}
@@ -111,7 +112,7 @@ func (p *printer) changed(a, b subject) bool {
 	}
 	p.diffLine(word, t, b, notes[0])
 	for _, s := range notes[1:] {
-		p.para(plain, 12, 0, s)
+		p.Para(plot.Plain, 12, 0, s)
 	}
 	return true
 }

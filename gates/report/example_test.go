@@ -8,6 +8,7 @@ import (
 	"github.com/arqon/arqon/benchmarks"
 	"github.com/arqon/arqon/gates"
 	"github.com/arqon/arqon/gates/report"
+	"github.com/arqon/arqon/internal/plot"
 )
 
 // A night as report.ReadNight returns it, asked why a candidate passed.
@@ -25,7 +26,7 @@ func ExampleExplain() {
 			}},
 		}},
 	}
-	if err := report.Explain(os.Stdout, night, "cpu_ns", report.TextOptions{ASCII: true}); err != nil {
+	if err := report.Explain(os.Stdout, night, "cpu_ns", report.TextOptions{Terminal: plot.Terminal{ASCII: true}}); err != nil {
 		fmt.Println(err)
 	}
 	// Output:

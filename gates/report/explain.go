@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/arqon/arqon/gates"
+	"github.com/arqon/arqon/internal/plot"
 )
 
 // Explain writes how one metric was judged, for every candidate and every
@@ -30,27 +31,27 @@ func Explain(w io.Writer, n gates.Night, metric string, o TextOptions) error {
 			p.explainHead(&n, metric, rows[0])
 		}
 		found = true
-		p.heading(clean(s.Name, 80) + " for " + clean(s.Context, 60) + ": " + s.badge().String() + ", " + s.standing())
+		p.Heading(plot.Clean(s.Name, 80) + " for " + plot.Clean(s.Context, 60) + ": " + s.badge().String() + ", " + s.standing())
 		for _, r := range rows {
 			p.explainResult(r)
 		}
 	}
 	if !found {
-		return fmt.Errorf("%s: %w; there are: %s", clean(metric, 80), ErrNoMetric, strings.Join(metrics(&n, 20), ", "))
+		return fmt.Errorf("%s: %w; there are: %s", plot.Clean(metric, 80), ErrNoMetric, strings.Join(metrics(&n, 20), ", "))
 	}
-	return p.err
+	return p.Err()
 }
 
 func (p *printer) explainHead(n *gates.Night, metric string, r gates.Result) {
-	unit := clean(r.Unit, 20)
+	unit := plot.Clean(r.Unit, 20)
 	if unit == "" {
 		unit = "1"
 	}
-	p.para(strong, 0, 0, fmt.Sprintf("How %s was judged in run %s", clean(metric, 60), clean(n.Run, 80)))
+	p.Para(plot.Strong, 0, 0, fmt.Sprintf("How %s was judged in run %s", plot.Clean(metric, 60), plot.Clean(n.Run, 80)))
 	if n.Outcome == gates.Invalid {
-		p.para(bad, 0, 0, "The night is INVALID: "+sentence(n.Reason))
+		p.Para(plot.Bad, 0, 0, "The night is INVALID: "+sentence(n.Reason))
 	}
-	p.para(faint, 0, 0, fmt.Sprintf("Unit %s, %s is better, %s, compared as a %s of candidate and baseline. A change is proven when its e-value reaches the bar; e = 1 is no evidence.",
+	p.Para(plot.Faint, 0, 0, fmt.Sprintf("Unit %s, %s is better, %s, compared as a %s of candidate and baseline. A change is proven when its e-value reaches the bar; e = 1 is no evidence.",
 		unit, r.Direction, r.Kind, r.Compare))
 }
 
@@ -58,24 +59,24 @@ func (p *printer) explainResult(r gates.Result) {
 	p.gateLine(r.Decision.String(), toneOf(r.Decision), r.Gate, testName(r)+" "+required(r)+".")
 	const in = 30
 	if r.Decision == gates.Invalid {
-		p.para(plain, in, 0, "could not be judged: "+sentence(r.Reason))
+		p.Para(plot.Plain, in, 0, "could not be judged: "+sentence(r.Reason))
 		return
 	}
-	p.para(plain, in, 0, "baseline "+value(unitOf(r), r.Baseline)+", candidate "+value(unitOf(r), r.Candidate)+": "+change(r, r.Change)+" ("+betterWorse(r, r.Change)+")")
+	p.Para(plot.Plain, in, 0, "baseline "+plot.Value(unitOf(r), r.Baseline)+", candidate "+plot.Value(unitOf(r), r.Candidate)+": "+change(r, r.Change)+" ("+betterWorse(r, r.Change)+")")
 	if hasInterval(r) {
-		p.para(plain, in, 0, level(r.Alpha)+" interval "+interval(r)+", valid at the moment the test stopped")
+		p.Para(plot.Plain, in, 0, level(r.Alpha)+" interval "+interval(r)+", valid at the moment the test stopped")
 	}
 	switch {
 	case r.Exact:
-		p.para(plain, in, 0, "decided exactly on "+used(r)+": the metric is deterministic")
+		p.Para(plot.Plain, in, 0, "decided exactly on "+used(r)+": the metric is deterministic")
 		if r.LogBar > 0 {
-			p.para(faint, in, 0, "for the population behind the items e = "+evalue(r.LogE)+", bar "+evalue(r.LogBar))
+			p.Para(plot.Faint, in, 0, "for the population behind the items e = "+evalue(r.LogE)+", bar "+evalue(r.LogBar))
 		}
 	case r.LogBar > 0:
-		p.para(plain, in, 0, sureness(r)+" after "+used(r))
+		p.Para(plot.Plain, in, 0, sureness(r)+" after "+used(r))
 	}
 	if r.Reason != "" {
-		p.para(plain, in, 0, "because: "+sentence(r.Reason))
+		p.Para(plot.Plain, in, 0, "because: "+sentence(r.Reason))
 	}
 }
 
@@ -87,7 +88,7 @@ func metrics(n *gates.Night, limit int) []string {
 		for _, r := range c.Results {
 			if !seen[r.Metric] {
 				seen[r.Metric] = true
-				out = append(out, clean(r.Metric, 60))
+				out = append(out, plot.Clean(r.Metric, 60))
 			}
 		}
 	}

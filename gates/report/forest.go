@@ -5,6 +5,7 @@ import (
 
 	"github.com/arqon/arqon/benchmarks"
 	"github.com/arqon/arqon/gates"
+	"github.com/arqon/arqon/internal/plot"
 )
 
 // A forest row places one result on an axis where 0 is the baseline and right
@@ -43,7 +44,7 @@ func newForest(rs []gates.Result, minEffect float64) forest {
 			f.lo, f.hi = math.Min(f.lo, x), math.Max(f.hi, x)
 		}
 	}
-	f.lo, f.hi = padded(f.lo, f.hi, 0.06)
+	f.lo, f.hi = plot.Padded(f.lo, f.hi, 0.06)
 	return f
 }
 
@@ -122,7 +123,7 @@ func limitChange(r gates.Result) (float64, bool) {
 // x maps units to [from, to].
 func (f forest) x(units, from, to float64) float64 {
 	a := math.Asinh(math.Max(-maxUnits, math.Min(maxUnits, units)))
-	return scale{lo: f.lo, hi: f.hi, from: from, to: to}.at(a)
+	return plot.Scale{Lo: f.lo, Hi: f.hi, From: from, To: to}.At(a)
 }
 
 // ends returns the drawn ends of the row's interval: an open side runs to the

@@ -12,15 +12,13 @@ import (
 	"github.com/arqon/arqon/benchmarks"
 	"github.com/arqon/arqon/catalog"
 	"github.com/arqon/arqon/gates"
+	"github.com/arqon/arqon/internal/plot"
 )
 
 // maxPages bounds the candidate sections of one file. A longer night shows
 // first those that passed, then the others in the table's order; the rest
 // stays in the table and in the machine form.
 const maxPages = 60
-
-//go:embed style.css
-var styleText string
 
 //go:embed page.tmpl
 var pageText string
@@ -102,8 +100,8 @@ type lineageView struct{ Name, Context, From, Type, Claim, Fresh, Point string }
 
 func newPage(n *gates.Night, at Where) pageView {
 	v := pageView{
-		Title: "Arqon night " + clean(n.Run, 80), Headline: headline(n) + ".", Subtitle: subtitle(n), Reason: trust(n),
-		Style: template.CSS(styleText), Invalid: n.Outcome == gates.Invalid, NoControls: len(n.Controls) == 0,
+		Title: "Arqon night " + plot.Clean(n.Run, 80), Headline: headline(n) + ".", Subtitle: subtitle(n), Reason: trust(n),
+		Style: plot.Style(), Invalid: n.Outcome == gates.Invalid, NoControls: len(n.Controls) == 0,
 		Budget: budgetSentences(n), BudgetBar: budgetHTML(n), Next: nextSentence(n), Commands: commands(n, at),
 		Explain: "arqon report " + shellWord(n.Run) + " --explain " + shellWord(anyMetric(n)),
 	}
@@ -111,7 +109,7 @@ func newPage(n *gates.Night, at Where) pageView {
 	v.Funnel = funnelViews(n)
 	for _, c := range n.Controls {
 		v.Controls = append(v.Controls, controlView{
-			Word: controlWord(c), Class: badgeClass(controlWord(c)), Name: clean(c.Name, 60), Place: clean(controlPlace(c), 120),
+			Word: controlWord(c), Class: badgeClass(controlWord(c)), Name: plot.Clean(c.Name, 60), Place: plot.Clean(controlPlace(c), 120),
 			Want: sentence(c.Want), Reason: sentence(c.Reason),
 		})
 	}
@@ -147,9 +145,9 @@ func newPage(n *gates.Night, at Where) pageView {
 func eventText(e gates.Event) string {
 	t := fmt.Sprintf("pair %d", e.Pair+1)
 	if e.Candidate != "" {
-		t = clean(e.Candidate, 60) + ", " + t
+		t = plot.Clean(e.Candidate, 60) + ", " + t
 	}
-	return t + ": " + clean(e.What, 200)
+	return t + ": " + plot.Clean(e.What, 200)
 }
 
 // pagesOf chooses the candidates that get a section of their own.
@@ -177,7 +175,7 @@ func anchor(s subject) string { return fmt.Sprintf("c%d", s.index+1) }
 
 func rowOf(s subject, hasPage bool) rowView {
 	r := rowView{
-		Anchor: anchor(s), Name: clean(s.Name, 80), Badge: s.badge().String(), Standing: s.standing(), Why: s.brief(), HasPage: hasPage,
+		Anchor: anchor(s), Name: plot.Clean(s.Name, 80), Badge: s.badge().String(), Standing: s.standing(), Why: s.brief(), HasPage: hasPage,
 		Metric: "success metric not reached",
 	}
 	if s.Reference {
@@ -199,7 +197,7 @@ func rowOf(s subject, hasPage bool) rowView {
 }
 
 func lineageOf(s subject) lineageView {
-	l := lineageView{Name: clean(s.Name, 80), Context: clean(s.Context, 60), From: lineageText(s.Lineage), Type: clean(s.Type, 40), Claim: "–", Fresh: "–", Point: pointText(s.Point)}
+	l := lineageView{Name: plot.Clean(s.Name, 80), Context: plot.Clean(s.Context, 60), From: lineageText(s.Lineage), Type: plot.Clean(s.Type, 40), Claim: "–", Fresh: "–", Point: pointText(s.Point)}
 	if f := s.freshOfClaim(); f != nil && !s.Reference {
 		l.Claim, l.Fresh = change(*f, s.Claim.Change), change(*f, f.Change)
 	}
@@ -212,12 +210,12 @@ func nightAnswers(n *gates.Night) []answer {
 	why := answer{Question: "Why", Head: fmt.Sprintf("%d of %d passed", stand, all), Detail: refusals(n)}
 	much := answer{Question: "By how much", Head: "Nothing", Detail: "No candidate was proven better."}
 	if gains := bestGains(n); len(gains) > 0 {
-		much.Head, much.Detail = fmt.Sprintf("%d of %s improved", served, count(contexts, "context")), strings.Join(gains, "; ")+"."
+		much.Head, much.Detail = fmt.Sprintf("%d of %s improved", served, plot.Count(contexts, "context")), strings.Join(gains, "; ")+"."
 	}
 	sure := answer{Question: "How sure", Head: "Nothing was tested"}
 	if a := n.Alpha; a.Night > 0 && a.K > 0 {
 		sure.Head = "At most " + oneIn(a.Night)
-		sure.Detail = fmt.Sprintf("is the chance that anything was promoted falsely tonight: each of %s had to reach e ≥ %s.", count(a.K, "candidate"), evalue(a.LogBar))
+		sure.Detail = fmt.Sprintf("is the chance that anything was promoted falsely tonight: each of %s had to reach e ≥ %s.", plot.Count(a.K, "candidate"), evalue(a.LogBar))
 	}
 	next := answer{Question: "What next", Head: "Search again", Detail: nextSentence(n)}
 	if stand > 0 {
@@ -264,7 +262,7 @@ func bestGains(n *gates.Night) []string {
 			continue
 		}
 		done[s.Context] = true
-		out = append(out, clean(s.Context, 40)+": "+clean(s.main.Metric, 40)+" "+changeWords(*s.main, s.main.Change))
+		out = append(out, plot.Clean(s.Context, 40)+": "+plot.Clean(s.main.Metric, 40)+" "+changeWords(*s.main, s.main.Change))
 	}
 	return out
 }
@@ -286,19 +284,19 @@ func funnelViews(n *gates.Night) []funnelView {
 			}
 		}
 		_, asks, _ := strings.Cut(gateTitle(g.Gate), ": ")
-		d := newStrip(fmt.Sprintf("funnel%d", i), g.Gate, text, 320, 18)
-		d.rect("b-rest", 0, 7, 320, 4, 2)
+		d := plot.NewStrip(fmt.Sprintf("funnel%d", i), g.Gate, text, 320, 18)
+		d.Rect("b-rest", 0, 7, 320, 4, 2)
 		x, unit := 0.0, 320/float64(most)
 		for _, k := range []struct {
 			n     int
 			class string
 		}{{g.Pass, "b-PASS"}, {g.Fail, "b-FAIL"}, {g.Inconclusive, "b-INCONCLUSIVE"}, {g.Invalid, "b-INVALID"}} {
 			if k.n > 0 {
-				d.rect(k.class, x, 2, math.Max(float64(k.n)*unit-1.5, 1), 14, 2)
+				d.Rect(k.class, x, 2, math.Max(float64(k.n)*unit-1.5, 1), 14, 2)
 				x += float64(k.n) * unit
 			}
 		}
-		out = append(out, funnelView{Gate: clean(g.Gate, 40), Asks: asks, Text: text, Bar: d.done()})
+		out = append(out, funnelView{Gate: plot.Clean(g.Gate, 40), Asks: asks, Text: text, Bar: d.Done()})
 	}
 	return out
 }
@@ -309,11 +307,11 @@ func heatOf(f *gates.Portfolio) *heatView {
 	}
 	h := &heatView{Sentence: portfolioSentence(f)}
 	for _, c := range f.Contexts {
-		h.Contexts = append(h.Contexts, clean(c, 60))
+		h.Contexts = append(h.Contexts, plot.Clean(c, 60))
 	}
 	best := bestPerContext(f)
 	for i, pick := range f.Chosen {
-		row := heatRow{Name: clean(pick.Name, 80)}
+		row := heatRow{Name: plot.Clean(pick.Name, 80)}
 		for j := range f.Contexts {
 			row.Cells = append(row.Cells, heatCell{Text: lossText(pick, j, best[j] == i), Class: heatClass(pick, j, best[j] == i)})
 		}
@@ -352,28 +350,28 @@ func budgetHTML(n *gates.Night) template.HTML {
 		return ""
 	}
 	const w = 400.0
-	d := newDrawing("budget", "Error budget of the year", fmt.Sprintf("%s of %s spent, tonight %s.", percent(a.Spent), percent(a.Year), compact(a.Night)), w, 40)
-	x := scale{lo: 0, hi: a.Year, from: 0, to: w}
-	d.rect("b-rest", 0, 4, w, 12, 2)
+	d := plot.NewDrawing("budget", "Error budget of the year", fmt.Sprintf("%s of %s spent, tonight %s.", plot.Percent(a.Spent), plot.Percent(a.Year), plot.Compact(a.Night)), w, 40)
+	x := plot.Scale{Lo: 0, Hi: a.Year, From: 0, To: w}
+	d.Rect("b-rest", 0, 4, w, 12, 2)
 	before := math.Max(0, a.Spent-a.Night)
-	d.rect("dot-ink", 0, 4, x.at(before), 12, 2)
-	d.rect("b-INCONCLUSIVE", x.at(before), 2, math.Max(x.at(a.Spent)-x.at(before), 1.5), 16, 0)
-	d.text("", "start", 0, 34, "spent "+percent(a.Spent)+" in "+count(a.Nights, "night"))
-	d.text("", "end", w, 34, "the year's "+percent(a.Year))
-	return d.done()
+	d.Rect("dot-ink", 0, 4, x.At(before), 12, 2)
+	d.Rect("b-INCONCLUSIVE", x.At(before), 2, math.Max(x.At(a.Spent)-x.At(before), 1.5), 16, 0)
+	d.Text("", "start", 0, 34, "spent "+plot.Percent(a.Spent)+" in "+plot.Count(a.Nights, "night"))
+	d.Text("", "end", w, 34, "the year's "+plot.Percent(a.Year))
+	return d.Done()
 }
 
 func factsOf(n *gates.Night) []fact {
 	fs := []fact{
-		{"Run", clean(n.Run, 80)},
-		{"Study, domain", clean(n.Study+", "+strings.TrimSpace(n.Domain+" "+n.Version), 160)},
+		{"Run", plot.Clean(n.Run, 80)},
+		{"Study, domain", plot.Clean(n.Study+", "+strings.TrimSpace(n.Domain+" "+n.Version), 160)},
 		{"Night seed", fmt.Sprint(n.Seed)},
 		{"Host", host(n)},
-		{"Built with", clean(n.Host.Go, 40)},
-		{"Time", clean(n.Started+" to "+n.Ended, 80)},
-		{"Outcome", n.Outcome.String() + ": " + clean(n.Reason, 400)},
-		{"Policy", clean(string(n.PolicyDigest), 80)},
-		{"Record", clean(n.Schema, 40)},
+		{"Built with", plot.Clean(n.Host.Go, 40)},
+		{"Time", plot.Clean(n.Started+" to "+n.Ended, 80)},
+		{"Outcome", n.Outcome.String() + ": " + plot.Clean(n.Reason, 400)},
+		{"Policy", plot.Clean(string(n.PolicyDigest), 80)},
+		{"Record", plot.Clean(n.Schema, 40)},
 	}
 	var out []fact
 	for _, f := range fs {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/arqon/arqon/artifacts"
 	"github.com/arqon/arqon/gates"
+	"github.com/arqon/arqon/internal/plot"
 )
 
 type candidateView struct {
@@ -50,8 +51,8 @@ type stageView struct{ Share, Pairs, Harm, Metric, Word, Reason string }
 
 func newCandidate(s subject, at Where) candidateView {
 	v := candidateView{
-		Anchor: anchor(s), Name: clean(s.Name, 80), Badge: s.badge().String(), Context: clean(s.Context, 60), Verdict: s.verdictNumbers(),
-		Plan: planSentences(s.Plan), Claim: claimSentence(s), Command: clean(s.Command, 400),
+		Anchor: anchor(s), Name: plot.Clean(s.Name, 80), Badge: s.badge().String(), Context: plot.Clean(s.Context, 60), Verdict: s.verdictNumbers(),
+		Plan: planSentences(s.Plan), Claim: claimSentence(s), Command: plot.Clean(s.Command, 400),
 	}
 	v.Answers = s.answers(at)
 	v.Gates = gateViews(s)
@@ -59,13 +60,13 @@ func newCandidate(s subject, at Where) candidateView {
 	v.figures(s)
 	for _, c := range s.Checks {
 		if !c.Pass && len(v.Checks) < 10 {
-			v.Checks = append(v.Checks, fmt.Sprintf("%s, seed %d: %s", clean(c.Name, 80), c.Seed, sentence(c.Detail)))
+			v.Checks = append(v.Checks, fmt.Sprintf("%s, seed %d: %s", plot.Clean(c.Name, 80), c.Seed, sentence(c.Detail)))
 		}
 	}
 	if s.Canary != nil {
 		v.CanaryText = canarySentence(s.Canary)
 		for _, st := range s.Canary.Stages {
-			v.Canary = append(v.Canary, stageView{Share: shareOf(st.Share), Pairs: fmt.Sprint(st.Pairs), Harm: evalue(st.LogHarm), Metric: clean(st.Metric, 60), Word: st.Outcome.String(), Reason: sentence(st.Reason)})
+			v.Canary = append(v.Canary, stageView{Share: plot.ShareOf(st.Share), Pairs: fmt.Sprint(st.Pairs), Harm: evalue(st.LogHarm), Metric: plot.Clean(st.Metric, 60), Word: st.Outcome.String(), Reason: sentence(st.Reason)})
 		}
 	}
 	v.Controls = controlsSentence(s)
@@ -109,7 +110,7 @@ func (s subject) answers(at Where) []answer {
 			passed++
 		}
 	}
-	why := answer{Question: "Why", Head: fmt.Sprintf("%d of %s passed", passed, count(len(gates.Order()), "gate")), Detail: s.because()}
+	why := answer{Question: "Why", Head: fmt.Sprintf("%d of %s passed", passed, plot.Count(len(gates.Order()), "gate")), Detail: s.because()}
 	if s.night.Outcome == gates.Invalid {
 		why.Head, why.Detail = "The night is invalid", sentence(s.night.Reason)
 	}
@@ -184,7 +185,7 @@ func (v *candidateView) figures(s subject) {
 		if g.unit == "pair" {
 			fig.Text += stopText(s)
 		} else if n := g.rs[0].Race.N; n[0] > 1 {
-			fig.Text += fmt.Sprintf(" The record keeps e from item %s on, every %s items; straight lines join what it keeps.", grouped(float64(n[0])), grouped(float64(n[1]-n[0])))
+			fig.Text += fmt.Sprintf(" The record keeps e from item %s on, every %s items; straight lines join what it keeps.", plot.Grouped(float64(n[0])), plot.Grouped(float64(n[1]-n[0])))
 		}
 		v.Figures = append(v.Figures, fig)
 	}
@@ -224,7 +225,7 @@ func (v *candidateView) pairFigures(s subject) {
 	sort.Float64s(base)
 	sort.Float64s(cand)
 	run := figureView{
-		Title: "Every pair of " + clean(r.Metric, 60) + ", in time order",
+		Title: "Every pair of " + plot.Clean(r.Metric, 60) + ", in time order",
 		Text:  fmt.Sprintf("Candidate against the baseline measured next to it; a coin chose which went first. %s.", disturbed(marked, len(points))),
 		Plot:  runHTML(s, *r, points, v.Anchor+"-run"), Legend: []string{"filled: baseline first", "ring: candidate first", "diamond: machine disturbed", "long dashes: median"},
 	}
@@ -234,25 +235,25 @@ func (v *candidateView) pairFigures(s subject) {
 	diamonds := markedPairs(points)
 	for _, e := range s.night.Events {
 		if e.Candidate == s.Name && e.Context == s.Context && !diamonds[e.Pair] {
-			run.Legend = append(run.Legend, fmt.Sprintf("dotted line: %s (pair %d)", clean(e.What, 80), e.Pair+1))
+			run.Legend = append(run.Legend, fmt.Sprintf("dotted line: %s (pair %d)", plot.Clean(e.What, 80), e.Pair+1))
 			if len(run.Legend) > 8 {
 				break
 			}
 		}
 	}
 	if len(points) > maxPoints {
-		run.Text += fmt.Sprintf(" %d of %s are drawn.", maxPoints, count(len(points), "pair"))
+		run.Text += fmt.Sprintf(" %d of %s are drawn.", maxPoints, plot.Count(len(points), "pair"))
 	}
 	v.Figures = append(v.Figures, run,
-		figureView{Title: "Distribution of the paired changes", Text: fmt.Sprintf("Half of the pairs lie below %s, nine tenths between %s and %s.", signedPercent(quantileSorted(ys, .5)), signedPercent(quantileSorted(ys, .05)), signedPercent(quantileSorted(ys, .95))), Plot: ecdfHTML(*r, ys, v.Anchor+"-ecdf")},
-		figureView{Title: "Shift of the quantiles of " + clean(r.Metric, 60), Text: "How much the candidate moves each tenth of the distribution: a flat line is a shift, a slope means that fast and slow cases moved differently.", Plot: shiftHTML(*r, base, cand, v.Anchor+"-shift")})
+		figureView{Title: "Distribution of the paired changes", Text: fmt.Sprintf("Half of the pairs lie below %s, nine tenths between %s and %s.", plot.SignedPercent(quantileSorted(ys, .5)), plot.SignedPercent(quantileSorted(ys, .05)), plot.SignedPercent(quantileSorted(ys, .95))), Plot: ecdfHTML(*r, ys, v.Anchor+"-ecdf")},
+		figureView{Title: "Shift of the quantiles of " + plot.Clean(r.Metric, 60), Text: "How much the candidate moves each tenth of the distribution: a flat line is a shift, a slope means that fast and slow cases moved differently.", Plot: shiftHTML(*r, base, cand, v.Anchor+"-shift")})
 }
 
 func disturbed(marked, all int) string {
 	if marked == 0 {
 		return "The machine was undisturbed throughout"
 	}
-	return fmt.Sprintf("The machine was disturbed in %d of %s", marked, count(all, "pair"))
+	return fmt.Sprintf("The machine was disturbed in %d of %s", marked, plot.Count(all, "pair"))
 }
 
 // itemFigures explain results that were judged item by item.
@@ -277,8 +278,8 @@ func (v *candidateView) itemFigures(s subject) {
 			continue
 		}
 		v.Figures = append(v.Figures, figureView{
-			Title:  "Distribution of " + clean(r.Metric, 60) + " over the items",
-			Text:   fmt.Sprintf("Mean %s; the middle item %s → %s.", values(*r), value(unitOf(*r), quantileSorted(base, .5)), value(unitOf(*r), quantileSorted(cand, .5))),
+			Title:  "Distribution of " + plot.Clean(r.Metric, 60) + " over the items",
+			Text:   fmt.Sprintf("Mean %s; the middle item %s → %s.", values(*r), plot.Value(unitOf(*r), quantileSorted(base, .5)), plot.Value(unitOf(*r), quantileSorted(cand, .5))),
 			Plot:   itemsHTML(*r, base, cand, fmt.Sprintf("%s-items%d", v.Anchor, i)),
 			Legend: []string{"solid: candidate", "dashed: baseline"},
 		})
@@ -332,28 +333,28 @@ func discordance(r gates.Result, a, b []float32) string {
 			none++
 		}
 	}
-	g := func(n int) string { return grouped(float64(n)) }
+	g := func(n int) string { return plot.Grouped(float64(n)) }
 	return fmt.Sprintf("%s, item by item: both right on %s, only the baseline on %s, only the candidate on %s, neither on %s of %s.",
-		clean(r.Metric, 60), g(both), g(onlyA), g(onlyB), g(none), count(len(a), "item"))
+		plot.Clean(r.Metric, 60), g(both), g(onlyA), g(onlyB), g(none), plot.Count(len(a), "item"))
 }
 
 // itemsHTML draws both distribution functions of a metric over the items.
 func itemsHTML(r gates.Result, base, cand []float64, id string) template.HTML {
 	lo := math.Min(base[0], cand[0])
 	hi := math.Max(base[len(base)-1], cand[len(cand)-1])
-	lo, hi = padded(math.Min(lo, 0), hi, .04)
+	lo, hi = plot.Padded(math.Min(lo, 0), hi, .04)
 	lo = math.Max(lo, math.Min(base[0], math.Min(cand[0], 0)))
-	d := newDrawing(id, "Distribution over the items", fmt.Sprintf("%s: mean %s.", clean(r.Metric, 60), values(r)), chartW, chartH)
-	x := scale{lo: lo, hi: hi, from: plotLeft, to: plotRight}
-	y := scale{lo: 0, hi: 1, from: plotBottom, to: plotTop}
-	frame(d, x, y, ticks(lo, hi, 4), []float64{0, .25, .5, .75, 1}, func(v float64) string { return value(unitOf(r), v) },
-		func(v float64) string { return fixed(100*v, 0) + nbsp + "%" }, clean(r.Metric, 40)+" of one item, share of items below")
+	d := plot.NewDrawing(id, "Distribution over the items", fmt.Sprintf("%s: mean %s.", plot.Clean(r.Metric, 60), values(r)), chartW, chartH)
+	x := plot.Scale{Lo: lo, Hi: hi, From: plotLeft, To: plotRight}
+	y := plot.Scale{Lo: 0, Hi: 1, From: plotBottom, To: plotTop}
+	frame(d, x, y, plot.Ticks(lo, hi, 4), []float64{0, .25, .5, .75, 1}, func(v float64) string { return plot.Value(unitOf(r), v) },
+		func(v float64) string { return plot.Fixed(100*v, 0) + plot.NBSP + "%" }, plot.Clean(r.Metric, 40)+" of one item, share of items below")
 	for i, xs := range [][]float64{base, cand} {
 		px, py := steps(xs, x, y)
-		px, py = append(px, plotRight), append(py, y.at(1))
-		d.polyline([]string{"curve2", "curve"}[i], px, py)
+		px, py = append(px, plotRight), append(py, y.At(1))
+		d.Polyline([]string{"curve2", "curve"}[i], px, py)
 	}
-	return d.done()
+	return d.Done()
 }
 
 // controlsSentence says what the night's controls mean for this candidate.
@@ -363,12 +364,12 @@ func controlsSentence(s subject) string {
 	case all == 0:
 		return "No control applied to this night."
 	case s.night.Outcome == gates.Invalid:
-		return fmt.Sprintf("%d of %s behaved as they must: the night is INVALID and so is everything on this page.", good, count(all, "control"))
+		return fmt.Sprintf("%d of %s behaved as they must: the night is INVALID and so is everything on this page.", good, plot.Count(all, "control"))
 	}
-	t := fmt.Sprintf("%d of %s behaved as they must.", good, count(all, "control"))
+	t := fmt.Sprintf("%d of %s behaved as they must.", good, plot.Count(all, "control"))
 	for _, f := range s.night.Noise {
 		if f.Context == s.Context {
-			t += fmt.Sprintf(" In this context identical code differed by up to %s in %s.", percent(f.Floor), clean(f.Metric, 60))
+			t += fmt.Sprintf(" In this context identical code differed by up to %s in %s.", plot.Percent(f.Floor), plot.Clean(f.Metric, 60))
 		}
 	}
 	return t
@@ -381,22 +382,22 @@ func budgetSentence(s subject) string {
 		return ""
 	}
 	return fmt.Sprintf("This candidate's share of tonight's error budget is %s: the night's %s over %s. Spent this year, tonight included: %s of %s.",
-		oneIn(a.Test), oneIn(a.Night), count(a.K, "candidate"), percent(a.Spent), percent(a.Year))
+		oneIn(a.Test), oneIn(a.Night), plot.Count(a.K, "candidate"), plot.Percent(a.Spent), plot.Percent(a.Year))
 }
 
 func candidateFacts(s subject) []fact {
 	fs := []fact{
 		{"Found by", lineageText(s.Lineage)},
-		{"Type", clean(s.Type, 60)},
+		{"Type", plot.Clean(s.Type, 60)},
 		{"Point", pointText(s.Point)},
-		{"Identity", clean(string(s.Identity), 80)},
+		{"Identity", plot.Clean(string(s.Identity), 80)},
 		{"Widest scope", scopeWords(s.scope)},
 	}
 	if s.PairsDigest != "" {
-		fs = append(fs, fact{"Raw pairs", fmt.Sprintf("%d, %s", len(s.Pairs), clean(string(s.PairsDigest), 80))})
+		fs = append(fs, fact{"Raw pairs", fmt.Sprintf("%d, %s", len(s.Pairs), plot.Clean(string(s.PairsDigest), 80))})
 	}
 	for _, c := range s.Curves {
-		fs = append(fs, fact{"Latency in " + clean(c.Context, 40), fmt.Sprintf("p50 %s, p99 %s over %s", value("ns", c.P50NS), value("ns", c.P99NS), count(c.Samples, "sample"))})
+		fs = append(fs, fact{"Latency in " + plot.Clean(c.Context, 40), fmt.Sprintf("p50 %s, p99 %s over %s", plot.Value("ns", c.P50NS), plot.Value("ns", c.P99NS), plot.Count(c.Samples, "sample"))})
 	}
 	return fs
 }
@@ -405,7 +406,7 @@ func candidateFacts(s subject) []fact {
 func pointText(p json.RawMessage) string {
 	var b bytes.Buffer
 	if err := json.Compact(&b, p); err != nil {
-		return clean(string(p), 600)
+		return plot.Clean(string(p), 600)
 	}
-	return clean(strings.NewReplacer(`":`, `": `, `,"`, `, "`).Replace(b.String()), 600)
+	return plot.Clean(strings.NewReplacer(`":`, `": `, `,"`, `, "`).Replace(b.String()), 600)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/arqon/arqon/artifacts"
 	"github.com/arqon/arqon/benchmarks"
 	"github.com/arqon/arqon/gates"
+	"github.com/arqon/arqon/internal/plot"
 )
 
 func htmlOf(t testing.TB, n gates.Night) string {
@@ -160,7 +161,7 @@ func TestHostileTextIsEscaped(t *testing.T) {
 
 func TestTerminalIsSafeAndASCIIIsASCII(t *testing.T) {
 	n := hostile(night(t), "\x1b[2J\x07\u202e<b>\u2192\n$(rm -rf .)")
-	for _, o := range []TextOptions{{}, {ASCII: true}, {ASCII: true, Width: 40}} {
+	for _, o := range []TextOptions{{}, {Terminal: plot.Terminal{ASCII: true}}, {Terminal: plot.Terminal{ASCII: true, Width: 40}}} {
 		out := text(t, func(b *bytes.Buffer) error {
 			if err := Text(b, n, o); err != nil {
 				return err
@@ -289,7 +290,7 @@ func FuzzPages(f *testing.F) {
 				t.Fatalf("%v in %s", err, svg)
 			}
 		}
-		o := TextOptions{ASCII: pick(5), Color: pick(6), Width: n}
+		o := TextOptions{Terminal: plot.Terminal{ASCII: pick(5), Color: pick(6), Width: n}}
 		text(t, func(b *bytes.Buffer) error { return Text(b, night, o) })
 		text(t, func(b *bytes.Buffer) error { return Candidate(b, night, name, o) })
 		text(t, func(b *bytes.Buffer) error { return Explain(b, night, name, o) })

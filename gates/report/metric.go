@@ -6,11 +6,12 @@ import (
 
 	"github.com/arqon/arqon/benchmarks"
 	"github.com/arqon/arqon/gates"
+	"github.com/arqon/arqon/internal/plot"
 )
 
 // share reports whether the result's metric is read as a percentage.
 func share(r gates.Result) bool {
-	if isShare(r.Unit) {
+	if plot.IsShare(r.Unit) {
 		return true
 	}
 	return (r.Unit == "" || r.Unit == "1") && r.Range != nil && r.Range[0] == 0 && r.Range[1] == 1
@@ -37,11 +38,11 @@ func values(r gates.Result) string {
 
 // apartValues prints two values so that different ones look different.
 func apartValues(unit string, a, b float64) (string, string) {
-	s, t := value(unit, a), value(unit, b)
+	s, t := plot.Value(unit, a), plot.Value(unit, b)
 	if s != t || a == b || math.IsNaN(a) || math.IsNaN(b) {
 		return s, t
 	}
-	long := func(x float64) string { return strconv.FormatFloat(x, 'g', 9, 64) + spaced(unit) }
+	long := func(x float64) string { return strconv.FormatFloat(x, 'g', 9, 64) + plot.Spaced(unit) }
 	return long(a), long(b)
 }
 
@@ -64,15 +65,15 @@ func changeScale(r gates.Result) (factor float64, unit string) {
 	case r.Unit == "" || r.Unit == "1":
 		return 1, ""
 	}
-	return 1, clean(r.Unit, 20)
+	return 1, plot.Clean(r.Unit, 20)
 }
 
 // change prints a signed change: "−58.2 %", "−0.31 points".
 func change(r gates.Result, x float64) string {
 	f, unit := changeScale(r)
-	s := signed(f*x, decimalsFor(f*x))
+	s := plot.Signed(f*x, plot.DecimalsFor(f*x))
 	if math.Abs(x) >= 1e6 {
-		s = compact(f * x)
+		s = plot.Compact(f * x)
 		if x > 0 {
 			s = "+" + s
 		}
@@ -80,18 +81,18 @@ func change(r gates.Result, x float64) string {
 	if unit == "" {
 		return s
 	}
-	return s + nbsp + unit
+	return s + plot.NBSP + unit
 }
 
 // changeWords says a change without signs: "58.2 % lower", "unchanged".
 func changeWords(r gates.Result, x float64) string {
 	f, unit := changeScale(r)
-	s := fixed(math.Abs(f*x), decimalsFor(f*x))
+	s := plot.Fixed(math.Abs(f*x), plot.DecimalsFor(f*x))
 	if f*x != 0 && math.Abs(f*x) < 0.005 {
-		s = compact(math.Abs(f * x))
+		s = plot.Compact(math.Abs(f * x))
 	}
 	if unit != "" {
-		s += nbsp + unit
+		s += plot.NBSP + unit
 	}
 	switch {
 	case math.IsNaN(x):
@@ -119,7 +120,7 @@ func betterWorse(r gates.Result, x float64) string {
 func interval(r gates.Result) string {
 	f, unit := changeScale(r)
 	if unit != "" {
-		unit = nbsp + unit
+		unit = plot.NBSP + unit
 	}
 	switch {
 	case !hasInterval(r) && r.Exact:
@@ -127,12 +128,12 @@ func interval(r gates.Result) string {
 	case r.Lower == nil && r.Upper == nil:
 		return "no interval"
 	case r.Lower == nil:
-		return "at most " + signed(f**r.Upper, decimalsFor(f**r.Upper)) + unit
+		return "at most " + plot.Signed(f**r.Upper, plot.DecimalsFor(f**r.Upper)) + unit
 	case r.Upper == nil:
-		return "at least " + signed(f**r.Lower, decimalsFor(f**r.Lower)) + unit
+		return "at least " + plot.Signed(f**r.Lower, plot.DecimalsFor(f**r.Lower)) + unit
 	}
-	d := max(decimalsFor(f**r.Lower), decimalsFor(f**r.Upper))
-	return "[" + signed(f**r.Lower, d) + ", " + signed(f**r.Upper, d) + "]" + unit
+	d := max(plot.DecimalsFor(f**r.Lower), plot.DecimalsFor(f**r.Upper))
+	return "[" + plot.Signed(f**r.Lower, d) + ", " + plot.Signed(f**r.Upper, d) + "]" + unit
 }
 
 // level prints 1−alpha with as many decimals as it needs.
@@ -141,7 +142,7 @@ func level(alpha float64) string {
 		return ""
 	}
 	d := max(0, int(math.Ceil(-math.Log10(100*alpha)-1e-9)))
-	return fixed(100*(1-alpha), min(d, 9)) + nbsp + "%"
+	return plot.Fixed(100*(1-alpha), min(d, 9)) + plot.NBSP + "%"
 }
 
 // oneIn prints a small probability as a chance that people can picture.
@@ -150,49 +151,32 @@ func oneIn(p float64) string {
 		return "0"
 	}
 	if p >= .1 {
-		return percent(p)
+		return plot.Percent(p)
 	}
-	return "1 in " + compact(roundSig(1/p, 3))
-}
-
-// roundSig rounds to n significant digits.
-func roundSig(x float64, n int) float64 {
-	if x == 0 || math.IsInf(x, 0) || math.IsNaN(x) {
-		return x
-	}
-	m := math.Pow(10, float64(n-1)-math.Floor(math.Log10(math.Abs(x))))
-	return math.Round(x*m) / m
-}
-
-// count prints "1 pair", "38 pairs", "10,000 items".
-func count(n int, one string) string {
-	if n == 1 {
-		return "1" + nbsp + one
-	}
-	return grouped(float64(n)) + nbsp + one + "s"
+	return "1 in " + plot.Compact(plot.RoundSig(1/p, 3))
 }
 
 // used prints what a result was judged on.
 func used(r gates.Result) string {
 	if r.Kind == benchmarks.Measured {
-		return count(r.N, "pair")
+		return plot.Count(r.N, "pair")
 	}
 	if r.Test == gates.TestCVaR {
-		return count(max(r.N, len(r.Values)), "disturbance")
+		return plot.Count(max(r.N, len(r.Values)), "disturbance")
 	}
 	if r.N <= 1 {
 		return "one value"
 	}
-	return count(r.N, "item")
+	return plot.Count(r.N, "item")
 }
 
 // required says in words what the result's test asks for.
 func required(r gates.Result) string {
 	f, unit := changeScale(r)
 	if unit != "" {
-		unit = nbsp + unit
+		unit = plot.NBSP + unit
 	}
-	tol := fixed(f*r.Tolerance, decimalsFor(f*r.Tolerance)) + unit
+	tol := plot.Fixed(f*r.Tolerance, plot.DecimalsFor(f*r.Tolerance)) + unit
 	switch r.Test {
 	case gates.TestBetter:
 		return "must be better than the baseline"
@@ -219,7 +203,7 @@ func required(r gates.Result) string {
 	case gates.TestCVaR:
 		return "mean of the worst tenth may be at most " + tol + " worse"
 	}
-	return clean(r.Test, 60)
+	return plot.Clean(r.Test, 60)
 }
 
 // sureness says how sure a result is, in one phrase.
@@ -228,9 +212,9 @@ func sureness(r gates.Result) string {
 	case r.Exact:
 		return "exact" // an e-value beside it is information, not the decision
 	case r.LogBar > 0 && r.LogE >= r.LogBar:
-		return "e" + nbsp + "=" + nbsp + evalue(r.LogE) + nbsp + "≥ " + evalue(r.LogBar)
+		return "e" + plot.NBSP + "=" + plot.NBSP + evalue(r.LogE) + plot.NBSP + "≥ " + evalue(r.LogBar)
 	case r.LogBar > 0:
-		return "e" + nbsp + "=" + nbsp + evalue(r.LogE) + nbsp + "< " + evalue(r.LogBar)
+		return "e" + plot.NBSP + "=" + plot.NBSP + evalue(r.LogE) + plot.NBSP + "< " + evalue(r.LogBar)
 	}
 	return "no test"
 }
@@ -249,9 +233,9 @@ func hasInterval(r gates.Result) bool {
 // test names what a row of a plot or a table is about: metric, and the
 // disturbance if there was one.
 func testName(r gates.Result) string {
-	s := clean(r.Metric, 60)
+	s := plot.Clean(r.Metric, 60)
 	if r.Perturbation != nil {
-		s += " under " + clean(r.Perturbation.Kind, 30) + " " + compact(r.Perturbation.Level)
+		s += " under " + plot.Clean(r.Perturbation.Kind, 30) + " " + plot.Compact(r.Perturbation.Level)
 	}
 	switch r.Test {
 	case gates.TestCVaR:
@@ -260,4 +244,28 @@ func testName(r gates.Result) string {
 		s += " against the anchor"
 	}
 	return s
+}
+
+// evalue prints exp(logE), which may be far outside float64.
+func evalue(logE float64) string {
+	switch {
+	case math.IsNaN(logE):
+		return "not a number"
+	case math.IsInf(logE, -1):
+		return "0"
+	case math.IsInf(logE, 1):
+		return "\u221e"
+	}
+	log10 := logE / math.Ln10
+	switch {
+	case log10 >= 7 || log10 < -3:
+		exp := math.Floor(log10)
+		mantissa := math.Pow(10, log10-exp)
+		if mantissa >= 9.95 {
+			mantissa, exp = 1, exp+1
+		}
+		return plot.Fixed(mantissa, 1) + "e" + strconv.Itoa(int(exp))
+	default:
+		return plot.Compact(math.Exp(logE))
+	}
 }

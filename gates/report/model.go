@@ -9,6 +9,7 @@ import (
 	"github.com/arqon/arqon/benchmarks"
 	"github.com/arqon/arqon/catalog"
 	"github.com/arqon/arqon/gates"
+	"github.com/arqon/arqon/internal/plot"
 )
 
 // subject is one candidate with what both forms of the report ask about it.
@@ -168,7 +169,7 @@ func (s subject) gateName() string {
 	if s.Gate == "" {
 		return "the first gate"
 	}
-	return clean(s.Gate, 40)
+	return plot.Clean(s.Gate, 40)
 }
 
 // gain is how much better the success metric is, for sorting only.
@@ -182,7 +183,7 @@ func (s subject) gain() float64 {
 // sentence makes sure that text from the record starts and ends like a
 // sentence. A first word that could be a metric's name is left alone.
 func sentence(t string) string {
-	t = clean(t, 1200)
+	t = plot.Clean(t, 1200)
 	if t == "" {
 		return t
 	}
@@ -202,7 +203,7 @@ func (s subject) because() string {
 	t := sentence(s.Why)
 	for _, f := range s.Findings {
 		if f.Gate == gates.GateApproval && f.Outcome != gates.Pass && f.Reason != s.Why {
-			t = strings.TrimSpace(t + " Approval: " + strings.TrimSpace(clean(f.Reason, 400)) + ".")
+			t = strings.TrimSpace(t + " Approval: " + strings.TrimSpace(plot.Clean(f.Reason, 400)) + ".")
 		}
 	}
 	if t == "" {
@@ -223,9 +224,9 @@ func (s subject) brief() string {
 			held[r.Metric] = true
 		}
 	}
-	t := clean(s.main.Metric, 60) + " " + values(*s.main)
+	t := plot.Clean(s.main.Metric, 60) + " " + values(*s.main)
 	if len(held) > 0 {
-		t += "; not worse on " + count(len(held), "guardrail")
+		t += "; not worse on " + plot.Count(len(held), "guardrail")
 	}
 	if s.scope != catalog.ScopeProd {
 		t += "; waits for approval"
@@ -259,10 +260,10 @@ func (s subject) stoppedStage() *gates.CanaryStage {
 func (s subject) howMuch() (head, detail string) {
 	r := s.question()
 	if st := s.stoppedStage(); st != nil {
-		head = "Stopped at " + shareOf(st.Share) + " of the traffic"
+		head = "Stopped at " + plot.ShareOf(st.Share) + " of the traffic"
 		detail = sentence(st.Reason)
 		if s.main != nil {
-			detail += fmt.Sprintf(" The success metric %s was %s (%s).", clean(s.main.Metric, 60), changeWords(*s.main, s.main.Change), betterWorse(*s.main, s.main.Change))
+			detail += fmt.Sprintf(" The success metric %s was %s (%s).", plot.Clean(s.main.Metric, 60), changeWords(*s.main, s.main.Change), betterWorse(*s.main, s.main.Change))
 		}
 		return head, detail
 	}
@@ -272,7 +273,7 @@ func (s subject) howMuch() (head, detail string) {
 	case r.Decision == gates.Invalid:
 		return "Not known", sentence(testName(*r) + " could not be judged")
 	case s.Reference:
-		return changeWords(*r, r.Change), clean(r.Metric, 60) + ", " + values(*r) + ". The baseline against itself: it should be unchanged."
+		return changeWords(*r, r.Change), plot.Clean(r.Metric, 60) + ", " + values(*r) + ". The baseline against itself: it should be unchanged."
 	}
 	detail = fmt.Sprintf("%s, %s: %s.", testName(*r), values(*r), betterWorse(*r, r.Change))
 	if !r.Exact && hasInterval(*r) && (r.Lower == nil || *r.Lower < 0) && (r.Upper == nil || *r.Upper > 0) {
@@ -281,7 +282,7 @@ func (s subject) howMuch() (head, detail string) {
 	if r != s.main {
 		detail += " It " + required(*r) + "."
 		if s.main != nil {
-			detail += fmt.Sprintf(" The success metric %s was %s (%s).", clean(s.main.Metric, 60), changeWords(*s.main, s.main.Change), betterWorse(*s.main, s.main.Change))
+			detail += fmt.Sprintf(" The success metric %s was %s (%s).", plot.Clean(s.main.Metric, 60), changeWords(*s.main, s.main.Change), betterWorse(*s.main, s.main.Change))
 		}
 	}
 	return changeWords(*r, r.Change), detail
@@ -296,7 +297,7 @@ func (s subject) howSure() (head, detail string) {
 		if harm <= 0 || st.LogHarm < -math.Log(harm) {
 			return "Not shown to be harmless", "The canary widens only when the candidate is shown not to be worse than its tolerance, and rolls back when it is shown to be."
 		}
-		return "Harm shown", fmt.Sprintf("Evidence of harm e = %s after %s at this stage; a harmless candidate gets to %s at most once in as many tries.", evalue(st.LogHarm), count(st.Pairs, "pair"), compact(roundSig(1/harm, 3)))
+		return "Harm shown", fmt.Sprintf("Evidence of harm e = %s after %s at this stage; a harmless candidate gets to %s at most once in as many tries.", evalue(st.LogHarm), plot.Count(st.Pairs, "pair"), plot.Compact(plot.RoundSig(1/harm, 3)))
 	}
 	if s.Gate == gates.GateCorrectness && s.badge() == gates.Fail {
 		return "Certain", "A counterexample needs no statistics; it can be repeated with its seed."
@@ -334,7 +335,7 @@ func oddsWords(logE float64) string {
 	if s := evalue(logE); s != "" && logE < 16 {
 		return s
 	}
-	return "10^" + fixed(logE/2.302585092994046-0.5, 0)
+	return "10^" + plot.Fixed(logE/2.302585092994046-0.5, 0)
 }
 
 // headline is the one line for the whole night.
@@ -347,13 +348,13 @@ func headline(n *gates.Night) string {
 	case all == 0:
 		return "No candidates were judged"
 	case k == 0:
-		return fmt.Sprintf("None of %s passed: the baseline stays everywhere", count(all, "candidate"))
+		return fmt.Sprintf("None of %s passed: the baseline stays everywhere", plot.Count(all, "candidate"))
 	}
 	verb := "are"
 	if k == 1 {
 		verb = "is"
 	}
-	return fmt.Sprintf("%d of %s %s proven better, in %d of %s", k, count(all, "candidate"), verb, served, count(contexts, "context"))
+	return fmt.Sprintf("%d of %s %s proven better, in %d of %s", k, plot.Count(all, "candidate"), verb, served, plot.Count(contexts, "context"))
 }
 
 // tally counts standing candidates, all candidates (the reference aside),

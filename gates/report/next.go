@@ -5,6 +5,7 @@ import (
 
 	"github.com/arqon/arqon/catalog"
 	"github.com/arqon/arqon/gates"
+	"github.com/arqon/arqon/internal/plot"
 )
 
 // whatNext answers "what next" in one line and, if there is one, a command.
@@ -45,7 +46,7 @@ func (w Where) channel() string {
 
 // shellWord quotes s if a shell would not take it as one word.
 func shellWord(s string) string {
-	s = clean(s, 400)
+	s = plot.Clean(s, 400)
 	for _, r := range s {
 		ok := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
 		switch r {
@@ -114,7 +115,7 @@ func trust(n *gates.Night) string {
 	if all == 0 {
 		return "No control applied to this night."
 	}
-	return fmt.Sprintf("%d of %s behaved as they must: the night counts.", good, count(all, "control"))
+	return fmt.Sprintf("%d of %s behaved as they must: the night counts.", good, plot.Count(all, "control"))
 }
 
 // controlsHeld counts the controls that passed and those that applied.

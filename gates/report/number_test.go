@@ -9,20 +9,21 @@ import (
 
 	"github.com/arqon/arqon/benchmarks"
 	"github.com/arqon/arqon/gates"
+	"github.com/arqon/arqon/internal/plot"
 )
 
 func TestNumbersForPeople(t *testing.T) {
 	r := gates.Result{Unit: "1", Range: &[2]float64{0, 1}, Compare: benchmarks.Difference, Direction: benchmarks.Higher}
 	cpu := gates.Result{Unit: "ns", Compare: benchmarks.Ratio, Direction: benchmarks.Lower}
 	for _, c := range []struct{ got, want string }{
-		{value("ns", 143000), "143 µs"}, {value("bytes", 139812), "140 kB"}, {value("share", .8577), "85.77 %"}, {value("MAC", 321536), "322 kMAC"},
-		{value("1", 0), "0"}, {value("ns", math.NaN()), "no value"}, {value("req/s", 12.5), "12.50 req/s"},
+		{plot.Value("ns", 143000), "143 µs"}, {plot.Value("bytes", 139812), "140 kB"}, {plot.Value("share", .8577), "85.77 %"}, {plot.Value("MAC", 321536), "322 kMAC"},
+		{plot.Value("1", 0), "0"}, {plot.Value("ns", math.NaN()), "no value"}, {plot.Value("req/s", 12.5), "12.50 req/s"},
 		{change(cpu, -.582), "−58.2 %"}, {change(r, -.0031), "−0.31 points"}, {changeWords(cpu, .02), "2.00 % higher"}, {changeWords(cpu, 0), "unchanged"},
 		{evalue(math.Log(41200)), "41,200"}, {evalue(3850), "1.1e1672"}, {evalue(-800), "3.7e-348"}, {evalue(0), "1"}, {evalue(math.Inf(-1)), "0"},
-		{level(.05), "95 %"}, {level(1e-6), "99.9999 %"}, {oneIn(.01 / 365), "1 in 36,500"}, {signed(-.0001, 2), "0.00"}, {grouped(1234567), "1,234,567"},
-		{percent(.0000274), "0.0027 %"}, {shareOf(.25), "25 %"}, {betterWorse(r, .01), "better"}, {betterWorse(cpu, .01), "worse"},
+		{level(.05), "95 %"}, {level(1e-6), "99.9999 %"}, {oneIn(.01 / 365), "1 in 36,500"}, {plot.Signed(-.0001, 2), "0.00"}, {plot.Grouped(1234567), "1,234,567"},
+		{plot.Percent(.0000274), "0.0027 %"}, {plot.ShareOf(.25), "25 %"}, {betterWorse(r, .01), "better"}, {betterWorse(cpu, .01), "worse"},
 	} {
-		if got := strings.ReplaceAll(c.got, nbsp, " "); got != c.want {
+		if got := strings.ReplaceAll(c.got, plot.NBSP, " "); got != c.want {
 			t.Errorf("%q, want %q", got, c.want)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"os"
 
 	"github.com/arqon/arqon/gates"
+	"github.com/arqon/arqon/internal/plot"
 )
 
 // maxNightBytes is the largest record that ReadNight reads.
@@ -74,3 +75,20 @@ var schema []byte
 // Schema returns the JSON Schema (draft 2020-12) of the machine form. It is
 // closed: an object holds the listed members and no others.
 func Schema() []byte { return append([]byte(nil), schema...) }
+
+// TextOptions says what a page for the terminal may use, and where the
+// commands on it lead.
+type TextOptions struct {
+	plot.Terminal
+	Where Where
+}
+
+// printer is a page with the commands' target.
+type printer struct {
+	*plot.Printer
+	where Where
+}
+
+func newPrinter(w io.Writer, o TextOptions) *printer {
+	return &printer{Printer: plot.NewPrinter(w, o.Terminal), where: o.Where}
+}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/arqon/arqon/gates"
+	"github.com/arqon/arqon/internal/plot"
 )
 
 var update = flag.Bool("update", false, "write the golden files again")
@@ -78,12 +79,20 @@ func text(t testing.TB, f func(*bytes.Buffer) error) []byte {
 func TestGoldenText(t *testing.T) {
 	n := night(t)
 	for name, f := range map[string]func(*bytes.Buffer) error{
-		"night.txt":         func(b *bytes.Buffer) error { return Text(b, n, TextOptions{Width: 100}) },
-		"night.ascii.txt":   func(b *bytes.Buffer) error { return Text(b, n, TextOptions{Width: 80, ASCII: true}) },
-		"night.color.txt":   func(b *bytes.Buffer) error { return Text(b, n, TextOptions{Width: 80, Color: true}) },
-		"invalid.txt":       func(b *bytes.Buffer) error { return Text(b, invalidated(n), TextOptions{}) },
-		"pass.txt":          func(b *bytes.Buffer) error { return Candidate(b, n, "low-load-3f2a09c1", TextOptions{Width: 100}) },
-		"pass.ascii.txt":    func(b *bytes.Buffer) error { return Candidate(b, n, "burst-51aa7e20", TextOptions{ASCII: true}) },
+		"night.txt": func(b *bytes.Buffer) error { return Text(b, n, TextOptions{Terminal: plot.Terminal{Width: 100}}) },
+		"night.ascii.txt": func(b *bytes.Buffer) error {
+			return Text(b, n, TextOptions{Terminal: plot.Terminal{Width: 80, ASCII: true}})
+		},
+		"night.color.txt": func(b *bytes.Buffer) error {
+			return Text(b, n, TextOptions{Terminal: plot.Terminal{Width: 80, Color: true}})
+		},
+		"invalid.txt": func(b *bytes.Buffer) error { return Text(b, invalidated(n), TextOptions{}) },
+		"pass.txt": func(b *bytes.Buffer) error {
+			return Candidate(b, n, "low-load-3f2a09c1", TextOptions{Terminal: plot.Terminal{Width: 100}})
+		},
+		"pass.ascii.txt": func(b *bytes.Buffer) error {
+			return Candidate(b, n, "burst-51aa7e20", TextOptions{Terminal: plot.Terminal{ASCII: true}})
+		},
 		"fail.txt":          func(b *bytes.Buffer) error { return Candidate(b, n, "low-load-9be1f604", TextOptions{}) },
 		"inconclusive.txt":  func(b *bytes.Buffer) error { return Candidate(b, n, "burst-77c0d1e9", TextOptions{}) },
 		"canary-failed.txt": func(b *bytes.Buffer) error { return Candidate(b, n, "shifted-0e97aa15", TextOptions{}) },

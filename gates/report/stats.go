@@ -49,19 +49,3 @@ func pairPoints(ps []gates.PairRecord, metric string) []pairPoint {
 	}
 	return out
 }
-
-// thin returns at most limit indices of n, first and last among them.
-func thin(n, limit int) []int {
-	if n <= limit {
-		out := make([]int, n)
-		for i := range out {
-			out[i] = i
-		}
-		return out
-	}
-	out := make([]int, limit)
-	for i := range out {
-		out[i] = i * (n - 1) / (limit - 1)
-	}
-	return out
-}

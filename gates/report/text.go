@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/arqon/arqon/gates"
+	"github.com/arqon/arqon/internal/plot"
 )
 
 // Text writes the night page for a terminal.
@@ -19,76 +20,76 @@ func Text(w io.Writer, n gates.Night, o TextOptions) error {
 	p.portfolio(&n)
 	p.budget(&n)
 	p.next(&n)
-	return p.err
+	return p.Err()
 }
 
 // toneOf maps an outcome to a tone; the word is always printed too.
-func toneOf(o gates.Outcome) tone {
+func toneOf(o gates.Outcome) plot.Tone {
 	switch o {
 	case gates.Pass:
-		return good
+		return plot.Good
 	case gates.Fail:
-		return bad
+		return plot.Bad
 	case gates.Inconclusive, gates.Invalid:
 	}
-	return unsure
+	return plot.Unsure
 }
 
 func (p *printer) nightHead(n *gates.Night) {
-	t := good
+	t := plot.Good
 	if n.Outcome != gates.Pass || standing(n) == 0 {
-		t = unsure
+		t = plot.Unsure
 	}
 	if n.Outcome == gates.Invalid {
-		t = bad
+		t = plot.Bad
 	}
-	p.para(t, 0, 0, headline(n)+".")
+	p.Para(t, 0, 0, headline(n)+".")
 	if t := trust(n); t != "" {
-		p.para(plain, 0, 0, t)
+		p.Para(plot.Plain, 0, 0, t)
 	}
-	p.para(faint, 0, 2, subtitle(n))
+	p.Para(plot.Faint, 0, 2, subtitle(n))
 }
 
 // subtitle says which night this is.
 func subtitle(n *gates.Night) string {
-	parts := []string{"run " + clean(n.Run, 80), "study " + clean(n.Study, 80), "domain " + clean(strings.TrimSpace(n.Domain+" "+n.Version), 80),
+	parts := []string{"run " + plot.Clean(n.Run, 80), "study " + plot.Clean(n.Study, 80), "domain " + plot.Clean(strings.TrimSpace(n.Domain+" "+n.Version), 80),
 		fmt.Sprintf("seed %d", n.Seed)}
 	if h := host(n); h != "" {
 		parts = append(parts, h)
 	}
 	if n.Started != "" {
-		parts = append(parts, clean(n.Started, 40))
+		parts = append(parts, plot.Clean(n.Started, 40))
 	}
 	return strings.Join(parts, " · ")
 }
 
 func host(n *gates.Night) string {
-	h := strings.TrimSpace(clean(n.Host.OS, 20) + "/" + clean(n.Host.Arch, 20))
+	h := strings.TrimSpace(plot.Clean(n.Host.OS, 20) + "/" + plot.Clean(n.Host.Arch, 20))
 	if h == "/" {
 		return ""
 	}
 	if n.Host.CPU != "" {
-		h = clean(n.Host.CPU, 60) + ", " + h
+		h = plot.Clean(n.Host.CPU, 60) + ", " + h
 	}
 	if n.Host.Cores > 0 {
-		h += ", " + count(n.Host.Cores, "core")
+		h += ", " + plot.Count(n.Host.Cores, "core")
 	}
 	return h
 }
 
 func (p *printer) controls(n *gates.Night) {
-	p.heading("Controls (the night's checks on itself)")
+	p.Heading("Controls (the night's checks on itself)")
 	if len(n.Controls) == 0 {
-		p.para(unsure, 2, 0, "No control was run: nothing shows that tonight's measurements could be trusted.")
+		p.Para(plot.Unsure, 2, 0, "No control was run: nothing shows that tonight's measurements could be trusted.")
 		return
 	}
-	var rows [][]cell
+	var rows [][]plot.Cell
 	for _, c := range n.Controls {
-		rows = append(rows, []cell{
-			{s: controlWord(c), tone: toneOf(c.Outcome)}, {s: c.Name}, {s: controlPlace(c)}, {s: sentence(c.Reason)},
+		rows = append(rows, []plot.Cell{
+			{Text: controlWord(c), Tone: toneOf(c.Outcome)}, {Text: c.Name}, {Text: controlPlace(c)}, {Text: sentence(c.Reason)},
 		})
 	}
-	p.table([]string{"outcome", "control", "where", "what it saw"}, rows, 3)
+	p.Table([]string{"outcome", "control", "where", "what it saw"}, rows, 3)
 }
 
 // controlWord is a control's outcome: one that could not apply is not a doubt.
@@ -110,18 +111,18 @@ func (p *printer) funnel(n *gates.Night) {
 	if len(n.Funnel) == 0 {
 		return
 	}
-	p.heading("Gates (every candidate meets them in this order)")
-	var rows [][]cell
+	p.Heading("Gates (every candidate meets them in this order)")
+	var rows [][]plot.Cell
 	most := 1
 	for _, g := range n.Funnel {
 		most = max(most, g.Entered)
 	}
-	num := func(k int) cell { return cell{s: fmt.Sprint(k), right: true} }
+	num := func(k int) plot.Cell { return plot.Cell{Text: fmt.Sprint(k), Right: true} }
 	for _, g := range n.Funnel {
 		bar := strings.Repeat("█", barCells(g.Pass, most)) + strings.Repeat("░", barCells(g.Entered, most)-barCells(g.Pass, most))
-		rows = append(rows, []cell{{s: g.Gate}, num(g.Entered), num(g.Pass), num(g.Fail), num(g.Inconclusive), num(g.Invalid), {s: bar}})
+		rows = append(rows, []plot.Cell{{Text: g.Gate}, num(g.Entered), num(g.Pass), num(g.Fail), num(g.Inconclusive), num(g.Invalid), {Text: bar}})
 	}
-	p.table([]string{"gate", "entered", "pass", "fail", "inconcl.", "invalid", ""}, rows, 6)
+	p.Table([]string{"gate", "entered", "pass", "fail", "inconcl.", "invalid", ""}, rows, 6)
 }
 
 func barCells(k, most int) int {
@@ -132,16 +133,16 @@ func barCells(k, most int) int {
 }
 
 func (p *printer) candidates(n *gates.Night) {
-	p.heading("Candidates")
+	p.Heading("Candidates")
 	if len(n.Candidates) == 0 {
-		p.para(plain, 2, 0, "None reached the gates.")
+		p.Para(plot.Plain, 2, 0, "None reached the gates.")
 		return
 	}
 	context := "\x00"
 	for _, s := range subjects(n) {
 		if s.Context != context {
 			context = s.Context
-			p.raw("  " + p.paint(strong, p.plainText(contextLine(n, context))) + "\n")
+			p.Raw("  " + p.Paint(plot.Strong, p.PlainText(contextLine(n, context))) + "\n")
 		}
 		p.candidateLine(s)
 	}
@@ -158,7 +159,7 @@ func contextLine(n *gates.Night, context string) string {
 			}
 		}
 	}
-	line := fmt.Sprintf("%s: %d of %d proven better", clean(context, 60), stand, all)
+	line := fmt.Sprintf("%s: %d of %d proven better", plot.Clean(context, 60), stand, all)
 	if stand == 0 && n.Outcome == gates.Pass {
 		line += ", the baseline stays"
 	}
@@ -166,16 +167,16 @@ func contextLine(n *gates.Night, context string) string {
 }
 
 func (p *printer) candidateLine(s subject) {
-	name := clean(s.Name, 60)
+	name := plot.Clean(s.Name, 60)
 	if s.Reference {
 		name += " (baseline)"
 	}
-	badge := p.plainText(s.badge().String())
-	p.raw("    " + p.paint(toneOf(s.badge()), pad(badge, 12)) + "  " + p.paint(strong, p.short(name, max(p.cols-18, 12))) + "\n")
+	badge := p.PlainText(s.badge().String())
+	p.Raw("    " + p.Paint(toneOf(s.badge()), plot.Pad(badge, 12)) + "  " + p.Paint(plot.Strong, p.Short(name, max(p.Columns-18, 12))) + "\n")
 	if s.main != nil {
-		p.para(plain, 18, 0, testName(*s.main)+" "+numbers(*s.main))
+		p.Para(plot.Plain, 18, 0, testName(*s.main)+" "+numbers(*s.main))
 	}
-	p.para(faint, 18, 0, s.brief())
+	p.Para(plot.Faint, 18, 0, s.brief())
 }
 
 // numbers is a result in one line: change, interval, evidence, sample.
@@ -202,22 +203,22 @@ func (p *printer) portfolio(n *gates.Night) {
 		return
 	}
 	f := n.Portfolio
-	p.heading("Portfolio (search's loss by context: below 0 is better than the baseline)")
+	p.Heading("Portfolio (search's loss by context: below 0 is better than the baseline)")
 	head := []string{"variant"}
 	best := bestPerContext(f)
 	for _, c := range f.Contexts {
-		head = append(head, p.short(c, 12))
+		head = append(head, p.Short(c, 12))
 	}
-	var rows [][]cell
+	var rows [][]plot.Cell
 	for i, pick := range f.Chosen {
-		row := []cell{{s: clean(pick.Name, 40)}}
+		row := []plot.Cell{{Text: plot.Clean(pick.Name, 40)}}
 		for j := range f.Contexts {
-			row = append(row, cell{s: lossText(pick, j, best[j] == i), right: true})
+			row = append(row, plot.Cell{Text: lossText(pick, j, best[j] == i), Right: true})
 		}
 		rows = append(rows, row)
 	}
-	p.table(head, rows, 0)
-	p.para(plain, 2, 0, portfolioSentence(f))
+	p.Table(head, rows, 0)
+	p.Para(plot.Plain, 2, 0, portfolioSentence(f))
 }
 
 // bestPerContext returns the index of the pick with the smallest loss in each
@@ -252,7 +253,7 @@ func lossText(p gates.PortfolioPick, j int, best bool) string {
 	if !ok {
 		return "n/a"
 	}
-	s := signed(l, decimalsFor(l))
+	s := plot.Signed(l, plot.DecimalsFor(l))
 	if math.Abs(l) >= 1000 {
 		s = "infeasible"
 	}
@@ -264,7 +265,7 @@ func lossText(p gates.PortfolioPick, j int, best bool) string {
 
 func portfolioSentence(f *gates.Portfolio) string {
 	s := fmt.Sprintf("Choosing one of %s by context closes %s of the gap between the single best variant and the best variant everywhere. * marks the best in its context.",
-		count(len(f.Chosen), "variant"), percent(f.GapClosed))
+		plot.Count(len(f.Chosen), "variant"), plot.Percent(f.GapClosed))
 	if f.Note != "" {
 		s += " " + sentence(f.Note)
 	}
@@ -272,9 +273,9 @@ func portfolioSentence(f *gates.Portfolio) string {
 }
 
 func (p *printer) budget(n *gates.Night) {
-	p.heading("Error budget")
+	p.Heading("Error budget")
 	for _, s := range budgetSentences(n) {
-		p.para(plain, 2, 0, s)
+		p.Para(plot.Plain, 2, 0, s)
 	}
 }
 
@@ -284,11 +285,11 @@ func budgetSentences(n *gates.Night) []string {
 	var out []string
 	if a.Night > 0 && a.K > 0 {
 		out = append(out, fmt.Sprintf("The chance that anything at all was promoted falsely tonight is at most %s; %s registered before the first measurement, so each had to reach e ≥ %s.",
-			oneIn(a.Night), count(a.K, "candidate")+" "+wasWere(a.K), evalue(a.LogBar)))
+			oneIn(a.Night), plot.Count(a.K, "candidate")+" "+wasWere(a.K), evalue(a.LogBar)))
 	}
 	if a.Year > 0 {
 		out = append(out, fmt.Sprintf("This year: %s of %s spent in %s, %s left.",
-			percent(a.Spent), percent(a.Year), count(a.Nights, "night"), percent(math.Max(0, a.Year-a.Spent))))
+			plot.Percent(a.Spent), plot.Percent(a.Year), plot.Count(a.Nights, "night"), plot.Percent(math.Max(0, a.Year-a.Spent))))
 	}
 	if t := noiseSentence(n); t != "" {
 		out = append(out, t)
@@ -308,12 +309,12 @@ func noiseSentence(n *gates.Night) string {
 	for _, f := range n.Noise {
 		sep := ", "
 		if f.Context != context {
-			context, sep = f.Context, " "+clean(f.Context, 60)+": "
+			context, sep = f.Context, " "+plot.Clean(f.Context, 60)+": "
 			if strings.HasSuffix(t, "%") {
 				sep = ";" + sep
 			}
 		}
-		t += sep + clean(f.Metric, 60) + " " + percent(f.Floor)
+		t += sep + plot.Clean(f.Metric, 60) + " " + plot.Percent(f.Floor)
 	}
 	return t + "."
 }
@@ -326,13 +327,13 @@ func wasWere(k int) string {
 }
 
 func (p *printer) next(n *gates.Night) {
-	p.heading("What next")
-	p.para(plain, 2, 0, nextSentence(n))
-	for _, c := range commands(n, p.opts.Where) {
-		p.command(c)
+	p.Heading("What next")
+	p.Para(plot.Plain, 2, 0, nextSentence(n))
+	for _, c := range commands(n, p.where) {
+		p.Command(c)
 	}
-	p.para(faint, 2, 0, "Why a metric was judged as it was:")
-	p.command("arqon report " + shellWord(n.Run) + " --explain " + shellWord(anyMetric(n)))
+	p.Para(plot.Faint, 2, 0, "Why a metric was judged as it was:")
+	p.Command("arqon report " + shellWord(n.Run) + " --explain " + shellWord(anyMetric(n)))
 }
 
 func anyMetric(n *gates.Night) string {

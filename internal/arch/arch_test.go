@@ -48,10 +48,11 @@ var mayImport = map[string][]string{
 	"factory/sweep":                {"benchmarks", "factory/engine", "internal/seed"},
 	"gates":                        {"artifacts", "benchmarks", "catalog", "gates/evalue", "internal/ledger", "internal/seed"},
 	"gates/evalue":                 {},
-	"gates/report":                 {"artifacts", "benchmarks", "catalog", "gates", "gates/evalue"},
+	"gates/report":                 {"artifacts", "benchmarks", "catalog", "gates", "gates/evalue", "internal/plot"},
 	"gates/sim":                    {"gates/evalue", "internal/seed"},
 	"internal/arch":                {},
 	"internal/ledger":              {},
+	"internal/plot":                {},
 	"internal/seed":                {},
 	"runtime":                      {"artifacts", "catalog", "internal/ledger", "internal/seed", "runtime/adapt", "runtime/telemetry"},
 	"runtime/adapt":                {},
@@ -71,7 +72,7 @@ var only = map[string]struct{ room, why string }{
 // pure rooms link no third-party module at all.
 var pure = map[string]bool{
 	"artifacts": true, "catalog": true, "catalog/internal/seal": true, "gates/evalue": true, "internal/ledger": true,
-	"internal/seed": true, "runtime": true, "runtime/adapt": true, "runtime/telemetry": true,
+	"internal/plot": true, "internal/seed": true, "runtime": true, "runtime/adapt": true, "runtime/telemetry": true,
 }
 
 type file struct {

@@ -1,4 +1,4 @@
-package report
+package plot
 
 import (
 	"math"
@@ -7,41 +7,41 @@ import (
 	"unicode"
 )
 
-// minus is the typographic minus sign; the ASCII form turns it into a hyphen.
-const minus = "\u2212"
+// Minus is the typographic minus sign; the ASCII form turns it into a hyphen.
+const Minus = "\u2212"
 
-// nbsp keeps a number and its unit on one line.
-const nbsp = "\u00a0"
+// NBSP keeps a number and its unit on one line.
+const NBSP = "\u00a0"
 
-// fixed prints x with the given number of decimals, with a real minus sign and
+// Fixed prints x with the given number of decimals, with a real minus sign and
 // never as "-0.00".
-func fixed(x float64, decimals int) string {
+func Fixed(x float64, decimals int) string {
 	switch {
 	case math.IsNaN(x):
 		return "not a number"
 	case math.IsInf(x, 1):
 		return "+\u221e"
 	case math.IsInf(x, -1):
-		return minus + "\u221e"
+		return Minus + "\u221e"
 	}
 	s := strconv.FormatFloat(math.Abs(x), 'f', decimals, 64)
 	if x < 0 && strings.Trim(s, "0.") != "" {
-		return minus + s
+		return Minus + s
 	}
 	return s
 }
 
-// signed is fixed with a plus sign in front of positive numbers.
-func signed(x float64, decimals int) string {
-	s := fixed(x, decimals)
+// Signed is fixed with a plus sign in front of positive numbers.
+func Signed(x float64, decimals int) string {
+	s := Fixed(x, decimals)
 	if x > 0 && strings.Trim(s, "0.") != "" && !strings.HasPrefix(s, "+") {
 		return "+" + s
 	}
 	return s
 }
 
-// decimalsFor keeps about three digits of a number that is read in a sentence.
-func decimalsFor(x float64) int {
+// DecimalsFor keeps about three digits of a number that is read in a sentence.
+func DecimalsFor(x float64) int {
 	switch a := math.Abs(x); {
 	case a >= 100:
 		return 0
@@ -52,17 +52,17 @@ func decimalsFor(x float64) int {
 	}
 }
 
-// grouped prints a count or a large number with thin groups: 41,200.
-func grouped(x float64) string {
-	s := fixed(x, 0)
-	neg := strings.HasPrefix(s, minus)
-	s = strings.TrimPrefix(s, minus)
+// Grouped prints a count or a large number with thin groups: 41,200.
+func Grouped(x float64) string {
+	s := Fixed(x, 0)
+	neg := strings.HasPrefix(s, Minus)
+	s = strings.TrimPrefix(s, Minus)
 	if strings.IndexFunc(s, func(r rune) bool { return r < '0' || r > '9' }) >= 0 {
-		return fixed(x, 0)
+		return Fixed(x, 0)
 	}
 	var b strings.Builder
 	if neg {
-		b.WriteString(minus)
+		b.WriteString(Minus)
 	}
 	for i, r := range s {
 		if i > 0 && (len(s)-i)%3 == 0 {
@@ -73,22 +73,22 @@ func grouped(x float64) string {
 	return b.String()
 }
 
-// compact prints a positive magnitude in few characters: 0.031, 4.2, 317,
+// Compact prints a positive magnitude in few characters: 0.031, 4.2, 317,
 // 41,200, 3.1e+12.
-func compact(x float64) string {
+func Compact(x float64) string {
 	switch a := math.Abs(x); {
 	case math.IsNaN(x) || math.IsInf(x, 0):
-		return fixed(x, 0)
+		return Fixed(x, 0)
 	case a == 0:
 		return "0"
 	case a >= 1e7:
 		return strconv.FormatFloat(x, 'e', 1, 64)
 	case a >= 1000:
-		return grouped(roundSig(x, 3))
+		return Grouped(RoundSig(x, 3))
 	case a >= 100:
-		return fixed(x, 0)
+		return Fixed(x, 0)
 	case a >= 10:
-		return fixed(x, 1)
+		return Fixed(x, 1)
 	case a >= 0.01:
 		return strconv.FormatFloat(x, 'g', 3, 64)
 	default:
@@ -96,33 +96,9 @@ func compact(x float64) string {
 	}
 }
 
-// evalue prints exp(logE), which may be far outside float64.
-func evalue(logE float64) string {
-	switch {
-	case math.IsNaN(logE):
-		return "not a number"
-	case math.IsInf(logE, -1):
-		return "0"
-	case math.IsInf(logE, 1):
-		return "\u221e"
-	}
-	log10 := logE / math.Ln10
-	switch {
-	case log10 >= 7 || log10 < -3:
-		exp := math.Floor(log10)
-		mantissa := math.Pow(10, log10-exp)
-		if mantissa >= 9.95 {
-			mantissa, exp = 1, exp+1
-		}
-		return fixed(mantissa, 1) + "e" + strconv.Itoa(int(exp))
-	default:
-		return compact(math.Exp(logE))
-	}
-}
-
-// isShare reports whether a metric is a number between 0 and 1 that people
+// IsShare reports whether a metric is a number between 0 and 1 that people
 // read as a percentage.
-func isShare(unit string) bool {
+func IsShare(unit string) bool {
 	switch unit {
 	case "share", "fraction", "ratio", "probability":
 		return true
@@ -135,29 +111,29 @@ func scaled(x float64, steps []float64, names []string) string {
 	a := math.Abs(x)
 	for i, s := range steps {
 		if a >= s || i == len(steps)-1 {
-			return fixed(x/s, decimalsFor(x/s)) + nbsp + names[i]
+			return Fixed(x/s, DecimalsFor(x/s)) + NBSP + names[i]
 		}
 	}
 	return ""
 }
 
-// value prints a metric's value with its unit: "143 µs", "988 kB", "85.65 %".
-func value(unit string, x float64) string {
+// Value prints a metric's value with its unit: "143 µs", "988 kB", "85.65 %".
+func Value(unit string, x float64) string {
 	switch {
 	case math.IsNaN(x):
 		return "no value"
-	case x == 0 && !isShare(unit):
-		return "0" + spaced(unit)
+	case x == 0 && !IsShare(unit):
+		return "0" + Spaced(unit)
 	case unit == "ns":
 		return scaled(x, []float64{1e9, 1e6, 1e3, 1}, []string{"s", "ms", "µs", "ns"})
 	case unit == "bytes" || unit == "B":
 		return scaled(x, []float64{1e9, 1e6, 1e3, 1}, []string{"GB", "MB", "kB", "B"})
-	case isShare(unit):
-		return fixed(100*x, 2) + nbsp + "%"
+	case IsShare(unit):
+		return Fixed(100*x, 2) + NBSP + "%"
 	case math.Abs(x) >= 1e4:
 		return scaled(x, []float64{1e9, 1e6, 1e3}, []string{"G", "M", "k"}) + prefixed(unit)
 	}
-	return fixed(x, decimalsFor(x)+1) + spaced(unit)
+	return Fixed(x, DecimalsFor(x)+1) + Spaced(unit)
 }
 
 // prefixed is for a unit that follows a prefix letter: "322 kMAC".
@@ -165,34 +141,34 @@ func prefixed(unit string) string {
 	if unit == "1" {
 		return ""
 	}
-	return clean(unit, 20)
+	return Clean(unit, 20)
 }
 
-func spaced(unit string) string {
+func Spaced(unit string) string {
 	if unit == "" || unit == "1" {
 		return ""
 	}
-	return nbsp + clean(unit, 20)
+	return NBSP + Clean(unit, 20)
 }
 
-// percent prints a share as a percentage: fixed digits suit a column.
-func percent(x float64) string {
+// Percent prints a share as a percentage: fixed digits suit a column.
+func Percent(x float64) string {
 	if a := math.Abs(100 * x); a > 0 && a < .01 {
-		return compact(roundSig(100*x, 2)) + nbsp + "%"
+		return Compact(RoundSig(100*x, 2)) + NBSP + "%"
 	}
-	return fixed(100*x, decimalsFor(100*x)) + nbsp + "%"
+	return Fixed(100*x, DecimalsFor(100*x)) + NBSP + "%"
 }
 
-// shareOf prints a round share without decimals: "25 %", "0.5 %".
-func shareOf(x float64) string { return strconv.FormatFloat(100*x, 'g', 4, 64) + nbsp + "%" }
+// ShareOf prints a round share without decimals: "25 %", "0.5 %".
+func ShareOf(x float64) string { return strconv.FormatFloat(100*x, 'g', 4, 64) + NBSP + "%" }
 
-// signedPercent is percent with its sign.
-func signedPercent(x float64) string { return signed(100*x, decimalsFor(100*x)) + nbsp + "%" }
+// SignedPercent is percent with its sign.
+func SignedPercent(x float64) string { return Signed(100*x, DecimalsFor(100*x)) + NBSP + "%" }
 
-// clean makes untrusted text safe to print: control characters (terminal
+// Clean makes untrusted text safe to print: control characters (terminal
 // escapes), bidirectional overrides and invalid UTF-8 become visible marks,
 // and very long text is cut at limit runes.
-func clean(s string, limit int) string {
+func Clean(s string, limit int) string {
 	var b strings.Builder
 	n := 0
 	for _, r := range s {
@@ -235,4 +211,21 @@ func toASCII(s string) string {
 		}
 	}
 	return b.String()
+}
+
+// RoundSig rounds to n significant digits.
+func RoundSig(x float64, n int) float64 {
+	if x == 0 || math.IsInf(x, 0) || math.IsNaN(x) {
+		return x
+	}
+	m := math.Pow(10, float64(n-1)-math.Floor(math.Log10(math.Abs(x))))
+	return math.Round(x*m) / m
+}
+
+// Count prints "1 pair", "38 pairs", "10,000 items".
+func Count(n int, one string) string {
+	if n == 1 {
+		return "1" + NBSP + one
+	}
+	return Grouped(float64(n)) + NBSP + one + "s"
 }
