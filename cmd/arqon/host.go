@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	goruntime "runtime"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
-	"time"
 
-	"github.com/arqon/arqon/benchmarks/infer"
 	"github.com/arqon/arqon/catalog"
 	"github.com/arqon/arqon/internal/ledger"
 	"github.com/arqon/arqon/internal/seed"
@@ -18,23 +18,68 @@ import (
 // shards is how many goroutines serve.
 const shards = 2
 
-// hostRun serves the phases of one run.
+// hostRun serves the phases of one run, whatever the domain.
 type hostRun struct {
-	flags   runFlags
-	channel string
-	data    *infer.Data
-	rt      *runtime.Runtime
-	adapt   *runtime.Adaptation
-	log     *ledger.Log
-	sense   *sense
-	story   *story
-	window  int // requests
+	flags runFlags
+	rt    *runtime.Runtime
+	adapt *runtime.Adaptation // nil: only what has passed a canary is installed
+	log   *ledger.Log
+	story *story
+	load  workload
+	plan  plan
 
+	domain string
 	tick   runtime.Tick
-	result hostResult
+	last   *windowResult
+	limits []catalog.Guardrail // of the release in force
+	result runResult
 
 	mu       sync.Mutex
-	releases []uint64 // adopted while serving, not yet told
+	releases []*catalog.Verified // adopted while serving, not yet told
+}
+
+// newHost stages the release and prepares the traffic.
+func newHost(ctx context.Context, f runFlags, rel *catalog.Verified, s *story) (*hostRun, error) {
+	h := &hostRun{flags: f, story: s, domain: rel.Release().Domain, limits: rel.Release().Policy.Guardrails}
+	make, ok := workloads[rel.Release().Domain]
+	if !ok {
+		return nil, hinted{
+			fmt.Errorf("the release is of domain %s", rel.Release().Domain),
+			"arqon run hosts " + strings.Join(slices.Sorted(maps.Keys(workloads)), ", ") + "; embed the runtime to host another domain",
+		}
+	}
+	h.load = make(h)
+	var err error
+	if h.plan, err = h.load.plan(ctx, rel.Release()); err != nil {
+		return nil, err
+	}
+	if h.flags.requests == 0 {
+		h.flags.requests = h.plan.requests
+	}
+	if h.flags.requests > h.plan.requestsMax {
+		return nil, fmt.Errorf("--requests is %d: want at most %d for domain %s", h.flags.requests, h.plan.requestsMax, rel.Release().Domain)
+	}
+	cfg := h.plan.config
+	cfg.Shards, cfg.Seed = shards, seed.Root(f.seed)
+	if f.log != "" {
+		log, err := ledger.Create(f.log, ledger.Header{Purpose: runtime.LogPurpose, Seed: f.seed}, ledger.Options{})
+		if errors.Is(err, ledger.ErrExists) {
+			return nil, hinted{err, "an actuation log is never overwritten: name a new file"}
+		}
+		if err != nil {
+			return nil, err
+		}
+		h.log, cfg.Log = log, log
+	}
+	if h.rt, err = runtime.Open(ctx, cfg, rel); err != nil {
+		return nil, errors.Join(err, h.close())
+	}
+	if h.plan.adapt {
+		if h.adapt, err = runtime.NewAdaptation(h.rt, runtime.AdaptConfig{}); err != nil {
+			return nil, errors.Join(err, h.close())
+		}
+	}
+	return h, nil
 }
 
 func (h *hostRun) close() error {
@@ -47,65 +92,55 @@ func (h *hostRun) close() error {
 }
 
 // adopted is called by the watcher.
-func (h *hostRun) adopted(sequence uint64) {
+func (h *hostRun) adopted(rel *catalog.Verified) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.releases = append(h.releases, sequence)
+	h.releases = append(h.releases, rel)
 }
 
-// serve runs the six phases and returns the table.
-func (h *hostRun) serve(ctx context.Context) (hostResult, error) {
-	h.result = hostResult{Channel: h.channel, Release: h.rt.Load().Release(), Phases: []phaseResult{}, Events: []hostEvent{}}
+// serve runs the phases and returns the table.
+func (h *hostRun) serve(ctx context.Context) (runResult, error) {
+	h.result = newRunResult(h)
 	h.tick++
-	for _, d := range h.rt.Install(h.tick) {
-		h.decided(d)
-	}
-	class := infer.LowLoad
-	for _, context := range []string{infer.LowLoad, infer.Burst, infer.Memory300K, infer.Shifted, infer.Noisy, infer.Inverted} {
-		ph, err := h.newPhase(context)
-		if err != nil {
+	h.install()
+	class := h.plan.contexts[0]
+	for i, context := range h.plan.contexts {
+		if err := h.load.begin(ctx, context, h.flags.requests); err != nil {
 			return h.result, err
 		}
-		if class, err = h.phase(ctx, ph, class); err != nil {
+		p := newPhase(h, i, context)
+		var err error
+		if class, err = h.phase(ctx, p, class); err != nil {
 			return h.result, err
 		}
-		h.result.add(ph)
-		h.story.say("%-12s %d requests, accuracy %.3f", ph.context, ph.requests, float64(ph.right)/float64(ph.requests))
+		h.result.add(h, p)
+		h.story.say("%-16s %d requests, %s", p.Context, p.Requests, p.saying())
 	}
-	h.result.Release = h.rt.Load().Release()
-	h.result.Generation = h.rt.Load().Generation()
+	h.result.finish(h)
 	return h.result, nil
 }
 
-// declared is what the host knows of itself in a phase: the load and the
-// memory cap. Of the inputs it knows nothing.
-func declared(context string) string {
-	switch context {
-	case infer.Burst, infer.Memory300K:
-		return context
-	}
-	return infer.LowLoad
-}
-
-func (h *hostRun) phase(ctx context.Context, ph *phase, class string) (string, error) {
-	if d := declared(ph.context); d != infer.LowLoad || class == infer.Burst || class == infer.Memory300K {
-		class = d // the host's own signals take effect at once
-	}
-	for ph.requests < h.flags.requests {
+func (h *hostRun) phase(ctx context.Context, p *phaseResult, class string) (string, error) {
+	class = h.load.recognise(nil, class)
+	for p.Requests < h.flags.requests {
 		if err := ctx.Err(); err != nil {
 			return class, err
 		}
-		c, ok := h.rt.Class(class)
+		id, ok := h.rt.Class(class)
 		if !ok {
 			return class, hinted{fmt.Errorf("the release does not know context %s", class), "run a night over it"}
 		}
-		l, err := h.serveWindow(ph, c, min(h.window, h.flags.requests-ph.requests))
+		w := &window{
+			class: class, id: id, from: p.Requests, n: min(h.plan.window, h.flags.requests-p.Requests), requests: h.flags.requests,
+		}
+		err := w.serve(h.load, h.rt, h.plan.samples)
+		p.account(h, w)
 		if err != nil {
 			return class, err
 		}
 		h.control()
-		if next := h.sense.recognise(l, declared(ph.context)); next != class {
-			h.note("recognised", fmt.Sprintf("the inputs look like %s, not like %s", next, class))
+		if next := h.load.recognise(w, class); next != class {
+			h.note("recognised", fmt.Sprintf("the traffic looks like %s, not like %s", next, class))
 			class = next
 		}
 	}
@@ -119,171 +154,68 @@ func (h *hostRun) control() {
 	adopted := h.releases
 	h.releases = nil
 	h.mu.Unlock()
-	for _, sequence := range adopted {
+	for _, rel := range adopted {
 		h.result.Adopted++
-		h.note("release", fmt.Sprintf("release %d was verified and adopted while serving", sequence))
+		h.limits = rel.Release().Policy.Guardrails
+		h.note("release", fmt.Sprintf("release %d was verified and adopted while serving", rel.Release().Sequence))
+	}
+	if h.tick%runtime.Tick(h.plan.judged) != 0 {
+		return
+	}
+	if h.adapt == nil {
+		h.moved(h.rt.Executor().Observe(h.rt.Collect(h.tick)))
+		h.install() // again what a cool-down has released
+		return
 	}
 	if len(adopted) > 0 {
-		for _, d := range h.rt.Install(h.tick) {
-			h.decided(d)
-		}
+		h.install()
 	}
 	transitions, decisions := h.adapt.Cycle(h.rt.Collect(h.tick))
+	h.moved(transitions)
+	h.decided(decisions)
+}
+
+// install puts the approved variant of each class in force.
+func (h *hostRun) install() { h.decided(h.rt.Install(h.tick)) }
+
+func (h *hostRun) moved(transitions []runtime.Transition) {
 	for _, t := range transitions {
-		h.moved(t)
-	}
-	for _, d := range decisions {
-		h.decided(d)
-	}
-}
-
-func (h *hostRun) moved(t runtime.Transition) {
-	if t.From == t.To {
-		return
-	}
-	classes := h.rt.Classes()
-	name := fmt.Sprint(t.Class)
-	if int(t.Class) < len(classes) {
-		name = classes[t.Class]
-	}
-	if t.Reason == runtime.ReasonGuardrail {
-		h.result.Trips++
-		h.result.Rollbacks++
-		h.note("guardrail", fmt.Sprintf("%s: variant %d broke a signed limit; back to %d", name, t.Variant, t.Serves))
-		return
-	}
-	h.note("transition", fmt.Sprintf("%s: %v to %v (%v), variant %d, %d serves", name, t.From, t.To, t.Reason, t.Variant, t.Serves))
-}
-
-func (h *hostRun) decided(d runtime.Decision) {
-	if d.Outcome == runtime.Refused {
-		if d.Reason != runtime.ReasonCoolingDown {
-			h.note("refused", fmt.Sprintf("variant %d for class %d: %v", d.Variant, d.Class, d.Reason))
+		if t.From == t.To {
+			continue
 		}
-		return
+		name := className(h.rt, t.Class)
+		if t.Reason == runtime.ReasonGuardrail {
+			h.result.Trips++
+			h.result.Rollbacks++
+			h.note("guardrail", fmt.Sprintf("%s: variant %d broke a signed limit; back to %d", name, t.Variant, t.Serves))
+			continue
+		}
+		if t.To == runtime.RolledBack {
+			h.result.Rollbacks++
+		}
+		h.note("transition", fmt.Sprintf("%s: %v to %v (%v), variant %d, %d serves", name, t.From, t.To, t.Reason, t.Variant, t.Serves))
 	}
-	h.note(d.Outcome.String(), fmt.Sprintf("variant %d for %s", d.Variant, h.rt.Classes()[d.Class]))
+}
+
+func (h *hostRun) decided(decisions []runtime.Decision) {
+	for _, d := range decisions {
+		switch {
+		case d.Outcome != runtime.Refused:
+			h.note(d.Outcome.String(), fmt.Sprintf("variant %d for %s", d.Variant, className(h.rt, d.Class)))
+		case d.Reason != runtime.ReasonCoolingDown && d.Reason != runtime.ReasonBusy:
+			h.note("refused", fmt.Sprintf("variant %d for %s: %v", d.Variant, className(h.rt, d.Class), d.Reason))
+		}
+	}
+}
+
+func className(rt *runtime.Runtime, c runtime.Class) string {
+	if classes := rt.Classes(); int(c) < len(classes) {
+		return classes[c]
+	}
+	return fmt.Sprint(c)
 }
 
 func (h *hostRun) note(what, text string) {
 	h.result.Events = append(h.result.Events, hostEvent{Tick: uint64(h.tick), What: what, Text: text})
 	h.story.say("tick %3d  %-11s %s", h.tick, what, text)
-}
-
-// phase is one context's traffic and what became of it.
-type phase struct {
-	context  string
-	streams  [shards]*infer.Stream
-	requests int
-	right    int
-	dropped  int
-	torn     int
-	swaps    int
-	served   map[catalog.VariantID]int
-	last     [shards]catalog.VariantID
-	latency  []float64 // ns, one a request
-}
-
-func (h *hostRun) newPhase(context string) (*phase, error) {
-	ph := &phase{context: context, served: map[catalog.VariantID]int{}}
-	for i := range ph.streams {
-		s, err := infer.NewStream(h.data, context, seed.Derive(seed.Root(h.flags.seed), "run/traffic", uint64(i)))
-		if err != nil {
-			return nil, err
-		}
-		ph.streams[i] = s
-	}
-	return ph, nil
-}
-
-// tally is what one shard did in a window.
-type tally struct {
-	right, dropped, torn, swaps int
-	served                      map[catalog.VariantID]int
-	latency                     []float64
-	look                        look
-	err                         error
-}
-
-// serveWindow serves n requests of a class from every shard at once.
-func (h *hostRun) serveWindow(ph *phase, c runtime.Class, n int) (look, error) {
-	var group sync.WaitGroup
-	var tallies [shards]tally
-	for i := range shards {
-		share := n / shards
-		if i == 0 {
-			share = n - (shards-1)*share
-		}
-		group.Go(func() { tallies[i] = h.serveShard(ph, i, c, share) })
-	}
-	group.Wait()
-	var l look
-	for i := range tallies {
-		t := &tallies[i]
-		if t.err != nil {
-			return l, t.err
-		}
-		ph.right, ph.dropped, ph.torn, ph.swaps = ph.right+t.right, ph.dropped+t.dropped, ph.torn+t.torn, ph.swaps+t.swaps
-		for id, k := range t.served {
-			ph.served[id] += k
-		}
-		ph.latency = append(ph.latency, t.latency...)
-		for k := range l {
-			l[k] += t.look[k]
-		}
-	}
-	ph.requests += n
-	return l.over(n), nil
-}
-
-var errWrongHandle = errors.New("the snapshot holds something that is not a model")
-
-// serveShard is the data plane: one snapshot a request, no lock, no clock but
-// the one that the table needs.
-func (h *hostRun) serveShard(ph *phase, shard int, c runtime.Class, n int) tally {
-	t := tally{served: map[catalog.VariantID]int{}, latency: make([]float64, 0, n)}
-	rec := h.rt.Recorder(shard)
-	var w infer.Workspace
-	goruntime.LockOSThread() // the processor time of a request is its thread's
-	defer goruntime.UnlockOSThread()
-	for i := range n {
-		image, label := ph.streams[shard].Next()
-		start := time.Now()
-		snap := h.rt.Load()
-		id := snap.Route(c, uint64(ph.requests+i)*shards+uint64(shard))
-		model, ok := snap.Handle(id).(*infer.Model)
-		if !ok {
-			t.dropped++
-			t.err = fmt.Errorf("variant %d: %w", id, errWrongHandle)
-			return t
-		}
-		cpu, cpuErr := infer.ThreadCPU()
-		got := model.Predict(image, &w)
-		if cpuErr == nil { // read on Linux only; a window without it is judged on the rest
-			if after, err := infer.ThreadCPU(); err == nil {
-				rec.Record(id, c, cpuID, float64(after-cpu))
-			}
-		}
-		ns := float64(time.Since(start))
-		if !snap.Intact() {
-			t.torn++
-		}
-		right := 0.0
-		if got.Class == label {
-			right, t.right = 1, t.right+1
-		}
-		rec.Record(id, c, accuracyID, right)
-		rec.Record(id, c, macsID, float64(got.MACs))
-		rec.Record(id, c, p99ID, ns)
-		rec.Record(id, c, bytesID, float64(model.Bytes()))
-		if ph.last[shard] != id && ph.requests+i > 0 {
-			t.swaps++
-		}
-		ph.last[shard] = id
-		t.served[id]++
-		t.latency = append(t.latency, ns)
-		t.look.add(image)
-	}
-	rec.Flush()
-	return t
 }

@@ -1,43 +1,89 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"sort"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/arqon/arqon/catalog"
+	"github.com/arqon/arqon/runtime/telemetry"
 )
 
-// hostResult is what a run says at its end.
-type hostResult struct {
-	Channel    string        `json:"channel"`
-	Release    uint64        `json:"release"`
-	Generation uint64        `json:"generation"` // snapshots published
-	Phases     []phaseResult `json:"phases"`
-	Requests   int           `json:"requests"`
-	Dropped    int           `json:"dropped"`
-	Torn       int           `json:"torn_snapshots"`
-	Swaps      int           `json:"swaps"`
-	Trips      int           `json:"guardrail_trips"`
-	Rollbacks  int           `json:"rollbacks"`
-	Adopted    int           `json:"releases_adopted"`
-	Events     []hostEvent   `json:"events"`
+// unit says how a figure is written for people. JSON has the plain number.
+type unit uint8
+
+const (
+	unitCount unit = iota
+	unitShare
+	unitNS
+)
+
+func (u unit) text(x float64) string {
+	switch u {
+	case unitShare:
+		return fmt.Sprintf("%.3f", x)
+	case unitNS:
+		return fmt.Sprintf("%.1f µs", x/1e3)
+	case unitCount:
+	}
+	return fmt.Sprintf("%.0f", x)
 }
 
+// fact is a figure that only the domain has.
+type fact struct {
+	name   string // in JSON
+	header string
+	unit   unit
+	value  float64
+}
+
+// runResult is what a run says at its end.
+type runResult struct {
+	Domain     string         `json:"domain"`
+	Channel    string         `json:"channel"`
+	Release    uint64         `json:"release"`
+	Generation uint64         `json:"generation"` // snapshots published
+	Phases     []*phaseResult `json:"phases"`
+	Requests   int            `json:"requests"`
+	Dropped    int            `json:"dropped"`
+	Torn       int            `json:"torn_snapshots"`
+	Swaps      int            `json:"swaps"` // times that another variant came to serve most of a window
+	Trips      int            `json:"guardrail_trips"`
+	Rollbacks  int            `json:"rollbacks"`
+	Adopted    int            `json:"releases_adopted"`
+	Violations int            `json:"slo_violations"` // windows whose figures were outside a signed limit
+	Facts      []fact         `json:"-"`              // members of their own
+	Events     []hostEvent    `json:"events"`
+
+	series []series
+	legend string
+}
+
+// phaseResult is one context's traffic and what became of it.
 type phaseResult struct {
-	Context   string            `json:"context"`
-	Requests  int               `json:"requests"`
-	Accuracy  float64           `json:"accuracy"`
-	P50NS     float64           `json:"p50_ns"`
-	P99NS     float64           `json:"p99_ns"`
-	Variant   catalog.VariantID `json:"variant_id"` // that served most
-	Served    []servedBy        `json:"served"`
-	Swaps     int               `json:"swaps"`
-	Trips     int               `json:"guardrail_trips"`
-	Rollbacks int               `json:"rollbacks"`
-	Dropped   int               `json:"dropped"`
+	Context    string            `json:"context"`
+	Requests   int               `json:"requests"`
+	Facts      []fact            `json:"-"`          // members of their own: each series, then what the domain adds
+	Variant    catalog.VariantID `json:"variant_id"` // that served most
+	Served     []servedBy        `json:"served"`
+	Swaps      int               `json:"swaps"`
+	Trips      int               `json:"guardrail_trips"`
+	Rollbacks  int               `json:"rollbacks"`
+	Violations int               `json:"slo_violations"`
+	Dropped    int               `json:"dropped"`
+	Torn       int               `json:"torn_snapshots"`
+	Recovery   recovery          `json:"recovery"`
+	Windows    []windowResult    `json:"windows"`
+
+	index            int
+	samples          []telemetry.Sketch
+	served           map[catalog.VariantID]int
+	trips, rollbacks int // before the phase
 }
 
 type servedBy struct {
@@ -51,57 +97,162 @@ type hostEvent struct {
 	Text string `json:"text"`
 }
 
+// MarshalJSON puts the domain's figures beside the host's.
+func (r runResult) MarshalJSON() ([]byte, error) {
+	type plain runResult
+	return withFacts(plain(r), r.Facts)
+}
+
+// MarshalJSON puts the domain's figures beside the host's.
+func (p *phaseResult) MarshalJSON() ([]byte, error) {
+	type plain phaseResult
+	return withFacts((*plain)(p), p.Facts)
+}
+
+func withFacts(v any, facts []fact) ([]byte, error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	b = b[:len(b)-1]
+	for _, f := range facts {
+		x, err := json.Marshal(f.value)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", f.name, err)
+		}
+		b = fmt.Appendf(b, ",%q:%s", f.name, x)
+	}
+	return append(b, '}'), nil
+}
+
+func newRunResult(h *hostRun) runResult {
+	return runResult{
+		Channel: h.flags.channel, Domain: h.domain, Release: h.rt.Load().Release(),
+		Phases: []*phaseResult{}, Events: []hostEvent{}, series: h.plan.series, legend: h.plan.legend,
+	}
+}
+
+func newPhase(h *hostRun, index int, context string) *phaseResult {
+	return &phaseResult{
+		Context: context, index: index, samples: make([]telemetry.Sketch, h.plan.samples), served: map[catalog.VariantID]int{},
+		Windows: []windowResult{}, trips: h.result.Trips, rollbacks: h.result.Rollbacks,
+	}
+}
+
+// account adds a window that was served.
+func (p *phaseResult) account(h *hostRun, w *window) {
+	samples := make([]telemetry.Sketch, len(p.samples))
+	served := map[catalog.VariantID]int{}
+	for i := range w.shards {
+		s := &w.shards[i]
+		p.Dropped += s.dropped
+		p.Torn += s.torn
+		for id, n := range s.served {
+			served[id] += n
+			p.served[id] += n
+			p.Requests += n
+		}
+		for k := range samples {
+			samples[k].Merge(&s.samples[k])
+		}
+	}
+	for k := range samples {
+		p.samples[k].Merge(&samples[k])
+	}
+	x := windowResult{Tick: uint64(h.tick + 1), Class: w.class, Variant: mostServed(served), Requests: w.n}
+	for _, s := range h.plan.series {
+		x.Values = append(x.Values, s.of(samples))
+	}
+	if x.Broke = h.broke(x); x.Broke {
+		p.Violations++
+	}
+	if last := h.last; last != nil && last.Variant != x.Variant {
+		p.Swaps++
+	}
+	h.last = &x
+	p.Windows = append(p.Windows, x)
+}
+
+func mostServed(served map[catalog.VariantID]int) catalog.VariantID {
+	most, n := catalog.BuiltIn, 0
+	for _, id := range slices.Sorted(maps.Keys(served)) {
+		if served[id] > n {
+			most, n = id, served[id]
+		}
+	}
+	return most
+}
+
 // add closes a phase.
-func (r *hostResult) add(ph *phase) {
-	sort.Float64s(ph.latency)
-	p := phaseResult{
-		Context: ph.context, Requests: ph.requests, Accuracy: float64(ph.right) / float64(max(1, ph.requests)),
-		P50NS: quantile(ph.latency, .5), P99NS: quantile(ph.latency, .99), Swaps: ph.swaps, Dropped: ph.dropped,
-		Trips: r.Trips, Rollbacks: r.Rollbacks,
+func (r *runResult) add(h *hostRun, p *phaseResult) {
+	for _, s := range h.plan.series {
+		p.Facts = append(p.Facts, fact{s.name, s.header, s.unit, s.of(p.samples)})
 	}
-	for _, before := range r.Phases {
-		p.Trips -= before.Trips
-		p.Rollbacks -= before.Rollbacks
-	}
-	for id, n := range ph.served {
+	h.load.end(p)
+	p.Trips, p.Rollbacks = r.Trips-p.trips, r.Rollbacks-p.rollbacks
+	for id, n := range p.served {
 		p.Served = append(p.Served, servedBy{id, n})
 	}
 	sort.Slice(p.Served, func(i, j int) bool {
 		a, b := p.Served[i], p.Served[j]
 		return a.Requests > b.Requests || a.Requests == b.Requests && a.Variant < b.Variant
 	})
-	if len(p.Served) > 0 {
-		p.Variant = p.Served[0].Variant
-	}
+	p.Variant = mostServed(p.served)
+	p.Recovery = recoveryOf(p.Windows, h.plan.series)
+	p.Windows = thin(p.Windows, windowsMax)
 	r.Phases = append(r.Phases, p)
 	r.Requests += p.Requests
 	r.Dropped += p.Dropped
-	r.Torn += ph.torn
+	r.Torn += p.Torn
 	r.Swaps += p.Swaps
+	r.Violations += p.Violations
 }
 
-// quantile of ascending values.
-func quantile(sorted []float64, q float64) float64 {
-	if len(sorted) == 0 {
-		return 0
+func (r *runResult) finish(h *hostRun) {
+	r.Release, r.Generation = h.rt.Load().Release(), h.rt.Load().Generation()
+	r.Facts = h.load.facts()
+}
+
+// saying is the phase in a few words.
+func (p *phaseResult) saying() string {
+	words := []string{}
+	for _, f := range p.Facts {
+		words = append(words, f.header+" "+f.unit.text(f.value))
 	}
-	return sorted[min(len(sorted)-1, int(q*float64(len(sorted))))]
+	return strings.Join(words, ", ")
 }
 
-func (r hostResult) print(w io.Writer) {
+func (r runResult) print(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "phase\trequests\taccuracy\tp50\tp99\tVariantId\tswaps\trollbacks\tdropped\t")
-	for _, p := range r.Phases {
+	for i, p := range r.Phases {
+		if i == 0 {
+			fmt.Fprint(t, "phase\trequests\t")
+			for _, f := range p.Facts {
+				fmt.Fprint(t, f.header, "\t")
+			}
+			fmt.Fprintln(t, "VariantId\tswaps\trecovered after\trollbacks\tover limit\tdropped\t")
+		}
+		fmt.Fprintf(t, "%s\t%d\t", p.Context, p.Requests)
+		for _, f := range p.Facts {
+			fmt.Fprint(t, f.unit.text(f.value), "\t")
+		}
 		ids := make([]string, 0, len(p.Served))
 		for _, s := range p.Served {
 			ids = append(ids, fmt.Sprint(s.Variant))
 		}
-		fmt.Fprintf(t, "%s\t%d\t%.3f\t%.1f µs\t%.1f µs\t%s\t%d\t%d\t%d\t\n", p.Context, p.Requests, p.Accuracy,
-			p.P50NS/1e3, p.P99NS/1e3, strings.Join(ids, ","), p.Swaps, p.Rollbacks, p.Dropped)
+		fmt.Fprintf(t, "%s\t%d\t%s\t%d\t%d\t%d\t\n", strings.Join(ids, ","), p.Swaps, p.Recovery, p.Rollbacks, p.Violations, p.Dropped)
 	}
 	if err := t.Flush(); err != nil {
-		return // the terminal went away
+		return err
 	}
-	fmt.Fprintf(w, "%d requests, %d dropped, %d torn snapshots, %d swaps, %d guardrail trips, %d rollbacks, %d releases adopted while serving\n",
-		r.Requests, r.Dropped, r.Torn, r.Swaps, r.Trips, r.Rollbacks, r.Adopted)
+	fmt.Fprintf(w, "%d requests, %d dropped, %d torn snapshots, %d swaps, %d guardrail trips, %d rollbacks, %d windows over a signed limit, %d releases adopted while serving\n",
+		r.Requests, r.Dropped, r.Torn, r.Swaps, r.Trips, r.Rollbacks, r.Violations, r.Adopted)
+	for _, f := range r.Facts {
+		fmt.Fprintf(w, "%s: %s\n", f.header, f.unit.text(f.value))
+	}
+	if r.legend != "" {
+		fmt.Fprintln(w, r.legend)
+	}
+	_, err := fmt.Fprintln(w, recoveryLegend)
+	return err
 }

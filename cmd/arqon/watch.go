@@ -5,7 +5,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/arqon/arqon/catalog"
 	"github.com/arqon/arqon/catalog/trust"
+	"github.com/arqon/arqon/runtime"
 )
 
 // watcher looks for newer releases while requests flow, and adopts them. A
@@ -15,7 +17,7 @@ type watcher struct {
 	done   sync.WaitGroup
 }
 
-func watch(ctx context.Context, client *trust.Client, channel string, every time.Duration, h *hostRun) *watcher {
+func watch(ctx context.Context, client *trust.Client, channel string, every time.Duration, rt *runtime.Runtime, adopted func(*catalog.Verified), say func(string, ...any)) *watcher {
 	ctx, cancel := context.WithCancel(ctx)
 	w := &watcher{cancel: cancel}
 	if every <= 0 {
@@ -32,15 +34,15 @@ func watch(ctx context.Context, client *trust.Client, channel string, every time
 			case <-ticker.C:
 			}
 			rel, err := client.Refresh(ctx, channel)
-			if err == nil && rel.Release().Sequence > h.rt.Load().Release() {
-				err = h.rt.Adopt(ctx, rel)
+			if err == nil && rel.Release().Sequence > rt.Load().Release() {
+				err = rt.Adopt(ctx, rel)
 				if err == nil {
-					h.adopted(rel.Release().Sequence)
+					adopted(rel)
 				}
 			}
 			if err != nil && ctx.Err() == nil && err.Error() != told {
 				told = err.Error()
-				h.story.say("not adopted: %v", err)
+				say("not adopted: %v", err)
 			}
 		}
 	})

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/arqon/arqon/catalog"
+)
+
+// windowsMax bounds the windows that a result keeps of a phase.
+const windowsMax = 512
+
+// windowResult is one window in the history of a run.
+type windowResult struct {
+	Tick     uint64            `json:"tick"`
+	Class    string            `json:"class"`      // what the host took the traffic for
+	Variant  catalog.VariantID `json:"variant_id"` // that served most
+	Requests int               `json:"requests"`
+	Values   []float64         `json:"values"` // one a series
+	Broke    bool              `json:"over_limit"`
+}
+
+// thin keeps every k-th window, the smallest k that leaves at most n, and lets
+// none that was over a limit disappear.
+func thin(ws []windowResult, n int) []windowResult {
+	if len(ws) <= n {
+		return ws
+	}
+	k := (len(ws) + n - 1) / n
+	out := ws[:0:0]
+	broke := false
+	for i, w := range ws {
+		broke = broke || w.Broke
+		if i%k == 0 {
+			w.Broke = broke
+			out, broke = append(out, w), false
+		}
+	}
+	return out
+}
+
+// broke reports whether a window's figures were outside a signed limit of the
+// class that it was taken for.
+func (h *hostRun) broke(w windowResult) bool {
+	for _, g := range h.limits {
+		if g.Context != "" && g.Context != w.Class {
+			continue
+		}
+		for i, s := range h.plan.series {
+			x := w.Values[i]
+			if s.name == g.Metric && (g.Min != nil && x < *g.Min || g.Max != nil && x > *g.Max) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// recovery is how a host came through the change at the beginning of a phase.
+// A series has recovered at the first window from which on two in a row are no
+// worse than what the last third of the phase settles at, by more than three
+// of its standard deviations.
+type recovery struct {
+	Recovered   bool `json:"recovered"`   // every series did
+	Windows     int  `json:"windows"`     // until the last one did
+	Requests    int  `json:"requests"`    // the same in requests
+	Oscillation int  `json:"oscillation"` // changes of the variant that serves after that
+}
+
+const (
+	recoveryBandSD = 3
+	recoveryRow    = 2
+	recoveryLegend = "recovered after: requests until every figure is as good as in the last third of the phase (two windows in a row within three standard deviations)"
+)
+
+func (r recovery) String() string {
+	if !r.Recovered {
+		return "not"
+	}
+	return fmt.Sprint(r.Requests)
+}
+
+func recoveryOf(ws []windowResult, list []series) recovery {
+	r := recovery{Recovered: len(ws) > 0}
+	for i, s := range list {
+		k := recoveredAt(ws, i, s.higher)
+		r.Recovered = r.Recovered && k < len(ws)
+		r.Windows = max(r.Windows, k)
+	}
+	for i, w := range ws {
+		if i < r.Windows {
+			r.Requests += w.Requests
+			continue
+		}
+		if i > r.Windows && w.Variant != ws[i-1].Variant {
+			r.Oscillation++
+		}
+	}
+	return r
+}
+
+// recoveredAt is the first window that is good with its successors, len(ws)
+// if none is.
+func recoveredAt(ws []windowResult, series int, higher bool) int {
+	end := ws[len(ws)*2/3:]
+	mean, n := 0.0, float64(len(end))
+	for _, w := range end {
+		mean += w.Values[series] / n
+	}
+	variance := 0.0
+	for _, w := range end {
+		d := w.Values[series] - mean
+		variance += d * d / max(1, n-1)
+	}
+	band := recoveryBandSD * math.Sqrt(variance)
+	row := 0
+	for i, w := range ws {
+		worse := w.Values[series] - mean
+		if higher {
+			worse = -worse
+		}
+		if row++; worse > band {
+			row = 0
+		}
+		if row == min(recoveryRow, len(ws)) {
+			return i - row + 1
+		}
+	}
+	return len(ws)
+}
