@@ -49,6 +49,9 @@ func (rt *Runtime) Collect(now Tick) *Window {
 	rt.board.Collect()
 	w := &Window{Tick: now}
 	rt.board.Take(uint64(need), func(arm uint32, class, metric int, s *telemetry.Sketch) {
+		if rt.cfg.Tap != nil {
+			rt.cfg.Tap(Class(class), catalog.VariantID(arm), MetricID(metric), s)
+		}
 		if len(w.Cells) == cellsMax {
 			w.Dropped += s.Count()
 			return

@@ -51,7 +51,13 @@ type Config struct {
 	Log     Log               // nil: nothing is logged and nothing can be replayed
 	Seed    seed.Root         // of Tier 2's draws; logged
 	Events  int               // ring slots a shard; 0: 64
+	Tap     TapFunc           // nil: nobody looks
 }
+
+// TapFunc is shown every sketch that Collect takes, before it is emptied: for
+// exporters that want more than a Cell. It must not keep the sketch, and must
+// not call the Runtime.
+type TapFunc func(c Class, v catalog.VariantID, m MetricID, s *telemetry.Sketch)
 
 func (c *Config) fill() error {
 	var err error

@@ -187,6 +187,23 @@ func (s *Sketch) Quantile(q float64) float64 {
 	return s.max
 }
 
+// AtMost is how many values lie in buckets that end at or below x: a cumulative
+// count for fixed bounds, short by what shares a bucket with x and is not above
+// it. It grows with x, and AtMost(+Inf) is Count.
+func (s *Sketch) AtMost(x float64) uint64 {
+	if s.count == 0 || x < s.min {
+		return 0
+	}
+	if x >= s.max {
+		return s.count
+	}
+	var n uint64
+	for i, end := s.lo, bucketOf(math.Nextafter(x, math.Inf(1))); i < end; i++ {
+		n += uint64(s.bucket[i])
+	}
+	return n
+}
+
 // Average is an exponential moving average whose first value is exact. The
 // zero Average weighs every new observation fully; Alpha is in (0, 1].
 type Average struct {

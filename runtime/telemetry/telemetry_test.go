@@ -240,3 +240,29 @@ func BenchmarkShardRecord(b *testing.B) {
 		s.Record(1, 1, 2, 120)
 	}
 }
+
+func TestAtMostIsACumulativeCount(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var s Sketch
+		xs := rapid.SliceOfN(rapid.Float64Range(1e-6, 1e6), 1, 200).Draw(t, "values")
+		for _, x := range xs {
+			s.Add(x)
+		}
+		bound := rapid.Float64Range(1e-6, 1e6).Draw(t, "bound")
+		got, sure, most := s.AtMost(bound), uint64(0), uint64(0)
+		for _, x := range xs {
+			if x <= bound*(1-2*RelativeErrorMax) {
+				sure++
+			}
+			if x <= bound {
+				most++
+			}
+		}
+		if got < sure || got > most {
+			t.Fatalf("%d values at most %v, want %d to %d", got, bound, sure, most)
+		}
+		if s.AtMost(math.Inf(1)) != s.Count() || s.AtMost(0) != 0 {
+			t.Fatal("the ends do not count everything and nothing")
+		}
+	})
+}
