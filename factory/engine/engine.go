@@ -21,6 +21,9 @@ type Trial struct {
 	Point  benchmarks.Point `json:"point"`
 	Loss   float64          `json:"loss"` // lower is better; +Inf when Failed
 	Failed string           `json:"failed,omitempty"`
+	// Values holds what was measured, by metric, for engines that tell points
+	// apart by more than their loss; nil where the caller does not say.
+	Values map[string]float64 `json:"values,omitempty"`
 }
 
 // Engine is one way to search.
@@ -46,6 +49,20 @@ type Config struct {
 	Budget   int                // evaluations that this engine may expect; 0: unknown
 	Start    []benchmarks.Point // warm start: the baseline first, then elites
 	Parallel int                // how many points the caller likes to have at once; 0: 1
+	// Descriptors are the axes on which solutions shall differ, for engines
+	// that look for more than one; nil: the engine's own choice.
+	Descriptors []Descriptor `json:",omitempty"`
+}
+
+// Descriptor is one axis of an archive of different good points: a knob of the
+// space or a metric that is measured, cut into bins.
+type Descriptor struct {
+	Knob   string  `json:"knob,omitempty" yaml:"knob"`     // a parameter's name; exactly one of Knob and Metric
+	Metric string  `json:"metric,omitempty" yaml:"metric"` // a metric's name
+	Min    float64 `json:"min,omitempty" yaml:"min"`       // of a metric; what lies below falls into the first bin
+	Max    float64 `json:"max,omitempty" yaml:"max"`       // of a metric; what lies above falls into the last bin
+	Log    bool    `json:"log,omitempty" yaml:"log"`       // a metric's bins are equal on a logarithmic scale
+	Bins   int     `json:"bins,omitempty" yaml:"bins"`     // 0: a knob's values, at most 10; 10 for a metric
 }
 
 // New makes an engine; an error names the field of the space it cannot handle.

@@ -12,6 +12,7 @@ import (
 	"github.com/arqon/arqon/factory/engine"
 	"github.com/arqon/arqon/factory/ga"
 	"github.com/arqon/arqon/factory/gp"
+	"github.com/arqon/arqon/factory/qd"
 	"github.com/arqon/arqon/factory/sweep"
 )
 
@@ -23,6 +24,7 @@ func Engines() map[string]engine.New {
 		"catcma":     catcma.Engine,
 		"gp":         gp.Engine,
 		"ga":         ga.Engine,
+		"qd":         qd.Engine,
 		"sweep":      sweep.Engine,
 		"grid":       sweep.Grid,
 		"one-factor": sweep.OneFactor,
