@@ -185,7 +185,7 @@ func (s *search) makeLanes() error {
 			l.metrics, l.paired = needed(d, l.scenario)
 			l.engine, err = s.cfg.Engines[l.name](engine.Config{
 				Space: d.Space, Budget: budget, Parallel: batchSize, Start: []benchmarks.Point{baseline.Clone()},
-				Seed: seed.Derive(s.root, "factory/engine/"+l.name+"/"+l.scenario.Name),
+				Seed: seed.Derive(s.root, "factory/engine/"+l.name+"/"+l.scenario.Name), Descriptors: st.Descriptors,
 			})
 			if err != nil {
 				return fmt.Errorf("engine %s: %w", l.name, err)

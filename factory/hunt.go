@@ -332,7 +332,7 @@ func (h *hunt) take(w want, x measurement) {
 		w.arm.loss = h.lossOf(w.arm.search)
 		one := h.lossOf([]measurement{x})
 		h.best = math.Min(h.best, w.arm.loss)
-		w.lane.told = append(w.lane.told, engine.Trial{Index: len(w.lane.told), Point: w.arm.point, Loss: one, Failed: x.Failed})
+		w.lane.told = append(w.lane.told, engine.Trial{Index: len(w.lane.told), Point: w.arm.point, Loss: one, Failed: x.Failed, Values: x.Values})
 	case phaseRace:
 		w.arm.race = append(w.arm.race, x)
 	case phaseClaim:

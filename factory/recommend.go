@@ -173,7 +173,7 @@ func (r *recommending) makeLanes(h *hunt, baseline benchmarks.Point) error {
 		name := mix[i].Name
 		e, err := r.cfg.Engines[name](engine.Config{
 			Space: r.cfg.Description.Space, Budget: max(1, budget), Parallel: 1, Start: []benchmarks.Point{baseline.Clone()},
-			Seed: seed.Derive(r.root, "factory/hunt/"+name+"/"+h.scenario.Name),
+			Seed: seed.Derive(r.root, "factory/hunt/"+name+"/"+h.scenario.Name), Descriptors: r.cfg.Study.Descriptors,
 		})
 		if err != nil {
 			return fmt.Errorf("engine %s: %w", name, err)

@@ -185,7 +185,7 @@ func (s *search) commit(p proposal, x measurement, told map[*lane][]engine.Trial
 	}
 	s.known[l.context][p.digest] = x
 	s.out.Trials = append(s.out.Trials, t)
-	told[l] = append(told[l], engine.Trial{Index: p.index, Point: p.Point, Loss: value, Failed: x.Failed})
+	told[l] = append(told[l], engine.Trial{Index: p.index, Point: p.Point, Loss: value, Failed: x.Failed, Values: x.Values})
 	s.show(l, t, value)
 	return nil
 }

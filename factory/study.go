@@ -14,27 +14,31 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"github.com/arqon/arqon/artifacts"
+	"github.com/arqon/arqon/factory/engine"
 	"github.com/arqon/arqon/gates"
 )
 
 // Study says what a night shall do. It is what a person writes; see LoadStudy
 // for its YAML form. The zero Study is refused by check.
 type Study struct {
-	Name       string    // [a-z0-9][a-z0-9-]*, at most 40
-	Domain     string    // a built-in domain; exactly one of Domain, External, Command
-	External   *External // a program that speaks arqon-domain/1
-	Command    []byte    // a command template as YAML, for benchmarks/external
-	Seed       uint64
-	Workers    int // measurements at once; changes nothing but the time
-	Budget     Budget
-	Contexts   []ContextChoice           // empty: every context of the domain
-	Metrics    map[string]MetricOverride // for every context
-	Engines    []EngineShare
-	Policy     gates.Policy
-	Repository string // where the release goes; "": nowhere
-	Channel    string // "": staging
-	Candidates int    // at most, a context
-	Fidelity   float64
+	Name     string    // [a-z0-9][a-z0-9-]*, at most 40
+	Domain   string    // a built-in domain; exactly one of Domain, External, Command
+	External *External // a program that speaks arqon-domain/1
+	Command  []byte    // a command template as YAML, for benchmarks/external
+	Seed     uint64
+	Workers  int // measurements at once; changes nothing but the time
+	Budget   Budget
+	Contexts []ContextChoice           // empty: every context of the domain
+	Metrics  map[string]MetricOverride // for every context
+	Engines  []EngineShare
+	// Descriptors are the axes of the archive of different good points, and of
+	// engine qd; nil: the engine's own choice, and no archive is written.
+	Descriptors []engine.Descriptor
+	Policy      gates.Policy
+	Repository  string // where the release goes; "": nowhere
+	Channel     string // "": staging
+	Candidates  int    // at most, a context
+	Fidelity    float64
 
 	path         string
 	source       []byte // the file as it was read
@@ -103,21 +107,22 @@ const (
 
 // studyFile is the YAML form.
 type studyFile struct {
-	Name       string                    `yaml:"name"`
-	Domain     string                    `yaml:"domain"`
-	External   *External                 `yaml:"external"`
-	Command    rawNode                   `yaml:"command"`
-	Seed       uint64                    `yaml:"seed"`
-	Workers    int                       `yaml:"workers"`
-	Budget     Budget                    `yaml:"budget"`
-	Contexts   []contextNode             `yaml:"contexts"`
-	Metrics    map[string]MetricOverride `yaml:"metrics"`
-	Engines    []EngineShare             `yaml:"engines"`
-	Policy     policyNode                `yaml:"policy"`
-	Repository string                    `yaml:"repository"`
-	Channel    string                    `yaml:"channel"`
-	Candidates int                       `yaml:"candidates_per_context"`
-	Fidelity   float64                   `yaml:"fidelity"`
+	Name        string                    `yaml:"name"`
+	Domain      string                    `yaml:"domain"`
+	External    *External                 `yaml:"external"`
+	Command     rawNode                   `yaml:"command"`
+	Seed        uint64                    `yaml:"seed"`
+	Workers     int                       `yaml:"workers"`
+	Budget      Budget                    `yaml:"budget"`
+	Contexts    []contextNode             `yaml:"contexts"`
+	Metrics     map[string]MetricOverride `yaml:"metrics"`
+	Engines     []EngineShare             `yaml:"engines"`
+	Descriptors []engine.Descriptor       `yaml:"descriptors"`
+	Policy      policyNode                `yaml:"policy"`
+	Repository  string                    `yaml:"repository"`
+	Channel     string                    `yaml:"channel"`
+	Candidates  int                       `yaml:"candidates_per_context"`
+	Fidelity    float64                   `yaml:"fidelity"`
 }
 
 // rawNode keeps its source for somebody else to decode.
@@ -218,7 +223,7 @@ func parseStudy(file string, b []byte, readPolicy func(string) (string, []byte, 
 	}
 	s := Study{
 		Name: raw.Name, Domain: raw.Domain, External: raw.External, Command: raw.Command, Seed: raw.Seed,
-		Workers: raw.Workers, Budget: raw.Budget, Metrics: raw.Metrics, Engines: raw.Engines,
+		Workers: raw.Workers, Budget: raw.Budget, Metrics: raw.Metrics, Engines: raw.Engines, Descriptors: raw.Descriptors,
 		Repository: raw.Repository, Channel: raw.Channel, Candidates: raw.Candidates, Fidelity: raw.Fidelity,
 		Policy: raw.Policy.policy, path: file, doc: doc, source: b,
 	}
@@ -286,9 +291,10 @@ func (s Study) Digest() (artifacts.Digest, error) {
 		Repository, Channel string
 		Candidates          int
 		Fidelity            float64
+		Descriptors         []engine.Descriptor `json:",omitempty"` // so that older runs keep their digests
 	}{
 		s.Name, s.Domain, s.External, command, s.Seed, s.Budget, s.Contexts, s.Metrics, s.Engines,
-		s.Policy.Digest(), s.Repository, s.Channel, s.Candidates, s.Fidelity,
+		s.Policy.Digest(), s.Repository, s.Channel, s.Candidates, s.Fidelity, s.Descriptors,
 	})
 	if err != nil {
 		return "", fmt.Errorf("study %s: %w", s.Name, err)

@@ -3,10 +3,12 @@ package factory
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/arqon/arqon/benchmarks"
 	"github.com/arqon/arqon/factory/engine"
+	"github.com/arqon/arqon/factory/qd"
 )
 
 var nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,39}$`)
@@ -160,7 +162,34 @@ func (s Study) Apply(d benchmarks.Description) (benchmarks.Description, error) {
 	if err := d.Check(); err != nil {
 		return d, s.doc.refuseField("contexts", "%v", err)
 	}
-	return d, nil
+	return d, s.checkDescriptors(d)
+}
+
+// checkDescriptors refuses axes that the space does not have, and metrics that
+// the search does not measure.
+func (s Study) checkDescriptors(d benchmarks.Description) error {
+	for i, x := range s.Descriptors {
+		if x.Metric == "" {
+			continue
+		}
+		field := fmt.Sprintf("descriptors[%d].metric", i)
+		if err := s.knownMetric(d, x.Metric, field); err != nil {
+			return err
+		}
+		for _, sc := range d.Scenarios {
+			metrics, _ := needed(d, sc)
+			if !slices.ContainsFunc(metrics, func(m benchmarks.Metric) bool { return m.Name == x.Metric }) {
+				return s.doc.refuseField(field, "%s is measured with noise, the success metric of %s is not: the search looks at deterministic metrics alone there", x.Metric, sc.Name)
+			}
+		}
+	}
+	if len(s.Descriptors) == 0 {
+		return nil
+	}
+	if _, err := qd.NewGrid(d.Space, s.Descriptors); err != nil {
+		return s.doc.refuseField("descriptors", "%v", err)
+	}
+	return nil
 }
 
 func (s Study) applyContext(d benchmarks.Description, c ContextChoice, field string) (benchmarks.Scenario, error) {

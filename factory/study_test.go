@@ -197,6 +197,9 @@ func TestStudyRefusals(t *testing.T) {
 		{"candidates_per_context: 2", "contexts:\n  - name: low\n    limits: {size: 3}"},
 		{"candidates_per_context: 2", "contexts:\n  - name: low\n    tolerances: {size: 3}"},
 		{"candidates_per_context: 2", "metrics: {size: {limit: 3}}"},
+		{"candidates_per_context: 2", "descriptors: [{metric: size, min: 1, max: 2}]"},
+		{"candidates_per_context: 2", "descriptors:\n  - {knob: packing}\n  - {knob: speed}"},
+		{"candidates_per_context: 2", "descriptors: [{metric: bytes, max: 900, min: 901}]"},
 		{"name: sweep", "name: magic"},
 		{"evaluations: 240", "evaluations: 7"},
 	}

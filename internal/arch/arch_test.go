@@ -44,7 +44,7 @@ var mayImport = map[string][]string{
 	"factory/ga":                   {"benchmarks", "factory/engine", "internal/seed"},
 	"factory/gp":                   {"benchmarks", "factory/engine", "factory/engine/enginetest", "internal/seed"},
 	"factory/roster":               {"benchmarks", "factory/..."},
-	"factory/qd":                   {"benchmarks", "factory/cma", "factory/engine", "factory/engine/enginetest", "internal/seed"},
+	"factory/qd":                   {"benchmarks", "factory/cma", "factory/engine", "internal/seed"},
 	"factory/suite":                {"benchmarks", "internal/seed"},
 	"factory/sweep":                {"benchmarks", "factory/engine", "internal/seed"},
 	"gates":                        {"artifacts", "benchmarks", "catalog", "gates/evalue", "internal/ledger", "internal/seed"},
