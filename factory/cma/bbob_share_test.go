@@ -6,9 +6,10 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 )
+
+var bbobDims = []int{5, 10, 20}
 
 var bbobTargets = []float64{10, 1, .1, 1e-3, 1e-5, 1e-8}
 
@@ -73,66 +74,68 @@ func solve(t testing.TB, id, n int, instance uint64, budget int) int {
 	return met
 }
 
-// The share of (function, target) pairs solved, of search.md's table. Minutes
-// of CPU, so only on demand:
+// The share of (function, target) pairs solved, of docs/search.md's table.
+// Minutes of CPU, so only on demand: the budget per dimension, the instances,
+// and the functions if not all.
 //
-//	ARQON_BBOB=2000 go test ./factory/cma -run BBOBShare -v      (budget per dimension)
-//	ARQON_BBOB=2000,15 …                                         (and instances; 3 when absent)
+//	ARQON_BBOB=2000 ARQON_BBOB_INSTANCES=1-9 [ARQON_BBOB_FUNCTIONS=15-24] go test ./factory/cma -run BBOBShare -v
 func TestBBOBShare(t *testing.T) {
 	env := os.Getenv("ARQON_BBOB")
 	if env == "" {
 		t.Skip("set ARQON_BBOB=2000 to measure")
 	}
-	per, rest, _ := strings.Cut(env, ",")
-	budget, err := strconv.Atoi(per)
+	budget, err := strconv.Atoi(env)
 	if err != nil {
 		t.Fatal(err)
 	}
-	instances := 3
-	if rest != "" {
-		if instances, err = strconv.Atoi(rest); err != nil {
-			t.Fatal(err)
-		}
-	}
-	type job struct{ id, n, instance int }
-	var met [25]int
-	var mu sync.Mutex
-	jobs := make(chan job)
-	var wg sync.WaitGroup
-	dims := []int{5, 10, 20}
-	for range 2 {
-		wg.Go(func() {
-			for j := range jobs {
-				m := solve(t, j.id, j.n, uint64(j.instance), budget*j.n)
-				mu.Lock()
-				met[j.id] += m
-				mu.Unlock()
-			}
-		})
-	}
-	for id := 1; id <= 24; id++ {
-		for _, n := range dims {
-			for i := range instances {
-				jobs <- job{id, n, i + 1}
+	from, to := span(t, "ARQON_BBOB_INSTANCES", 1, 3)
+	first, last := span(t, "ARQON_BBOB_FUNCTIONS", 1, 24)
+	var met [25][3]int
+	for id := first; id <= last; id++ {
+		for d, n := range bbobDims {
+			for i := from; i <= to; i++ {
+				met[id][d] += solve(t, id, n, uint64(i), budget*n)
 			}
 		}
 	}
-	close(jobs)
-	wg.Wait()
-	each := float64(len(bbobTargets) * len(dims) * instances)
+	each := float64(len(bbobTargets) * (to - from + 1))
 	total := 0
-	var line strings.Builder
-	for id := 1; id <= 24; id++ {
-		fmt.Fprintf(&line, " f%d %.2f", id, float64(met[id])/each)
-		total += met[id]
-	}
-	t.Log(line.String())
-	t.Logf("share of (function, target) pairs at %d·D: %.3f", budget, float64(total)/(24*each))
 	for _, g := range bbobGroups {
+		var line strings.Builder
 		sum := 0
-		for id := g.from; id <= g.to; id++ {
-			sum += met[id]
+		count := 0.
+		for id := max(first, g.from); id <= min(last, g.to); id++ {
+			fmt.Fprintf(&line, "  f%d", id)
+			for d := range bbobDims {
+				fmt.Fprintf(&line, " %.2f", float64(met[id][d])/each)
+				sum += met[id][d]
+				count += each
+			}
 		}
-		t.Logf("  %-16s %.3f", g.name, float64(sum)/(each*float64(g.to-g.from+1)))
+		total += sum
+		if count > 0 {
+			t.Logf("%-15s %.3f %s", g.name, float64(sum)/count, line.String())
+		}
 	}
+	t.Logf("all %.3f (by function: D %v)", float64(total)/(each*float64(len(bbobDims)*(last-first+1))), bbobDims)
+}
+
+// span reads "3" or "3-9" from the environment.
+func span(t *testing.T, name string, from, to int) (int, int) {
+	env := os.Getenv(name)
+	if env == "" {
+		return from, to
+	}
+	lo, hi, isRange := strings.Cut(env, "-")
+	from, err := strconv.Atoi(lo)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	to = from
+	if isRange {
+		if to, err = strconv.Atoi(hi); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+	}
+	return from, to
 }
