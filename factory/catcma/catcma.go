@@ -34,9 +34,8 @@ import (
 
 // Limits and constants.
 const (
-	maxRedraws  = 100 // draws for one feasible sample
-	maxIdle     = 12  // generations in a row without a new point before a restart
-	maxIdleRuns = 10  // such restarts in a row before the engine is done
+	maxRedraws = 100 // draws for one feasible sample
+	patience   = 12  // generations in a row without a new point before a restart
 	// marginCells is the least standard deviation of a coordinate of cells: a
 	// mean in the middle of its cell still leaves it in one of about 40 draws.
 	marginCells = .22
@@ -55,30 +54,17 @@ type variable struct {
 	name        string
 }
 
-// draw is a sample of the generation that has not been told to the optimizer.
-type draw struct {
-	Key   string `json:"key"`
-	Picks []int  `json:"picks"` // by variable; −1: inactive
-}
-
-type searcher struct {
-	cfg    engine.Config
-	start  []benchmarks.Point
-	axes   []coordinate
-	vars   []variable
-	opt    *cma.Optimizer
-	cat    categorical
-	pcg    *rand.PCG
-	rng    *rand.Rand
-	begun  bool
-	opened int
-	memory engine.Memory
-	queue  []draw
-	asked  []string
-	best   string
-	idle   int
-	runs   int // restarts of the optimizer that the categoricals have followed
-	stop   string
+type sampler struct {
+	space benchmarks.Space
+	axes  []coordinate
+	vars  []variable
+	opt   *cma.Optimizer
+	cat   categorical
+	pcg   *rand.PCG
+	rng   *rand.Rand
+	drawn [][]int // choices of the generation's samples, by variable; −1: inactive
+	runs  int     // restarts of the optimizer that the categoricals have followed
+	stop  string
 
 	x     []float64 // the Gaussian's sample
 	cube  []float64 // of the whole space
@@ -93,11 +79,7 @@ func Engine(cfg engine.Config) (engine.Engine, error) {
 	if cfg.Space.Dim() == 0 {
 		return nil, fmt.Errorf("%w: the space has no parameter", cma.ErrConfig)
 	}
-	start, err := cfg.Opening()
-	if err != nil {
-		return nil, err
-	}
-	e := &searcher{cfg: cfg, start: start, pcg: seed.Source(seed.Root(cfg.Seed), "catcma")}
+	e := &sampler{space: cfg.Space, pcg: seed.Source(seed.Root(cfg.Seed), "catcma")}
 	e.rng = rand.New(e.pcg) //nolint:forbidigo // of a source from internal/seed, whose state snapshots keep
 	sizes := e.layout()
 	n := max(1, len(e.axes)) // a space of categoricals alone has one idle axis
@@ -111,6 +93,7 @@ func Engine(cfg engine.Config) (engine.Engine, error) {
 	for i := range mean {
 		mean[i] = .5
 	}
+	var err error
 	e.opt, err = cma.New(cma.Config{
 		Dim: n, Mean: mean, StdFloor: floor, Seed: cfg.Seed, Sigma: sigma,
 		Lambda: population(len(e.axes)+len(e.vars), cfg),
@@ -120,7 +103,7 @@ func Engine(cfg engine.Config) (engine.Engine, error) {
 	}
 	e.cat = newCategorical(sizes)
 	e.x, e.cube, e.picks = make([]float64, n), make([]float64, cfg.Space.Dim()), make([]int, len(e.vars))
-	return e, nil
+	return engine.Generational(engineName, snapshotVersion, patience, cfg, e)
 }
 
 // sigma is the first step of the Gaussian, in widths of the cube.
@@ -137,16 +120,16 @@ func population(n int, cfg engine.Config) int {
 }
 
 // layout walks the cube: what is an axis and what a distribution.
-func (e *searcher) layout() (sizes []int) {
+func (e *sampler) layout() (sizes []int) {
 	at := 0
-	for i, p := range e.cfg.Space.Parameters {
+	for i, p := range e.space.Parameters {
 		switch p.Kind {
 		case benchmarks.Float:
 			e.axes = append(e.axes, coordinate{at: at})
 		case benchmarks.Int:
 			a := coordinate{at: at, cells: int(p.Max-p.Min) + 1}
 			if p.Log {
-				a.log = &e.cfg.Space.Parameters[i]
+				a.log = &e.space.Parameters[i]
 			}
 			e.axes = append(e.axes, a)
 		case benchmarks.Ordinal:
@@ -168,60 +151,15 @@ func (e *searcher) layout() (sizes []int) {
 	return sizes
 }
 
-// Ask returns at most n points, all of one generation.
-func (e *searcher) Ask(n int) []engine.Proposal {
-	if e.stop != "" || n <= 0 || len(e.asked) > 0 {
-		return nil
-	}
-	var out []engine.Proposal
-	for ; e.opened < len(e.start) && len(out) < n; e.opened++ {
-		p := e.start[e.opened]
-		out = append(out, engine.Proposal{Point: p.Clone(), Origin: fmt.Sprintf("catcma start %d", e.opened)})
-		e.asked = append(e.asked, engine.Key(p))
-	}
-	if len(out) > 0 {
-		return out
-	}
-	e.begin()
-	for len(out) < n {
-		p, ok := e.next()
-		if !ok {
-			if len(out) > 0 {
-				break
-			}
-			if e.stop != "" || !e.idleGeneration() {
-				return nil
-			}
-			continue
-		}
-		key := engine.Key(p)
-		e.queue = append(e.queue, draw{key, slices.Clone(e.picks)})
-		if _, known := e.memory.Loss(key); known || slices.Contains(e.asked, key) {
-			continue
-		}
-		e.asked = append(e.asked, key)
-		gen, restarts := e.opt.Generation()
-		out = append(out, engine.Proposal{Point: p, Origin: fmt.Sprintf("catcma r%d g%d i%d", restarts, gen, len(e.queue)-1)})
-		e.idle = 0
-	}
-	return out
-}
-
-// begin moves the first mean to the best start point.
-func (e *searcher) begin() {
-	if e.begun {
-		return
-	}
-	e.begun = true
-	for _, p := range e.start {
-		if engine.Key(p) == e.best {
-			e.opt.Recentre(e.gaussian(e.cfg.Space.Encode(p)))
-		}
+// Begin moves the first mean to the best start point.
+func (e *sampler) Begin(start []engine.Trial) {
+	if best := engine.Best(start); best != nil {
+		e.opt.Recentre(e.gaussian(e.space.Encode(best)))
 	}
 }
 
 // gaussian takes the axes out of a point of the cube.
-func (e *searcher) gaussian(cube []float64) []float64 {
+func (e *sampler) gaussian(cube []float64) []float64 {
 	x := slices.Clone(e.x)
 	for i, a := range e.axes {
 		x[i] = cube[a.at]
@@ -229,11 +167,25 @@ func (e *searcher) gaussian(cube []float64) []float64 {
 	return x
 }
 
-// next draws one feasible point; false when the generation has been drawn.
-func (e *searcher) next() (benchmarks.Point, bool) {
-	if !e.opt.Ask(e.x) {
-		return nil, false
+// Draw draws one feasible point of the generation.
+func (e *sampler) Draw() (benchmarks.Point, string, bool) {
+	if e.stop != "" || !e.opt.Ask(e.x) {
+		return nil, "", false
 	}
+	p := e.feasible()
+	if p == nil {
+		return nil, "", false
+	}
+	e.settle(p)
+	gen, restarts := e.opt.Generation()
+	origin := fmt.Sprintf("catcma r%d g%d i%d", restarts, gen, len(e.drawn))
+	e.drawn = append(e.drawn, slices.Clone(e.picks))
+	return p, origin, true
+}
+
+// feasible decodes the sample, or what takes its place; nil, and Done, when no
+// point of the space is feasible.
+func (e *sampler) feasible() benchmarks.Point {
 	for range maxRedraws {
 		e.cat.sample(e.rng, e.picks)
 		for i, a := range e.axes {
@@ -242,28 +194,26 @@ func (e *searcher) next() (benchmarks.Point, bool) {
 		for i, v := range e.vars {
 			e.cube[v.at] = (float64(e.picks[i]) + .5) / float64(v.choices)
 		}
-		if p, err := e.cfg.Space.Decode(e.cube); err == nil {
-			e.settle(p)
-			return p, true
+		if p, err := e.space.Decode(e.cube); err == nil {
+			return p
 		}
 		e.opt.Redraw(e.x)
 	}
-	p, err := e.cfg.Space.Normalize(e.cfg.Space.Sample(e.rng))
+	p, err := e.space.Normalize(e.space.Sample(e.rng))
 	if err != nil {
 		e.stop = "no feasible point found: " + err.Error()
-		return nil, false
+		return nil
 	}
-	cube := e.cfg.Space.Encode(p)
+	cube := e.space.Encode(p)
 	e.opt.Replace(e.gaussian(cube))
 	for i, v := range e.vars {
 		e.picks[i] = min(v.choices-1, int(cube[v.at]*float64(v.choices)))
 	}
-	e.settle(p)
-	return p, true
+	return p
 }
 
 // settle takes inactive categoricals out of the sample.
-func (e *searcher) settle(p benchmarks.Point) {
+func (e *sampler) settle(p benchmarks.Point) {
 	for i, v := range e.vars {
 		if _, active := p[v.name]; !active {
 			e.picks[i] = -1
@@ -271,54 +221,34 @@ func (e *searcher) settle(p benchmarks.Point) {
 	}
 }
 
-func (e *searcher) idleGeneration() bool {
-	e.flush()
-	e.idle++
-	if e.idle%maxIdle == 0 {
-		e.opt.Restart()
-		e.follow()
-	}
-	if e.idle >= maxIdle*maxIdleRuns {
-		e.stop = "every point that it draws is known"
-		return false
-	}
-	return true
+// Restart implements engine.Sampler.
+func (e *sampler) Restart() {
+	e.opt.Restart()
+	e.follow()
 }
 
 // follow begins anew with the optimizer.
-func (e *searcher) follow() {
+func (e *sampler) follow() {
 	if _, restarts := e.opt.Generation(); restarts != e.runs {
 		e.runs = restarts
 		e.cat.reset()
 	}
 }
 
-// flush tells the drawn samples to both parts. It is called with a part of a
-// generation too, when an Ask was for less; the categoricals learn only from
-// whole ones.
-func (e *searcher) flush() {
-	told := 0
-	for _, d := range e.queue {
-		if len(d.Key) > 0 {
-			told++
-		}
-	}
-	if e.opt.Pending() > 0 || told == 0 {
-		return // more of this generation is to come
-	}
+// Learn tells the generation to both parts.
+func (e *sampler) Learn(losses []float64) {
 	e.margins()
-	e.learn()
-	for _, d := range e.queue {
-		loss, _ := e.memory.Loss(d.Key)
+	e.learn(losses)
+	for _, loss := range losses {
 		e.opt.Tell(loss)
 	}
-	e.queue = e.queue[:0]
+	e.drawn = e.drawn[:0]
 	e.follow()
 }
 
 // margins renews the floors of integers on a logarithmic scale, whose cells
 // are wide at the low end: the cell that the mean is in counts.
-func (e *searcher) margins() {
+func (e *sampler) margins() {
 	e.opt.Mean(e.x)
 	for i, a := range e.axes {
 		if a.log == nil {
@@ -332,18 +262,16 @@ func (e *searcher) margins() {
 
 // learn updates the categoricals with the weights of the tutorial's eq. 49,
 // the positive half alone.
-func (e *searcher) learn() {
-	n := len(e.queue)
+func (e *sampler) learn(losses []float64) {
+	n := len(losses)
 	if len(e.vars) == 0 || n < 2 {
 		return
 	}
 	order := make([]int, n)
-	loss := make([]float64, n)
-	for i, d := range e.queue {
+	for i := range order {
 		order[i] = i
-		loss[i], _ = e.memory.Loss(d.Key)
 	}
-	sort.SliceStable(order, func(i, j int) bool { return loss[order[i]] < loss[order[j]] })
+	sort.SliceStable(order, func(i, j int) bool { return losses[order[i]] < losses[order[j]] })
 	mu := n / 2
 	w := make([]float64, mu)
 	picks := make([][]int, mu)
@@ -351,7 +279,7 @@ func (e *searcher) learn() {
 	for i := range w {
 		w[i] = math.Log(float64(n+1)/2) - math.Log(float64(i)+1)
 		sum += w[i]
-		picks[i] = e.queue[order[i]].Picks
+		picks[i] = e.drawn[order[i]]
 	}
 	for i := range w {
 		w[i] /= sum
@@ -359,27 +287,5 @@ func (e *searcher) learn() {
 	e.cat.update(picks, w)
 }
 
-// Tell takes the results of the last Ask, in its order.
-func (e *searcher) Tell(trials []engine.Trial) {
-	for _, t := range trials {
-		if len(e.asked) == 0 {
-			return
-		}
-		key := e.asked[0]
-		e.asked = e.asked[1:]
-		e.memory.Add(key, t.Loss)
-		if !e.begun {
-			loss, _ := e.memory.Loss(key)
-			if least, ok := e.memory.Loss(e.best); !ok || loss < least {
-				e.best = key
-			}
-		}
-	}
-	if len(e.asked) == 0 {
-		e.asked = nil
-		e.flush()
-	}
-}
-
-// Done says that the engine draws nothing new any more.
-func (e *searcher) Done() (string, bool) { return e.stop, e.stop != "" }
+// Done implements engine.Sampler.
+func (e *sampler) Done() (string, bool) { return e.stop, e.stop != "" }

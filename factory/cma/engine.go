@@ -1,6 +1,7 @@
 package cma
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -13,39 +14,29 @@ import (
 // Limits and constants of the adapter.
 const (
 	maxRedraws   = 100 // draws for one feasible sample
-	maxIdle      = 20  // generations in a row without a new point before a restart
-	maxIdleRuns  = 10  // such restarts in a row before the engine is done
+	patience     = 20  // generations in a row without a new point before a restart
 	floorOfACell = .25 // least standard deviation of a coordinate of cells, in cells
 )
 
-// spaceEngine searches a benchmarks.Space on its unit cube.
+// spaceSampler searches a benchmarks.Space on its unit cube.
 //
 // Floats are their coordinate. Integers, ordinals, booleans and categoricals
 // are cells of one; the step never falls so low that a cell cannot be left
 // (the idea of the margin, Hamano et al. arXiv:2205.13482, as a floor on the
 // standard deviation), and a categorical, whose neighbours mean nothing, is
 // sometimes drawn anew. A permutation is its random keys. A sample that
-// decodes to a point already told is answered from memory and costs nothing;
-// one that violates a constraint is drawn again.
-type spaceEngine struct {
-	cfg   engine.Config
-	start []benchmarks.Point
+// violates a constraint is drawn again.
+type spaceSampler struct {
+	space benchmarks.Space
 	jumps []int // coordinates of categoricals
 	logs  []int // coordinates of integers on a logarithmic scale …
 	logOf []benchmarks.Parameter
 	pJump float64
 
-	opt    *Optimizer
-	begun  bool // the mean has been set from the start points
-	opened int  // start points asked
-	memory engine.Memory
-	queue  []string // keys of the samples asked of opt and not yet told to it
-	asked  []string // keys of the proposals that wait for Tell
-	best   string   // key of the best start point
-	idle   int
-	pcg    *rand.PCG
-	rng    *rand.Rand
-	stop   string
+	opt  *Optimizer
+	pcg  *rand.PCG
+	rng  *rand.Rand
+	stop string
 }
 
 var _ engine.New = Engine
@@ -57,26 +48,22 @@ func Engine(cfg engine.Config) (engine.Engine, error) {
 	if n == 0 {
 		return nil, fmt.Errorf("%w: the space has no parameter", ErrConfig)
 	}
-	start, err := cfg.Opening()
-	if err != nil {
-		return nil, err
-	}
-	e := &spaceEngine{cfg: cfg, start: start}
-	e.pcg = seed.Source(seed.Root(cfg.Seed), "cma/space")
-	e.rng = rand.New(e.pcg) //nolint:forbidigo // of a source from internal/seed, whose state snapshots keep
-	floor := e.layout()
+	s := &spaceSampler{space: cfg.Space, pcg: seed.Source(seed.Root(cfg.Seed), "cma/space")}
+	s.rng = rand.New(s.pcg) //nolint:forbidigo // of a source from internal/seed, whose state snapshots keep
+	floor := s.layout()
 	mean := make([]float64, n)
 	for i := range mean {
 		mean[i] = .5
 	}
-	e.opt, err = New(Config{
+	var err error
+	s.opt, err = New(Config{
 		Dim: n, Mean: mean, StdFloor: floor, Seed: cfg.Seed, Lambda: population(n, cfg),
 		Sigma: sigmaOf(cfg),
 	})
 	if err != nil {
 		return nil, err
 	}
-	return e, nil
+	return engine.Generational("cma", snapshotVersion, patience, cfg, s)
 }
 
 // population is the default one, less when the budget is only a few
@@ -99,8 +86,8 @@ func sigmaOf(cfg engine.Config) float64 {
 }
 
 // layout walks the coordinates: the floor of each, and which may jump.
-func (e *spaceEngine) layout() (floor []float64) {
-	for _, p := range e.cfg.Space.Parameters {
+func (e *spaceSampler) layout() (floor []float64) {
+	for _, p := range e.space.Parameters {
 		switch p.Kind {
 		case benchmarks.Float:
 			floor = append(floor, 0)
@@ -123,101 +110,52 @@ func (e *spaceEngine) layout() (floor []float64) {
 			}
 		}
 	}
-	e.pJump = 1 / float64(len(e.cfg.Space.Parameters))
+	e.pJump = 1 / float64(len(e.space.Parameters))
 	return floor
 }
 
-// Ask returns at most n points, all of one generation.
-func (e *spaceEngine) Ask(n int) []engine.Proposal {
-	if e.stop != "" || n <= 0 || len(e.asked) > 0 {
-		return nil
-	}
-	var out []engine.Proposal
-	for ; e.opened < len(e.start) && len(out) < n; e.opened++ {
-		p := e.start[e.opened]
-		out = append(out, engine.Proposal{Point: p.Clone(), Origin: fmt.Sprintf("cma start %d", e.opened)})
-		e.asked = append(e.asked, engine.Key(p))
-	}
-	if len(out) > 0 {
-		return out
-	}
-	e.begin()
-	for len(out) < n {
-		p, ok := e.next()
-		if !ok {
-			if len(out) > 0 {
-				break
-			}
-			if e.stop != "" || !e.idleGeneration() {
-				return nil
-			}
-			continue
-		}
-		key := engine.Key(p)
-		e.queue = append(e.queue, key)
-		if _, known := e.memory.Loss(key); known || contains(e.asked, key) {
-			continue
-		}
-		e.asked = append(e.asked, key)
-		gen, restarts := e.opt.Generation()
-		out = append(out, engine.Proposal{Point: p, Origin: fmt.Sprintf("cma r%d g%d i%d", restarts, gen, e.opt.asked-1)})
-		e.idle = 0
-	}
-	return out
-}
-
-func contains(keys []string, key string) bool {
-	for _, k := range keys {
-		if k == key {
-			return true
-		}
-	}
-	return false
-}
-
-// begin moves the first mean to the best start point.
-func (e *spaceEngine) begin() {
-	if e.begun {
-		return
-	}
-	e.begun = true
-	for _, p := range e.start {
-		key := engine.Key(p)
-		if key == e.best {
-			copy(e.opt.run.m, e.cfg.Space.Encode(p))
-			return
-		}
+// Begin moves the first mean to the best start point.
+func (e *spaceSampler) Begin(start []engine.Trial) {
+	if best := engine.Best(start); best != nil {
+		copy(e.opt.run.m, e.space.Encode(best))
 	}
 }
 
-// next draws one feasible point of the generation; false when the generation
-// has been drawn.
-func (e *spaceEngine) next() (benchmarks.Point, bool) {
+// Draw draws one feasible point of the generation.
+func (e *spaceSampler) Draw() (benchmarks.Point, string, bool) {
 	x := make([]float64, e.opt.cfg.Dim)
-	if !e.opt.Ask(x) {
-		return nil, false
+	if e.stop != "" || !e.opt.Ask(x) {
+		return nil, "", false
 	}
+	p := e.feasible(x)
+	gen, restarts := e.opt.Generation()
+	return p, fmt.Sprintf("cma r%d g%d i%d", restarts, gen, e.opt.asked-1), p != nil
+}
+
+// feasible decodes the sample x, or what takes its place; nil, and Done, when
+// no point of the space is feasible.
+func (e *spaceSampler) feasible(x []float64) benchmarks.Point {
 	for range maxRedraws {
 		e.jump(x)
-		if p, err := e.cfg.Space.Decode(x); err == nil {
-			return p, true
+		if p, err := e.space.Decode(x); err == nil {
+			return p
 		}
 		e.opt.Redraw(x)
 	}
 	// The distribution lies outside the constraints: a random feasible point
 	// takes the sample's place and pulls it back. Sample may answer with an
 	// infeasible default when it finds nothing, hence the check.
-	p, err := e.cfg.Space.Normalize(e.cfg.Space.Sample(e.rng))
+	p, err := e.space.Normalize(e.space.Sample(e.rng))
 	if err != nil {
 		e.stop = "no feasible point found: " + err.Error()
-		return nil, false
+		return nil
 	}
-	e.opt.Replace(e.cfg.Space.Encode(p))
-	return p, true
+	e.opt.Replace(e.space.Encode(p))
+	return p
 }
 
 // jump draws categoricals anew now and then.
-func (e *spaceEngine) jump(x []float64) {
+func (e *spaceSampler) jump(x []float64) {
 	jumped := false
 	for _, i := range e.jumps {
 		if e.rng.Float64() < e.pJump {
@@ -230,24 +168,9 @@ func (e *spaceEngine) jump(x []float64) {
 	}
 }
 
-// idleGeneration tells a generation of which every point was known. Too many
-// in a row begin another run, too many of those end the search.
-func (e *spaceEngine) idleGeneration() bool {
-	e.flush()
-	e.idle++
-	if e.idle%maxIdle == 0 {
-		e.opt.restart()
-	}
-	if e.idle >= maxIdle*maxIdleRuns {
-		e.stop = "every point that it draws is known"
-		return false
-	}
-	return true
-}
-
 // logFloors renews the floors of integers on a logarithmic scale, whose cells
 // are wide at the low end: the cell that the mean is in counts.
-func (e *spaceEngine) logFloors() {
+func (e *spaceSampler) logFloors() {
 	for k, i := range e.logs {
 		p := e.logOf[k]
 		lo, hi := math.Log(p.Min-.5), math.Log(p.Max+.5)
@@ -256,86 +179,48 @@ func (e *spaceEngine) logFloors() {
 	}
 }
 
-// flush tells the samples in the order they were drawn.
-func (e *spaceEngine) flush() {
+// Learn tells the optimizer the generation.
+func (e *spaceSampler) Learn(losses []float64) {
 	e.logFloors()
-	for _, key := range e.queue {
-		loss, _ := e.memory.Loss(key)
+	for _, loss := range losses {
 		e.opt.Tell(loss)
 	}
-	e.queue = e.queue[:0]
 }
 
-// Tell takes the results of the last Ask, in its order.
-func (e *spaceEngine) Tell(trials []engine.Trial) {
-	for _, t := range trials {
-		if len(e.asked) == 0 {
-			return
-		}
-		key := e.asked[0]
-		e.asked = e.asked[1:]
-		e.memory.Add(key, t.Loss)
-		if !e.begun {
-			loss, _ := e.memory.Loss(key)
-			if bestLoss, ok := e.memory.Loss(e.best); !ok || loss < bestLoss {
-				e.best = key
-			}
-		}
-	}
-	if len(e.asked) == 0 {
-		e.asked = nil
-		e.flush()
-	}
-}
+// Restart implements engine.Sampler.
+func (e *spaceSampler) Restart() { e.opt.Restart() }
 
-// Done says that the engine draws nothing new any more.
-func (e *spaceEngine) Done() (string, bool) { return e.stop, e.stop != "" }
+// Done implements engine.Sampler.
+func (e *spaceSampler) Done() (string, bool) { return e.stop, e.stop != "" }
 
-// spaceState is the wire form of a snapshot.
+// spaceState is the wire form of the sampler's state.
 type spaceState struct {
-	Core   *state         `json:"core"`
-	Begun  bool           `json:"begun"`
-	Opened int            `json:"opened"`
-	Memory *engine.Memory `json:"memory"`
-	Queue  []string       `json:"queue"`
-	Asked  []string       `json:"asked"`
-	Best   string         `json:"best"`
-	Idle   int            `json:"idle"`
-	RNG    []byte         `json:"rng"`
-	Stop   string         `json:"stop"`
+	Core *state `json:"core"`
+	RNG  []byte `json:"rng"`
+	Stop string `json:"stop"`
 }
 
-// Snapshot implements engine.Engine.
-func (e *spaceEngine) Snapshot() ([]byte, error) {
+// State implements engine.Sampler.
+func (e *spaceSampler) State() (json.RawMessage, error) {
 	core, err := e.opt.state()
 	if err != nil {
 		return nil, err
 	}
 	rng, err := e.pcg.MarshalBinary()
 	if err != nil {
-		return nil, fmt.Errorf("cma rng: %w", err)
+		return nil, fmt.Errorf("rng: %w", err)
 	}
-	return engine.Seal("cma", snapshotVersion, e.cfg.Fingerprint(), spaceState{
-		Core: core, Begun: e.begun, Opened: e.opened, Memory: &e.memory, Queue: e.queue,
-		Asked: e.asked, Best: e.best, Idle: e.idle, RNG: rng, Stop: e.stop,
-	})
+	return json.Marshal(spaceState{Core: core, RNG: rng, Stop: e.stop})
 }
 
-// Restore implements engine.Engine.
-func (e *spaceEngine) Restore(b []byte) error {
-	s := spaceState{Memory: new(engine.Memory)}
-	if err := engine.Unseal("cma", snapshotVersion, e.cfg.Fingerprint(), b, &s); err != nil {
+// SetState implements engine.Sampler.
+func (e *spaceSampler) SetState(b json.RawMessage) error {
+	var s spaceState
+	if err := engine.DecodeState(b, &s); err != nil {
 		return err
 	}
-	switch {
-	case s.Core == nil:
+	if s.Core == nil {
 		return fmt.Errorf("%w: core is missing", engine.ErrSnapshot)
-	case s.Memory == nil:
-		return fmt.Errorf("%w: memory is missing", engine.ErrSnapshot)
-	case s.Opened < 0 || s.Opened > len(e.start):
-		return fmt.Errorf("%w: opened: %d of %d start points", engine.ErrSnapshot, s.Opened, len(e.start))
-	case s.Idle < 0:
-		return fmt.Errorf("%w: idle: %d", engine.ErrSnapshot, s.Idle)
 	}
 	if err := new(rand.PCG).UnmarshalBinary(s.RNG); err != nil {
 		return fmt.Errorf("%w: rng: %w", engine.ErrSnapshot, err)
@@ -343,10 +228,6 @@ func (e *spaceEngine) Restore(b []byte) error {
 	if err := e.opt.setState(s.Core); err != nil {
 		return err
 	}
-	if err := e.pcg.UnmarshalBinary(s.RNG); err != nil {
-		return fmt.Errorf("%w: rng: %w", engine.ErrSnapshot, err)
-	}
-	e.begun, e.opened, e.memory, e.queue = s.Begun, s.Opened, *s.Memory, s.Queue
-	e.asked, e.best, e.idle, e.stop = s.Asked, s.Best, s.Idle, s.Stop
-	return nil
+	e.stop = s.Stop
+	return e.pcg.UnmarshalBinary(s.RNG) // checked above
 }

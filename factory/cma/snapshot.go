@@ -12,7 +12,7 @@ import (
 
 // Version of the snapshot's format. It changes whenever a state of an older
 // program would not go on to the same points.
-const snapshotVersion = 1
+const snapshotVersion = 2
 
 // state is everything that Ask and Tell read: the wire form of a snapshot.
 // Pieces are named as in run and plan.

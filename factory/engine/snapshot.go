@@ -79,7 +79,13 @@ func Unseal(engine string, version int, fingerprint string, b []byte, state any)
 	if err != nil || !bytes.Equal(again, b) {
 		return fmt.Errorf("%w: envelope is not in canonical form", ErrSnapshot)
 	}
-	if err := decodeStrict(e.State, state); err != nil {
+	return DecodeState(e.State, state)
+}
+
+// DecodeState reads a part of a snapshot strictly: an unknown key, a wrong type
+// or a byte too many is an error wrapping [ErrSnapshot].
+func DecodeState(b []byte, state any) error {
+	if err := decodeStrict(b, state); err != nil {
 		return fmt.Errorf("%w: state: %w", ErrSnapshot, err)
 	}
 	return nil
