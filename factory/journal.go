@@ -67,7 +67,8 @@ type Trial struct {
 	Engine  string             `json:"engine"`
 	Point   json.RawMessage    `json:"point"` // canonical
 	Origin  string             `json:"origin,omitempty"`
-	Type    string             `json:"type,omitempty"` // variant type, as the domain built it
+	Parents []int              `json:"parents,omitempty"` // indexes within the lane
+	Type    string             `json:"type,omitempty"`    // variant type, as the domain built it
 	Values  map[string]float64 `json:"values,omitempty"`
 	Change  map[string]float64 `json:"change,omitempty"` // against the baseline, on each metric's compare scale
 	Loss    engine.Loss        `json:"loss"`

@@ -134,6 +134,9 @@ func (n Nightly) candidates(ctx context.Context, run *Run, d benchmarks.Descript
 		}
 		return c, nil
 	}
+	if err := run.keepDescription(d); err != nil {
+		return Candidates{}, err
+	}
 	cfg := Discovery{
 		Study: run.Study, Domain: n.Domain, Description: d, Engines: n.Engines,
 		Journal: run.file(fileJournal), Progress: p,
@@ -154,6 +157,9 @@ func (n Nightly) candidates(ctx context.Context, run *Run, d benchmarks.Descript
 	b, err := c.Encode(ctx, run.Blobs())
 	if err != nil {
 		return c, fmt.Errorf("%s: %w", run.file(fileCandidates), err)
+	}
+	if err := run.keepArchive(); err != nil {
+		return c, err
 	}
 	return c, run.write(fileCandidates, b)
 }

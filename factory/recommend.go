@@ -473,6 +473,9 @@ func (n Nightly) Recommend(ctx context.Context, run *Run) (Recommendations, erro
 	if err != nil {
 		return Recommendations{}, err
 	}
+	if err := run.keepDescription(d); err != nil {
+		return Recommendations{}, err
+	}
 	cfg := Discovery{
 		Study: run.Study, Domain: n.Domain, Description: d, Engines: n.Engines,
 		Journal: run.file(fileSearch), Progress: n.Progress,
@@ -488,6 +491,9 @@ func (n Nightly) Recommend(ctx context.Context, run *Run) (Recommendations, erro
 	}
 	b, err := EncodeRecommendations(out)
 	if err != nil {
+		return out, err
+	}
+	if err := run.keepArchive(); err != nil {
 		return out, err
 	}
 	return out, run.write(fileFound, b)

@@ -177,7 +177,7 @@ func (s *search) commit(p proposal, x measurement, told map[*lane][]engine.Trial
 	_, cached := s.known[l.context][p.digest]
 	value := loss(l.metrics, x)
 	t := Trial{
-		Lane: p.number, Index: p.index, Context: l.scenario.Name, Engine: l.name, Point: p.Point.Canonical(), Origin: p.Origin,
+		Lane: p.number, Index: p.index, Context: l.scenario.Name, Engine: l.name, Point: p.Point.Canonical(), Origin: p.Origin, Parents: p.Parents,
 		Type: x.Type, Values: x.Values, Change: x.Change, Loss: engine.Loss(value), Failed: x.Failed, Cached: cached,
 	}
 	if err := s.journal.put(kindTrial, t); err != nil {

@@ -151,18 +151,12 @@ func OpenRun(path string) (*Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	raw, err := readLimited(filepath.Join(path, fileRun), maxRunBytes)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s: %w: no %s in it (a night that was interrupted before it began leaves none: start a new one)", path, ErrNoRun, fileRun)
-	}
+	r := &Run{Path: path}
+	f, err := r.identify()
 	if err != nil {
 		return nil, err
 	}
-	var f runFile
-	if err := json.Unmarshal(raw, &f); err != nil || f.Schema != runSchema {
-		return nil, fmt.Errorf("%s: %w: schema %.40q, want %q", filepath.Join(path, fileRun), ErrNoRun, f.Schema, runSchema)
-	}
-	r := &Run{Path: path, Name: f.Name}
+	r.Name = f.Name
 	if r.lock, err = ledger.LockFile(r.file(fileLock)); err != nil {
 		return nil, err
 	}
@@ -174,6 +168,22 @@ func OpenRun(path string) (*Run, error) {
 		return nil, errors.Join(err, r.Close())
 	}
 	return r, nil
+}
+
+// identify reads run.json.
+func (r *Run) identify() (runFile, error) {
+	var f runFile
+	raw, err := readLimited(r.file(fileRun), maxRunBytes)
+	if errors.Is(err, fs.ErrNotExist) {
+		return f, fmt.Errorf("%s: %w: no %s in it (a night that was interrupted before it began leaves none: start a new one)", r.Path, ErrNoRun, fileRun)
+	}
+	if err != nil {
+		return f, err
+	}
+	if err := json.Unmarshal(raw, &f); err != nil || f.Schema != runSchema {
+		return f, fmt.Errorf("%s: %w: schema %.40q, want %q", r.file(fileRun), ErrNoRun, f.Schema, runSchema)
+	}
+	return f, nil
 }
 
 // load reads the run's copy of the study, which must be the one it began with.

@@ -12,6 +12,9 @@ import "github.com/arqon/arqon/benchmarks"
 type Proposal struct {
 	Point  benchmarks.Point `json:"point"`
 	Origin string           `json:"origin"` // how it came about, for lineage: "cma g12 i3", "crossover 4×9"
+	// Parents are the trials of this engine that the point was made from, by
+	// their Index; nil where the engine makes points otherwise.
+	Parents []int `json:"parents,omitempty"`
 }
 
 // Trial is one measured proposal. Trials are told in the order in which their

@@ -107,7 +107,7 @@ func (b *breeder) Ask(n int) []engine.Proposal {
 	var out []engine.Proposal
 	for ; b.asked < len(b.children) && len(out) < n; b.asked++ {
 		c := b.children[b.asked]
-		out = append(out, engine.Proposal{Point: c.p.Clone(), Origin: c.origin})
+		out = append(out, engine.Proposal{Point: c.p.Clone(), Origin: c.origin, Parents: c.g.ancestors()})
 	}
 	return out
 }

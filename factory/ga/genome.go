@@ -34,6 +34,16 @@ type layout struct {
 	owner []int // the parameter whose condition decides on this one, or itself
 }
 
+// ancestors are the trials that the genome was made from, if any.
+func (g *genome) ancestors() (out []int) {
+	for _, id := range g.parents {
+		if id >= 0 {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
 func newLayout(s benchmarks.Space) *layout {
 	l := &layout{Space: s}
 	index := map[string]int{}

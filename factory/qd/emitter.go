@@ -66,11 +66,12 @@ type sample struct {
 
 // emitter is a CMA-ES around an elite.
 type emitter struct {
-	axes []axis
-	from []float64 // the elite's coordinates in the unit cube
-	cube []float64 // the last sample's; those without an order stay the elite's
-	opt  *cma.Optimizer
-	x    []float64
+	elite int // the trial of the elite that it began at; −1: not one of this engine
+	axes  []axis
+	from  []float64 // the elite's coordinates in the unit cube
+	cube  []float64 // the last sample's; those without an order stay the elite's
+	opt   *cma.Optimizer
+	x     []float64
 }
 
 // newEmitter begins at a random elite; false if there is none.
@@ -81,6 +82,7 @@ func (e *searcher) newEmitter() bool {
 	from := e.archive.nth(e.rng.IntN(e.archive.Len()))
 	e.emitters++
 	e.emitter = e.emitterAt(e.cfg.Space.Encode(from.Point), e.emitters)
+	e.emitter.elite = from.Trial
 	return true
 }
 
@@ -153,9 +155,25 @@ func (m *emitter) learn(drawn []sample) bool {
 	return changed && !done
 }
 
+// child is a point made from elites.
+type child struct {
+	Point   benchmarks.Point // nil: no feasible one was found
+	Parents []int            // trials of this engine
+}
+
+// trialsOf lists the trials that are this engine's own.
+func trialsOf(elites ...int) (out []int) {
+	for _, t := range elites {
+		if t >= 0 && !slices.Contains(out, t) {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
 // children draws a generation of variation.
-func (e *searcher) children() []benchmarks.Point {
-	out := make([]benchmarks.Point, e.lambda)
+func (e *searcher) children() []child {
+	out := make([]child, e.lambda)
 	for i := range out {
 		out[i] = e.child()
 	}
@@ -163,35 +181,39 @@ func (e *searcher) children() []benchmarks.Point {
 }
 
 // child is Iso+LineDD over the ordered coordinates; what has no order comes
-// from either parent, and now and then from nowhere. nil if no feasible child
-// was found.
-func (e *searcher) child() benchmarks.Point {
+// from either parent, and now and then from nowhere.
+func (e *searcher) child() child {
 	if e.archive.Len() == 0 {
 		p, _ := e.random()
-		return p
+		return child{Point: p}
 	}
 	for range redrawsMax {
-		a := e.cfg.Space.Encode(e.archive.nth(e.rng.IntN(e.archive.Len())).Point)
-		b := e.cfg.Space.Encode(e.archive.nth(e.rng.IntN(e.archive.Len())).Point)
-		ordered := make([]bool, len(a))
-		along := lineSigma * e.rng.NormFloat64()
-		for _, x := range e.axes {
-			ordered[x.at] = true
-			sigma := math.Max(isoSigma, 2*x.margin())
-			a[x.at] += float64(sigma*e.rng.NormFloat64()) + float64(along*(b[x.at]-a[x.at]))
-		}
-		for i := range a {
-			switch {
-			case ordered[i]:
-			case e.rng.Float64() < 1/float64(len(a)):
-				a[i] = e.rng.Float64()
-			case e.rng.Float64() < .25:
-				a[i] = b[i]
-			}
-		}
+		one, other := e.archive.nth(e.rng.IntN(e.archive.Len())), e.archive.nth(e.rng.IntN(e.archive.Len()))
+		a, b := e.cfg.Space.Encode(one.Point), e.cfg.Space.Encode(other.Point)
+		e.vary(a, b)
 		if p, err := e.cfg.Space.Decode(a); err == nil {
-			return p
+			return child{Point: p, Parents: trialsOf(one.Trial, other.Trial)}
 		}
 	}
-	return nil
+	return child{}
+}
+
+// vary moves a in the direction of b and around.
+func (e *searcher) vary(a, b []float64) {
+	ordered := make([]bool, len(a))
+	along := lineSigma * e.rng.NormFloat64()
+	for _, x := range e.axes {
+		ordered[x.at] = true
+		sigma := math.Max(isoSigma, 2*x.margin())
+		a[x.at] += float64(sigma*e.rng.NormFloat64()) + float64(along*(b[x.at]-a[x.at]))
+	}
+	for i := range a {
+		switch {
+		case ordered[i]:
+		case e.rng.Float64() < 1/float64(len(a)):
+			a[i] = e.rng.Float64()
+		case e.rng.Float64() < .25:
+			a[i] = b[i]
+		}
+	}
 }

@@ -70,7 +70,7 @@ type searcher struct {
 	asked    []benchmarks.Point // wait for Tell
 	turn     int                // generations ended
 	drawn    []sample           // of the present generation
-	litter   []benchmarks.Point // the children of the present generation; nil entries: none feasible was found
+	litter   []child            // of the present generation
 	emitter  *emitter           // nil: the next improvement generation makes one
 	emitters int                // made so far
 	idle     int
@@ -109,8 +109,8 @@ func (e *searcher) Ask(n int) []engine.Proposal {
 		return nil
 	}
 	var out []engine.Proposal
-	ask := func(p benchmarks.Point, origin string) {
-		out = append(out, engine.Proposal{Point: p, Origin: origin})
+	ask := func(p benchmarks.Point, origin string, parents ...int) {
+		out = append(out, engine.Proposal{Point: p, Origin: origin, Parents: parents})
 		e.asked = append(e.asked, p)
 	}
 	for ; e.opened < len(e.start) && len(out) < n; e.opened++ {
@@ -131,16 +131,16 @@ func (e *searcher) Ask(n int) []engine.Proposal {
 		return out
 	}
 	for len(out) < n {
-		p, more := e.draw()
+		c, more := e.draw()
 		if !more {
 			if len(out) > 0 || !e.nextGeneration() {
 				break
 			}
 			continue
 		}
-		if p != nil {
+		if c.Point != nil {
 			e.idle = 0
-			ask(p, e.origin())
+			ask(c.Point, e.origin(), c.Parents...)
 		}
 	}
 	return out
@@ -192,36 +192,36 @@ func (e *searcher) improving() bool {
 }
 
 // draw draws one sample of the generation; more is false when all are drawn.
-// p is nil for a sample that costs nothing: known, or not feasible. What is
+// A sample without a point costs nothing: it is known, or not feasible. What is
 // drawn depends on the archive at the begin of the generation alone, so that
 // it does not matter in which parts a generation is asked.
-func (e *searcher) draw() (p benchmarks.Point, more bool) {
+func (e *searcher) draw() (c child, more bool) {
 	if e.improving() {
 		if e.emitter == nil && !e.newEmitter() {
-			return nil, false
+			return child{}, false
 		}
-		p, more = e.emitter.draw(e.cfg.Space)
+		c.Point, more = e.emitter.draw(e.cfg.Space)
+		c.Parents = trialsOf(e.emitter.elite)
 	} else {
 		if e.litter == nil {
 			e.litter = e.children()
 		}
 		if more = len(e.drawn) < len(e.litter); more {
-			p = e.litter[len(e.drawn)]
+			c = e.litter[len(e.drawn)]
 		}
 	}
 	if !more {
-		return nil, false
+		return child{}, false
 	}
-	if p == nil {
-		e.drawn = append(e.drawn, sample{})
-		return nil, true
+	var s sample
+	if c.Point != nil {
+		s = sample{Key: engine.Key(c.Point), Fresh: e.isNew(c.Point)}
 	}
-	s := sample{Key: engine.Key(p), Fresh: e.isNew(p)}
 	e.drawn = append(e.drawn, s)
 	if !s.Fresh {
-		return nil, true
+		return child{}, true
 	}
-	return p, true
+	return c, true
 }
 
 // nextGeneration ends a generation whose samples have all been told; false

@@ -29,7 +29,7 @@ type state struct {
 	Asked    []json.RawMessage `json:"asked"`
 	Turn     int               `json:"turn"`
 	Drawn    []sample          `json:"drawn"`
-	Litter   []json.RawMessage `json:"litter"` // null: no child
+	Litter   []childState      `json:"litter"`
 	Emitter  *emitterState     `json:"emitter"`
 	Emitters int               `json:"emitters"`
 	Idle     int               `json:"idle"`
@@ -43,10 +43,16 @@ type eliteState struct {
 	Trial int             `json:"trial"`
 }
 
+type childState struct {
+	Point   json.RawMessage `json:"point"` // null: none
+	Parents []int           `json:"parents"`
+}
+
 type emitterState struct {
-	Cube []float64 `json:"cube"`
-	Core []byte    `json:"core"` // the CMA-ES's own snapshot
-	From []float64 `json:"from"` // where it began
+	Elite int       `json:"elite"`
+	Cube  []float64 `json:"cube"`
+	Core  []byte    `json:"core"` // the CMA-ES's own snapshot
+	From  []float64 `json:"from"` // where it began
 }
 
 // Snapshot implements engine.Engine.
@@ -65,39 +71,24 @@ func (e *searcher) Snapshot() ([]byte, error) {
 	for _, k := range s.Keys {
 		s.Known = append(s.Known, e.known[k])
 	}
-	s.Asked, s.Litter = encode(e.asked), encode(e.litter)
+	for _, p := range e.asked {
+		s.Asked = append(s.Asked, p.Canonical())
+	}
+	for _, c := range e.litter {
+		raw := json.RawMessage("null")
+		if c.Point != nil {
+			raw = c.Point.Canonical()
+		}
+		s.Litter = append(s.Litter, childState{Point: raw, Parents: c.Parents})
+	}
 	if m := e.emitter; m != nil {
 		core, err := m.opt.Snapshot()
 		if err != nil {
 			return nil, err
 		}
-		s.Emitter = &emitterState{Cube: m.cube, Core: core, From: m.from}
+		s.Emitter = &emitterState{Elite: m.elite, Cube: m.cube, Core: core, From: m.from}
 	}
 	return engine.Seal(engineName, snapshotVersion, e.cfg.Fingerprint(), s)
-}
-
-func encode(points []benchmarks.Point) (out []json.RawMessage) {
-	for _, p := range points {
-		raw := json.RawMessage("null")
-		if p != nil {
-			raw = p.Canonical()
-		}
-		out = append(out, raw)
-	}
-	return out
-}
-
-func (e *searcher) decode(raws []json.RawMessage) (out []benchmarks.Point, err error) {
-	for i, raw := range raws {
-		var p benchmarks.Point
-		if string(raw) != "null" {
-			if p, err = benchmarks.DecodePoint(e.cfg.Space, raw); err != nil {
-				return nil, fmt.Errorf("%d: %w", i, err)
-			}
-		}
-		out = append(out, p)
-	}
-	return out, nil
 }
 
 // Restore implements engine.Engine.
@@ -148,12 +139,23 @@ func (e *searcher) take(s state) error {
 	for i, k := range s.Keys {
 		e.known[k] = s.Known[i]
 	}
-	var err error
-	if e.asked, err = e.decode(s.Asked); err != nil {
-		return fmt.Errorf("asked: %w", err)
+	e.asked, e.litter = nil, nil
+	for i, raw := range s.Asked {
+		p, err := benchmarks.DecodePoint(e.cfg.Space, raw)
+		if err != nil {
+			return fmt.Errorf("asked[%d]: %w", i, err)
+		}
+		e.asked = append(e.asked, p)
 	}
-	if e.litter, err = e.decode(s.Litter); err != nil {
-		return fmt.Errorf("litter: %w", err)
+	for i, c := range s.Litter {
+		var p benchmarks.Point
+		if string(c.Point) != "null" {
+			var err error
+			if p, err = benchmarks.DecodePoint(e.cfg.Space, c.Point); err != nil {
+				return fmt.Errorf("litter[%d]: %w", i, err)
+			}
+		}
+		e.litter = append(e.litter, child{Point: p, Parents: c.Parents})
 	}
 	e.trials, e.opened, e.randoms, e.turn, e.drawn, e.emitters, e.idle, e.stop = s.Trials, s.Opened, s.Randoms, s.Turn, s.Drawn, s.Emitters, s.Idle, s.Stop
 	e.emitter = nil
@@ -175,7 +177,7 @@ func (e *searcher) takeEmitter(s emitterState) error {
 		}
 	}
 	m := e.emitterAt(s.From, e.emitters)
-	m.cube = s.Cube
+	m.cube, m.elite = s.Cube, s.Elite
 	if err := m.opt.Restore(s.Core); err != nil {
 		return fmt.Errorf("emitter.core: %w", err)
 	}
