@@ -14,14 +14,10 @@ import (
 // maxPoints bounds what one chart draws; longer series are thinned evenly.
 const maxPoints = 400
 
-// The chart frame, in drawing units: about one CSS pixel on a phone.
+// A row of the forest, in drawing units.
 const (
-	chartW, chartH           = 400.0, 232.0
-	plotLeft, plotRight      = 50.0, 384.0
-	plotTop, plotBottom      = 14.0, 190.0
-	forestW, forestH         = 320.0, 24.0
-	forestLeft, forestRight  = 4.0, 316.0
-	axisTitleY, xTickY, midX = 224.0, 205.0, (plotLeft + plotRight) / 2
+	forestW, forestH        = 320.0, 24.0
+	forestLeft, forestRight = 4.0, 316.0
 )
 
 // forestHTML draws one row of the forest.
@@ -81,31 +77,6 @@ func axisHTML(f forest, id string) template.HTML {
 	return d.Done()
 }
 
-// frame draws axes, ticks and titles of a chart and returns its scales.
-func frame(d *plot.Drawing, x, y plot.Scale, xs, ys []float64, xLabel, yLabel func(float64) string, xTitle string) {
-	for _, v := range ys {
-		d.Line("axis", plotLeft, y.At(v), plotRight, y.At(v))
-		d.Text("", "end", plotLeft-5, y.At(v)+3.5, yLabel(v))
-	}
-	d.Line("axis", plotLeft, plotBottom, plotRight, plotBottom)
-	for _, v := range xs {
-		d.Line("axis", x.At(v), plotBottom, x.At(v), plotBottom+4)
-		anchor := "middle"
-		if x.At(v) > plotRight-14 {
-			anchor = "end" // keep the last label inside the drawing
-		}
-		d.Text("", anchor, math.Min(x.At(v)+boolTo(anchor == "end", 10), chartW-2), xTickY, xLabel(v))
-	}
-	d.Text("", "middle", midX, axisTitleY, xTitle)
-}
-
-func boolTo(b bool, x float64) float64 {
-	if b {
-		return x
-	}
-	return 0
-}
-
 // raceGroup is the races that share an axis: those over pairs, or over items.
 type raceGroup struct {
 	unit string // "pair" or "item"
@@ -162,9 +133,9 @@ func raceHTML(s subject, g raceGroup, id string) template.HTML {
 	}
 	first := g.rs[0]
 	d := plot.NewDrawing(id, "Evidence against "+g.unit+"s", fmt.Sprintf("log e of %s ends at %s after %s; the bar is %s.",
-		plot.Clean(first.Metric, 60), evalue(first.LogE), plot.Count(last, g.unit), evalue(first.LogBar)), chartW, chartH)
-	x := plot.Scale{Lo: place(1), Hi: place(float64(last)), From: plotLeft, To: plotRight}
-	y := plot.Scale{Lo: lo / math.Ln10, Hi: hi / math.Ln10, From: plotBottom, To: plotTop}
+		plot.Clean(first.Metric, 60), evalue(first.LogE), plot.Count(last, g.unit), evalue(first.LogBar)), plot.ChartW, plot.ChartH)
+	x := plot.Scale{Lo: place(1), Hi: place(float64(last)), From: plot.ChartLeft, To: plot.ChartRight}
+	y := plot.Scale{Lo: lo / math.Ln10, Hi: hi / math.Ln10, From: plot.ChartBottom, To: plot.ChartTop}
 	xs := plot.Ticks(x.Lo, x.Hi, 5)
 	if logX {
 		xs = nil
@@ -172,13 +143,13 @@ func raceHTML(s subject, g raceGroup, id string) template.HTML {
 			xs = append(xs, e)
 		}
 	}
-	frame(d, x, y, xs, wholeTicks(y.Lo, y.Hi), func(v float64) string {
+	d.Frame(x, y, xs, wholeTicks(y.Lo, y.Hi), func(v float64) string {
 		if logX {
 			v = math.Pow(10, v)
 		}
 		return plot.Grouped(v)
 	}, powerOfTen, g.unit+"s measured"+map[bool]string{true: " (log scale)"}[logX])
-	d.Line("zero", plotLeft, y.At(0), plotRight, y.At(0))
+	d.Line("zero", plot.ChartLeft, y.At(0), plot.ChartRight, y.At(0))
 	for i := len(g.rs) - 1; i >= 0; i-- {
 		r := g.rs[i]
 		px, py := racePath(r, hi, x, y, place)
@@ -186,7 +157,7 @@ func raceHTML(s subject, g raceGroup, id string) template.HTML {
 		n := len(px) - 1
 		d.Circle("dot", px[n], py[n], 3, testName(r)+": e = "+evalue(r.LogE))
 		if r.LogE > hi {
-			d.Text("t-cand", "start", math.Min(px[n]+7, plotRight-110), plotTop+4+12*float64(i), "goes on to "+evalue(r.LogE))
+			d.Text("t-cand", "start", math.Min(px[n]+7, plot.ChartRight-110), plot.ChartTop+4+12*float64(i), "goes on to "+evalue(r.LogE))
 		}
 	}
 	raceLines(d, s, first, g, x, y, place) // words last: they must stay readable
@@ -194,7 +165,7 @@ func raceHTML(s subject, g raceGroup, id string) template.HTML {
 	if first.LogE < 0 {
 		below = -5 // the curve itself is below the line
 	}
-	d.Text("", "end", plotRight, y.At(0)+below, "e = 1: no evidence")
+	d.Text("", "end", plot.ChartRight, y.At(0)+below, "e = 1: no evidence")
 	return d.Done()
 }
 
@@ -222,20 +193,20 @@ func racePath(r gates.Result, top float64, x, y plot.Scale, place func(float64) 
 func raceLines(d *plot.Drawing, s subject, r gates.Result, g raceGroup, x, y plot.Scale, place func(float64) float64) {
 	if r.LogBar > 0 { // shared by all races of a night
 		at := y.At(r.LogBar / math.Ln10)
-		d.Line("l-pass", plotLeft, at, plotRight, at)
-		d.Text("t-pass", "start", plotLeft+4, at-4, "promote: e ≥ "+evalue(r.LogBar))
+		d.Line("l-pass", plot.ChartLeft, at, plot.ChartRight, at)
+		d.Text("t-pass", "start", plot.ChartLeft+4, at-4, "promote: e ≥ "+evalue(r.LogBar))
 	}
 	from := s.night.Policy.FutilityFrom
 	if g.unit != "pair" || from <= 0 || place(float64(from)) > x.Hi {
 		return
 	}
 	at := x.At(place(float64(from)))
-	d.Line("l-unsure", at, y.At(0), at, plotBottom)
-	if at > midX {
-		d.Text("t-unsure", "end", at-4, plotBottom-4, "futility may stop from here")
+	d.Line("l-unsure", at, y.At(0), at, plot.ChartBottom)
+	if at > (plot.ChartLeft+plot.ChartRight)/2 {
+		d.Text("t-unsure", "end", at-4, plot.ChartBottom-4, "futility may stop from here")
 		return
 	}
-	d.Text("t-unsure", "start", at+4, plotBottom-4, "futility may stop from here")
+	d.Text("t-unsure", "start", at+4, plot.ChartBottom-4, "futility may stop from here")
 }
 
 // wholeTicks are ticks on whole powers of ten.
@@ -264,17 +235,19 @@ func runHTML(s subject, r gates.Result, points []pairPoint, id string) template.
 	}
 	lo, hi := bulk(ys, tolerances(r))
 	d := plot.NewDrawing(id, "Pairs in time order", fmt.Sprintf("%s of %s, candidate against baseline, median %s.",
-		plot.Count(len(points), "pair"), plot.Clean(r.Metric, 60), plot.SignedPercent(quantileOf(ys, .5))), chartW, chartH)
-	x := plot.Scale{Lo: float64(points[0].index) - .5, Hi: float64(points[len(points)-1].index) + .5, From: plotLeft, To: plotRight}
-	y := plot.Scale{Lo: lo, Hi: hi, From: plotBottom, To: plotTop}
-	frame(d, x, y, plot.Ticks(x.Lo+.5, x.Hi-.5, 5), plot.Ticks(lo, hi, 5), func(v float64) string { return plot.Grouped(v + 1) }, tickPercent, "pair, in the order of measurement")
-	edgeLines(d, r, func(v float64) (float64, float64, float64, float64) { return plotLeft, y.At(v), plotRight, y.At(v) }, lo, hi)
+		plot.Count(len(points), "pair"), plot.Clean(r.Metric, 60), plot.SignedPercent(quantileOf(ys, .5))), plot.ChartW, plot.ChartH)
+	x := plot.Scale{Lo: float64(points[0].index) - .5, Hi: float64(points[len(points)-1].index) + .5, From: plot.ChartLeft, To: plot.ChartRight}
+	y := plot.Scale{Lo: lo, Hi: hi, From: plot.ChartBottom, To: plot.ChartTop}
+	d.Frame(x, y, plot.Ticks(x.Lo+.5, x.Hi-.5, 5), plot.Ticks(lo, hi, 5), func(v float64) string { return plot.Grouped(v + 1) }, tickPercent, "pair, in the order of measurement")
+	edgeLines(d, r, func(v float64) (float64, float64, float64, float64) {
+		return plot.ChartLeft, y.At(v), plot.ChartRight, y.At(v)
+	}, lo, hi)
 	mid := y.At(quantileOf(ys, .5))
-	d.Line("l-median", plotLeft, mid, plotRight, mid)
+	d.Line("l-median", plot.ChartLeft, mid, plot.ChartRight, mid)
 	marked := markedPairs(points)
 	for _, e := range s.night.Events {
 		if !marked[e.Pair] && e.Context == s.Context && e.Candidate == s.Name && float64(e.Pair) >= x.Lo && float64(e.Pair) <= x.Hi {
-			d.Line("l-unsure", x.At(float64(e.Pair)), plotTop, x.At(float64(e.Pair)), plotBottom)
+			d.Line("l-unsure", x.At(float64(e.Pair)), plot.ChartTop, x.At(float64(e.Pair)), plot.ChartBottom)
 		}
 	}
 	for _, i := range plot.Thin(len(points), maxPoints) {
@@ -356,11 +329,13 @@ func tickPercent(v float64) string {
 func ecdfHTML(r gates.Result, sorted []float64, id string) template.HTML {
 	lo, hi, note := zoomed(sorted, tolerances(r))
 	d := plot.NewDrawing(id, "Distribution of the paired changes", fmt.Sprintf("A tenth of the pairs of %s lies below %s, half below %s, nine tenths below %s.", plot.Clean(r.Metric, 60),
-		plot.SignedPercent(quantileSorted(sorted, .1)), plot.SignedPercent(quantileSorted(sorted, .5)), plot.SignedPercent(quantileSorted(sorted, .9))), chartW, chartH)
-	x := plot.Scale{Lo: lo, Hi: hi, From: plotLeft, To: plotRight}
-	y := plot.Scale{Lo: 0, Hi: 1, From: plotBottom, To: plotTop}
-	frame(d, x, y, plot.Ticks(lo, hi, 5), []float64{0, .25, .5, .75, 1}, tickPercent, func(v float64) string { return plot.Fixed(100*v, 0) + plot.NBSP + "%" }, "change of "+plot.Clean(r.Metric, 40)+", share of pairs below")
-	edgeLines(d, r, func(v float64) (float64, float64, float64, float64) { return x.At(v), plotTop, x.At(v), plotBottom }, lo, hi)
+		plot.SignedPercent(quantileSorted(sorted, .1)), plot.SignedPercent(quantileSorted(sorted, .5)), plot.SignedPercent(quantileSorted(sorted, .9))), plot.ChartW, plot.ChartH)
+	x := plot.Scale{Lo: lo, Hi: hi, From: plot.ChartLeft, To: plot.ChartRight}
+	y := plot.Scale{Lo: 0, Hi: 1, From: plot.ChartBottom, To: plot.ChartTop}
+	d.Frame(x, y, plot.Ticks(lo, hi, 5), []float64{0, .25, .5, .75, 1}, tickPercent, func(v float64) string { return plot.Fixed(100*v, 0) + plot.NBSP + "%" }, "change of "+plot.Clean(r.Metric, 40)+", share of pairs below")
+	edgeLines(d, r, func(v float64) (float64, float64, float64, float64) {
+		return x.At(v), plot.ChartTop, x.At(v), plot.ChartBottom
+	}, lo, hi)
 	px, py := steps(sorted, x, y)
 	d.Polyline("curve", px, py)
 	if note != 0 {
@@ -395,10 +370,10 @@ func zoomed(xs, must []float64) (lo, hi float64, side int) {
 // beyond says that the baseline lies outside a distribution's range.
 func beyond(d *plot.Drawing, side int) {
 	if side < 0 {
-		d.Text("ink", "start", plotLeft+5, plotBottom-8, "← baseline (0"+plot.NBSP+"%) is off this scale")
+		d.Text("ink", "start", plot.ChartLeft+5, plot.ChartBottom-8, "← baseline (0"+plot.NBSP+"%) is off this scale")
 		return
 	}
-	d.Text("ink", "end", plotRight-5, plotBottom-8, "baseline (0"+plot.NBSP+"%) is off this scale →")
+	d.Text("ink", "end", plot.ChartRight-5, plot.ChartBottom-8, "baseline (0"+plot.NBSP+"%) is off this scale →")
 }
 
 // steps is the staircase of an empirical distribution function.
@@ -431,15 +406,15 @@ func shiftHTML(r gates.Result, base, cand []float64, id string) template.HTML {
 	lo, hi, side := zoomed(shift, []float64{0})
 	lo, hi = plot.Padded(lo, hi, .15)
 	d := plot.NewDrawing(id, "Shift of the quantiles", fmt.Sprintf("%s: the median moves by %s, the first tenth by %s, the last by %s.", plot.Clean(r.Metric, 60),
-		plot.SignedPercent(shift[len(shift)/2]), plot.SignedPercent(shift[0]), plot.SignedPercent(shift[len(shift)-1])), chartW, chartH)
-	x := plot.Scale{Lo: .05, Hi: .95, From: plotLeft, To: plotRight}
-	y := plot.Scale{Lo: lo, Hi: hi, From: plotBottom, To: plotTop}
-	frame(d, x, y, []float64{.1, .3, .5, .7, .9}, plot.Ticks(lo, hi, 5), func(v float64) string { return plot.Fixed(100*v, 0) + plot.NBSP + "%" }, tickPercent, "quantile of "+plot.Clean(r.Metric, 40)+": small values left, large ones right")
+		plot.SignedPercent(shift[len(shift)/2]), plot.SignedPercent(shift[0]), plot.SignedPercent(shift[len(shift)-1])), plot.ChartW, plot.ChartH)
+	x := plot.Scale{Lo: .05, Hi: .95, From: plot.ChartLeft, To: plot.ChartRight}
+	y := plot.Scale{Lo: lo, Hi: hi, From: plot.ChartBottom, To: plot.ChartTop}
+	d.Frame(x, y, []float64{.1, .3, .5, .7, .9}, plot.Ticks(lo, hi, 5), func(v float64) string { return plot.Fixed(100*v, 0) + plot.NBSP + "%" }, tickPercent, "quantile of "+plot.Clean(r.Metric, 40)+": small values left, large ones right")
 	if side == 0 {
-		d.Line("zero", plotLeft, y.At(0), plotRight, y.At(0))
+		d.Line("zero", plot.ChartLeft, y.At(0), plot.ChartRight, y.At(0))
 	} else {
-		at := map[int]float64{-1: plotBottom - 8, 1: plotTop + 10}[side]
-		d.Text("ink", "start", plotLeft+5, at, map[int]string{-1: "↓", 1: "↑"}[side]+" baseline (0"+plot.NBSP+"%) is off this scale")
+		at := map[int]float64{-1: plot.ChartBottom - 8, 1: plot.ChartTop + 10}[side]
+		d.Text("ink", "start", plot.ChartLeft+5, at, map[int]string{-1: "↓", 1: "↑"}[side]+" baseline (0"+plot.NBSP+"%) is off this scale")
 	}
 	var px, py []float64
 	for i := range qs {
@@ -458,8 +433,8 @@ func claimHTML(s subject, fresh gates.Result, id string) template.HTML {
 	flo, fhi := ends(fresh)
 	lo, hi = plot.Padded(math.Min(lo, flo), math.Max(hi, fhi), .08)
 	const h, left = 104.0, 62.0
-	d := plot.NewDrawing(id, "Claim and fresh estimate", claimSentence(s), chartW, h)
-	x := plot.Scale{Lo: lo, Hi: hi, From: left, To: plotRight}
+	d := plot.NewDrawing(id, "Claim and fresh estimate", claimSentence(s), plot.ChartW, h)
+	x := plot.Scale{Lo: lo, Hi: hi, From: left, To: plot.ChartRight}
 	f, _ := changeScale(fresh)
 	for _, v := range plot.Ticks(lo, hi, 4) {
 		d.Line("axis", x.At(v), 8, x.At(v), 74)
@@ -474,7 +449,7 @@ func claimHTML(s subject, fresh gates.Result, id string) template.HTML {
 	}
 	d.Circle("dot", x.At(fresh.Change), 56, 4.5, "fresh "+change(fresh, fresh.Change))
 	_, unit := changeScale(fresh)
-	d.Text("", "middle", (left+plotRight)/2, 101, "change of "+plot.Clean(fresh.Metric, 40)+" in "+unit)
+	d.Text("", "middle", (left+plot.ChartRight)/2, 101, "change of "+plot.Clean(fresh.Metric, 40)+" in "+unit)
 	return d.Done()
 }
 

@@ -344,14 +344,14 @@ func itemsHTML(r gates.Result, base, cand []float64, id string) template.HTML {
 	hi := math.Max(base[len(base)-1], cand[len(cand)-1])
 	lo, hi = plot.Padded(math.Min(lo, 0), hi, .04)
 	lo = math.Max(lo, math.Min(base[0], math.Min(cand[0], 0)))
-	d := plot.NewDrawing(id, "Distribution over the items", fmt.Sprintf("%s: mean %s.", plot.Clean(r.Metric, 60), values(r)), chartW, chartH)
-	x := plot.Scale{Lo: lo, Hi: hi, From: plotLeft, To: plotRight}
-	y := plot.Scale{Lo: 0, Hi: 1, From: plotBottom, To: plotTop}
-	frame(d, x, y, plot.Ticks(lo, hi, 4), []float64{0, .25, .5, .75, 1}, func(v float64) string { return plot.Value(unitOf(r), v) },
+	d := plot.NewDrawing(id, "Distribution over the items", fmt.Sprintf("%s: mean %s.", plot.Clean(r.Metric, 60), values(r)), plot.ChartW, plot.ChartH)
+	x := plot.Scale{Lo: lo, Hi: hi, From: plot.ChartLeft, To: plot.ChartRight}
+	y := plot.Scale{Lo: 0, Hi: 1, From: plot.ChartBottom, To: plot.ChartTop}
+	d.Frame(x, y, plot.Ticks(lo, hi, 4), []float64{0, .25, .5, .75, 1}, func(v float64) string { return plot.Value(unitOf(r), v) },
 		func(v float64) string { return plot.Fixed(100*v, 0) + plot.NBSP + "%" }, plot.Clean(r.Metric, 40)+" of one item, share of items below")
 	for i, xs := range [][]float64{base, cand} {
 		px, py := steps(xs, x, y)
-		px, py = append(px, plotRight), append(py, y.At(1))
+		px, py = append(px, plot.ChartRight), append(py, y.At(1))
 		d.Polyline([]string{"curve2", "curve"}[i], px, py)
 	}
 	return d.Done()
