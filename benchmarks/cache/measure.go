@@ -224,12 +224,12 @@ func (in *instance) timed(t *Trace, capacity int, s *benchmarks.Sample) error {
 	goruntime.LockOSThread()
 	defer goruntime.UnlockOSThread()
 	play(uses[:warm])
-	from, err := threadCPU()
+	from, err := benchmarks.ThreadCPU()
 	if err != nil {
 		return err
 	}
 	play(uses[warm:])
-	to, err := threadCPU()
+	to, err := benchmarks.ThreadCPU()
 	if err != nil {
 		return err
 	}

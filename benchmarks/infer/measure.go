@@ -189,7 +189,7 @@ func (in *instance) timed(ctx context.Context, split *Split, r benchmarks.Reques
 	for i := range min(n, 8) { // warm the caches, unseen
 		in.model.Predict(&batch[i], &w)
 	}
-	cpu0, err := ThreadCPU()
+	cpu0, err := benchmarks.ThreadCPU()
 	if err != nil {
 		return err
 	}
@@ -198,7 +198,7 @@ func (in *instance) timed(ctx context.Context, split *Split, r benchmarks.Reques
 		in.model.Predict(&batch[i], &w)
 		wallNS[i] = time.Since(t0).Nanoseconds()
 	}
-	cpu1, err := ThreadCPU()
+	cpu1, err := benchmarks.ThreadCPU()
 	if err != nil {
 		return err
 	}

@@ -176,10 +176,10 @@ func (l *inferLoad) serve(w *window, s *shard) error {
 
 // predict answers and records what it cost. The thread must be locked.
 func predict(m *infer.Model, image *[side * side]byte, work *infer.Workspace, rec *runtime.Recorder, id catalog.VariantID, c runtime.Class) infer.Prediction {
-	cpu, cpuErr := infer.ThreadCPU()
+	cpu, cpuErr := benchmarks.ThreadCPU()
 	got := m.Predict(image, work)
 	if cpuErr == nil { // read on Linux only; a window without it is judged on the rest
-		if after, err := infer.ThreadCPU(); err == nil {
+		if after, err := benchmarks.ThreadCPU(); err == nil {
 			rec.Record(id, c, cpuID, float64(after-cpu))
 		}
 	}
