@@ -58,22 +58,30 @@ var mayImport = map[string][]string{
 	"runtime":                      {"artifacts", "catalog", "internal/ledger", "internal/seed", "runtime/adapt", "runtime/telemetry"},
 	"runtime/adapt":                {},
 	"runtime/adapt/worlds":         {"runtime/adapt"},
+	"runtime/openfeature":          {"artifacts", "catalog", "runtime"},
+	"runtime/otel":                 {"runtime"},
+	"runtime/prometheus":           {"catalog", "runtime", "runtime/telemetry"},
+	"runtime/runtimetest":          {"artifacts", "catalog", "catalog/publish", "catalog/trust"},
+	"runtime/slog":                 {"runtime"},
 	"runtime/telemetry":            {},
 }
 
 // only names the single room that may import a third-party module, and why.
 var only = map[string]struct{ room, why string }{
-	"github.com/spf13/cobra":       {"cmd/arqon", "a command line belongs to the command"},
-	"github.com/vbauerster/mpb/v8": {"cmd/arqon", "progress is for people, libraries return"},
-	"github.com/minio/minio-go/v7": {"artifacts/s3", "one room knows the object store's protocol"},
-	"github.com/sigstore/sigstore": {"catalog/publish", "signing is publishing; the verifier needs go-tuf alone"},
-	"github.com/goccy/go-yaml":     {"", "studies, policies and templates are read where they are defined"},
+	"github.com/spf13/cobra":              {"cmd/arqon", "a command line belongs to the command"},
+	"github.com/vbauerster/mpb/v8":        {"cmd/arqon", "progress is for people, libraries return"},
+	"github.com/minio/minio-go/v7":        {"artifacts/s3", "one room knows the object store's protocol"},
+	"github.com/sigstore/sigstore":        {"catalog/publish", "signing is publishing; the verifier needs go-tuf alone"},
+	"github.com/open-feature/go-sdk":      {"runtime/openfeature", "who embeds the runtime without it must not link it"},
+	"github.com/prometheus/client_golang": {"runtime/prometheus", "who embeds the runtime without it must not link it"},
+	"go.opentelemetry.io/otel":            {"runtime/otel", "who embeds the runtime without it must not link it"},
+	"github.com/goccy/go-yaml":            {"", "studies, policies and templates are read where they are defined"},
 }
 
 // pure rooms link no third-party module at all.
 var pure = map[string]bool{
 	"artifacts": true, "catalog": true, "catalog/internal/seal": true, "gates/evalue": true, "internal/ledger": true,
-	"internal/plot": true, "internal/seed": true, "runtime": true, "runtime/adapt": true, "runtime/telemetry": true,
+	"internal/plot": true, "internal/seed": true, "runtime": true, "runtime/adapt": true, "runtime/slog": true, "runtime/telemetry": true,
 }
 
 type file struct {
