@@ -30,6 +30,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"github.com/arqon/arqon/factory/engine"
 	"github.com/arqon/arqon/internal/seed"
 )
 
@@ -218,7 +219,7 @@ func (o *Optimizer) point(k int, x []float64) {
 	for i := range n {
 		u := o.run.m[i] + float64(o.run.sigma*y[i])
 		if !o.cfg.Unbounded {
-			u = fold(u)
+			u = engine.Fold(u)
 		}
 		out[i] = u
 		x[i] = o.lower[i] + float64(o.width[i]*u)
@@ -318,18 +319,6 @@ func (o *Optimizer) Pending() int { return o.run.s.lambda - o.asked }
 
 // Done says that nothing more is asked, and why.
 func (o *Optimizer) Done() (string, bool) { return o.stop, o.stop != "" }
-
-// fold reflects u into [0, 1].
-func fold(u float64) float64 {
-	if u >= 0 && u <= 1 {
-		return u
-	}
-	u = math.Abs(math.Mod(u, 2))
-	if u > 1 {
-		u = 2 - u
-	}
-	return u
-}
 
 // unfold returns the mirror image of u in [0, 1] that is nearest to m.
 func unfold(u, m float64) float64 {

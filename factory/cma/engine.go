@@ -174,7 +174,7 @@ func (e *spaceSampler) logFloors() {
 	for k, i := range e.logs {
 		p := e.logOf[k]
 		lo, hi := math.Log(p.Min-.5), math.Log(p.Max+.5)
-		v := math.Max(p.Min, math.Round(math.Exp(lo+float64(fold(e.opt.run.m[i])*(hi-lo)))))
+		v := math.Max(p.Min, math.Round(math.Exp(lo+float64(engine.Fold(e.opt.run.m[i])*(hi-lo)))))
 		e.opt.floor[i] = math.Min(1, floorOfACell*math.Log((v+.5)/(v-.5))/(hi-lo))
 	}
 }

@@ -1,12 +1,16 @@
 package cma
 
-import "math"
+import (
+	"math"
+
+	"github.com/arqon/arqon/factory/engine"
+)
 
 // Recentre puts the mean of the present run at x, in the caller's units, where
 // a coordinate outside the region is reflected into it.
 func (o *Optimizer) Recentre(x []float64) {
 	for i := range o.run.m {
-		o.run.m[i] = fold((x[i] - o.lower[i]) / o.width[i])
+		o.run.m[i] = engine.Fold((x[i] - o.lower[i]) / o.width[i])
 	}
 }
 
@@ -14,7 +18,7 @@ func (o *Optimizer) Recentre(x []float64) {
 func (o *Optimizer) Mean(x []float64) {
 	for i, m := range o.run.m {
 		if !o.cfg.Unbounded {
-			m = fold(m)
+			m = engine.Fold(m)
 		}
 		x[i] = o.lower[i] + float64(o.width[i]*m)
 	}

@@ -6,7 +6,15 @@
 // told the same trials in the same order, it asks for the same points.
 package engine
 
-import "github.com/arqon/arqon/benchmarks"
+import (
+	"errors"
+
+	"github.com/arqon/arqon/benchmarks"
+)
+
+// ErrSpace is wrapped when an engine cannot search a space; the message says
+// why.
+var ErrSpace = errors.New("space")
 
 // Proposal is one point that an engine wants measured.
 type Proposal struct {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/arqon/arqon/benchmarks"
@@ -86,4 +87,16 @@ func (c Config) Opening() ([]benchmarks.Point, error) {
 		}
 	}
 	return out, nil
+}
+
+// Fold reflects a coordinate into the unit interval, as light in a mirror.
+func Fold(u float64) float64 {
+	if u >= 0 && u <= 1 {
+		return u
+	}
+	u = math.Abs(math.Mod(u, 2))
+	if u > 1 {
+		u = 2 - u
+	}
+	return u
 }

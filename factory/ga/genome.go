@@ -8,6 +8,7 @@ import (
 
 	"github.com/MaxHalford/eaopt"
 	"github.com/arqon/arqon/benchmarks"
+	"github.com/arqon/arqon/factory/engine"
 )
 
 // gene is the value of one parameter, active or not: a gene that a condition
@@ -294,7 +295,7 @@ func reach(rng *rand.Rand) float64 { return .3 * math.Pow(10, -2*rng.Float64()) 
 func (g *gene) mutate(q benchmarks.Parameter, rng *rand.Rand) {
 	switch q.Kind {
 	case benchmarks.Float:
-		g.X = at(q, fold(share(q, g.X)+float64(reach(rng)*rng.NormFloat64())))
+		g.X = at(q, engine.Fold(share(q, g.X)+float64(reach(rng)*rng.NormFloat64())))
 	case benchmarks.Int:
 		g.step(q, rng)
 	case benchmarks.Categorical, benchmarks.Bool:
@@ -322,7 +323,7 @@ func (g *gene) mutate(q benchmarks.Parameter, rng *rand.Rand) {
 // step moves an integer by at least 1, on its own scale.
 func (g *gene) step(q benchmarks.Parameter, rng *rand.Rand) {
 	from := g.K
-	u := fold(share(q, float64(from)) + float64(reach(rng)*rng.NormFloat64()))
+	u := engine.Fold(share(q, float64(from)) + float64(reach(rng)*rng.NormFloat64()))
 	g.K = int64(math.Round(at(q, u)))
 	if g.K == from {
 		g.K = bounce(from+1-2*rng.Int63n(2), int64(q.Min), int64(q.Max))
@@ -338,13 +339,4 @@ func bounce(k, lo, hi int64) int64 {
 		return max(hi-1, lo)
 	}
 	return k
-}
-
-// fold reflects u into [0, 1].
-func fold(u float64) float64 {
-	u = math.Abs(math.Mod(u, 2))
-	if u > 1 {
-		u = 2 - u
-	}
-	return u
 }

@@ -9,8 +9,10 @@ package roster
 import (
 	"github.com/arqon/arqon/factory/catcma"
 	"github.com/arqon/arqon/factory/cma"
+	"github.com/arqon/arqon/factory/de"
 	"github.com/arqon/arqon/factory/engine"
 	"github.com/arqon/arqon/factory/ga"
+	"github.com/arqon/arqon/factory/gonum"
 	"github.com/arqon/arqon/factory/gp"
 	"github.com/arqon/arqon/factory/qd"
 	"github.com/arqon/arqon/factory/sweep"
@@ -22,10 +24,14 @@ func Engines() map[string]engine.New {
 	return map[string]engine.New{
 		"cma":        cma.Engine,
 		"catcma":     catcma.Engine,
+		"de":         de.Engine,
 		"gp":         gp.Engine,
 		"ga":         ga.Engine,
 		"qd":         qd.Engine,
+		"polish":     gonum.Polish,
+		"gonum-cma":  gonum.CMA,
 		"sweep":      sweep.Engine,
+		"sobol":      sweep.Sobol,
 		"grid":       sweep.Grid,
 		"one-factor": sweep.OneFactor,
 	}

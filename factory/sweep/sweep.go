@@ -1,5 +1,6 @@
 // Package sweep walks through a space without learning: low-discrepancy points
-// ([Engine]), the full grid ([Grid]) and one factor at a time ([OneFactor]).
+// ([Engine], Halton's, and [Sobol]), the full grid ([Grid]) and one factor at
+// a time ([OneFactor]).
 //
 // It is the honest opponent of the engines that learn, the way to map a small
 // space completely, and the first look at a large one. It is not for finding

@@ -12,7 +12,7 @@ import (
 )
 
 func TestContract(t *testing.T) {
-	for name, make := range map[string]engine.New{"sweep": Engine, "grid": Grid, "one-factor": OneFactor} {
+	for name, make := range map[string]engine.New{"sweep": Engine, "sobol": Sobol, "grid": Grid, "one-factor": OneFactor} {
 		t.Run(name, func(t *testing.T) { enginetest.Contract(t, make) })
 	}
 }
@@ -121,7 +121,7 @@ func TestNthOrderListsAll(t *testing.T) {
 
 func FuzzRestore(f *testing.F) {
 	cfg := engine.Config{Space: enginetest.Mixed(), Seed: 1}
-	for _, make := range []engine.New{Engine, OneFactor, Grid} {
+	for _, make := range []engine.New{Engine, Sobol, OneFactor, Grid} {
 		e := enginetest.Make(f, make, cfg)
 		enginetest.Drive(f, e, enginetest.MixedLoss, 12, 3)
 		b, err := e.Snapshot()
@@ -132,7 +132,7 @@ func FuzzRestore(f *testing.F) {
 	}
 	f.Add([]byte(`{"engine":"sweep","version":1}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		for _, make := range []engine.New{Engine, OneFactor, Grid} {
+		for _, make := range []engine.New{Engine, Sobol, OneFactor, Grid} {
 			if err := enginetest.Make(t, make, cfg).Restore(b); err != nil && !errors.Is(err, engine.ErrSnapshot) {
 				t.Fatalf("refusal of another kind: %v", err)
 			}
