@@ -34,9 +34,9 @@ func ParseDigest(s string) (Digest, error) {
 	if !ok || len(rest) != 2*sha256.Size {
 		return "", fmt.Errorf("digest %.80q: want %q and 64 hexadecimal digits", s, digestPrefix)
 	}
-	for _, r := range rest {
-		if (r < '0' || r > '9') && (r < 'a' || r > 'f') {
-			return "", fmt.Errorf("digest %.80q: %q is not a lower-case hexadecimal digit", s, r)
+	for i := range len(rest) {
+		if c := rest[i]; c-'0' > 9 && c-'a' > 5 {
+			return "", fmt.Errorf("digest %.80q: %q is not a lower-case hexadecimal digit", s, c)
 		}
 	}
 	return Digest(s), nil

@@ -45,6 +45,12 @@ func GetNamed(ctx context.Context, s Store, name string, ref Ref) ([]byte, error
 	return b, nil
 }
 
+// Blobs is the Getter of any store's blobs.
+type Blobs struct{ Store Store }
+
+// Get implements Getter.
+func (b Blobs) Get(ctx context.Context, ref Ref) ([]byte, error) { return GetBlob(ctx, b.Store, ref) }
+
 // PutBlob stores b under its digest in any store. An object that is there
 // already is read again: other bytes than b under b's name are ErrCorrupt.
 func PutBlob(ctx context.Context, s Store, b []byte) (Digest, error) {

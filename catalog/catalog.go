@@ -85,6 +85,9 @@ type identity struct {
 // IdentityOf returns the digest of the variant's domain, point and artifact
 // digests. Same identity, same id; an id whose identity changes is an attack.
 func IdentityOf(v Variant) artifacts.Digest {
+	if b, ok := plainIdentity(v); ok {
+		return artifacts.DigestOf(b)
+	}
 	id := identity{Domain: v.Domain, Point: v.Point, Artifacts: []artifacts.Digest{}}
 	for _, a := range v.Artifacts {
 		id.Artifacts = append(id.Artifacts, a.Digest)
@@ -94,6 +97,28 @@ func IdentityOf(v Variant) artifacts.Digest {
 		return "" // the point is not JSON: the zero digest matches nothing
 	}
 	return artifacts.DigestOf(b)
+}
+
+// plainIdentity writes the JSON of an identity in which nothing needs an
+// escape; false for any other.
+func plainIdentity(v Variant) ([]byte, bool) {
+	r := newScan(v.Point)
+	if !plainText(v.Domain) || !r.value(maxPointDepth) || !r.end() {
+		return nil, false
+	}
+	b := make([]byte, 0, 64+len(v.Domain)+len(v.Point)+80*len(v.Artifacts))
+	b = append(append(append(b, `{"domain":"`...), v.Domain...), `","point":`...)
+	b = append(append(b, v.Point...), `,"artifacts":[`...)
+	for i, a := range v.Artifacts {
+		if !plainText(string(a.Digest)) {
+			return nil, false
+		}
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(append(append(b, '"'), a.Digest...), '"')
+	}
+	return append(b, `]}`...), true
 }
 
 // Hardware is the least a host must have. Zero fields ask for nothing.
@@ -219,7 +244,7 @@ func (r *Release) Entry(id VariantID) (Entry, bool) {
 }
 
 // ManifestSchema is the only schema that this version reads and writes.
-const ManifestSchema = "arqon-catalog/1"
+const ManifestSchema = "arqon-catalog/2"
 
 // RuntimeABI is what this version's runtime offers; a release that asks for
 // more is refused.

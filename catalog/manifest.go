@@ -2,84 +2,308 @@ package catalog
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 	"time"
+
+	"github.com/arqon/arqon/artifacts"
 )
 
-// MaxManifestBytes bounds a manifest, written or read.
-const MaxManifestBytes = 64 << 20
+// A release is stored as a manifest and its shards. The manifest is what is
+// signed, and its digest names the release; it says everything but the entries
+// and tombstones, which are in the shards that it lists by digest:
+//
+//	{"schema":"arqon-catalog/2","channel":…,…,"shards":[{"number":0,"digest":…,"size":…},…]}
+//	{"schema":"arqon-shard/1","entries":[…],"tombstones":[…]}
+//
+// Shard n holds the ids from n·idsPerShard up to, but not including,
+// (n+1)·idsPerShard, so an entry that changes changes one shard, and whoever
+// has the release before fetches that one.
+const (
+	// MaxManifestBytes bounds a manifest, written or read.
+	MaxManifestBytes = 4 << 20
+	// MaxShardBytes bounds a shard, written or read.
+	MaxShardBytes = 32 << 20
 
-// ErrManifest is wrapped by every refusal of a manifest.
-var ErrManifest = errors.New("manifest refused")
+	shardSchema = "arqon-shard/1"
+	idsPerShard = 32
+)
 
-func refuse(field, format string, args ...any) error {
-	return fmt.Errorf("%s: %s: %w", field, fmt.Sprintf(format, args...), ErrManifest)
+// Manifest is a release without what is in its shards.
+type Manifest struct {
+	header
+	shards []shardRef
 }
 
-// EncodeManifest returns the one byte string that stands for the release:
-// compact JSON with the fields in the order of the type, lists never null,
-// times in UTC with whole seconds. The release is checked as by Check.
-func EncodeManifest(r Release) ([]byte, error) {
+// header is a Release but for its entries and tombstones.
+type header struct {
+	Schema     string           `json:"schema"`
+	Channel    string           `json:"channel"`
+	Domain     string           `json:"domain"`
+	Sequence   uint64           `json:"sequence"`
+	Previous   artifacts.Digest `json:"previous"`
+	Created    time.Time        `json:"created"`
+	Expires    time.Time        `json:"expires"`
+	NextID     VariantID        `json:"next_id"`
+	RuntimeMin int              `json:"runtime_abi_min"`
+	Contexts   []string         `json:"contexts"`
+	Baseline   VariantID        `json:"baseline"`
+	Policy     Policy           `json:"policy"`
+}
+
+type shardRef struct {
+	Number VariantID        `json:"number"`
+	Digest artifacts.Digest `json:"digest"`
+	Size   int64            `json:"size"`
+}
+
+type wireManifest struct {
+	header
+	Shards []shardRef `json:"shards"`
+}
+
+type shard struct {
+	Schema     string      `json:"schema"`
+	Entries    []Entry     `json:"entries"`
+	Tombstones []Tombstone `json:"tombstones"`
+}
+
+// Files are a release as it is stored.
+type Files struct {
+	Manifest []byte
+	Shards   [][]byte // in the order in which the manifest lists them
+}
+
+// EncodeManifest returns the one form that the release has: compact JSON with
+// the fields in the order of the types, lists never null, times in UTC with
+// whole seconds. The release is checked as by Check.
+func EncodeManifest(r Release) (Files, error) {
 	r = normal(r)
 	if err := Check(&r); err != nil {
-		return nil, err
+		return Files{}, err
 	}
-	b, err := json.Marshal(r)
-	if err != nil {
-		return nil, refuse("manifest", "%v", err)
+	return encode(r)
+}
+
+// encode writes a normal release.
+func encode(r Release) (Files, error) {
+	w := wireManifest{header: headerOf(r), Shards: []shardRef{}}
+	var f Files
+	for len(r.Entries)+len(r.Tombstones) > 0 {
+		var s shard
+		var n VariantID
+		n, s, r.Entries, r.Tombstones = cutShard(r.Entries, r.Tombstones)
+		b, err := json.Marshal(s)
+		if err != nil {
+			return Files{}, refuse("manifest", "%v", err)
+		}
+		if len(b) > MaxShardBytes {
+			return Files{}, refuse(fmt.Sprintf("shards[%d]", len(w.Shards)), "%d bytes, at most %d", len(b), MaxShardBytes)
+		}
+		w.Shards = append(w.Shards, shardRef{Number: n, Digest: artifacts.DigestOf(b), Size: int64(len(b))})
+		f.Shards = append(f.Shards, b)
 	}
-	if len(b) > MaxManifestBytes {
-		return nil, refuse("manifest", "%d bytes, at most %d", len(b), MaxManifestBytes)
+	var err error
+	if f.Manifest, err = json.Marshal(w); err != nil {
+		return Files{}, refuse("manifest", "%v", err)
 	}
-	return b, nil
+	if len(f.Manifest) > MaxManifestBytes {
+		return Files{}, refuse("manifest", "%d bytes, at most %d", len(f.Manifest), MaxManifestBytes)
+	}
+	return f, nil
+}
+
+// cutShard takes the shard with the lowest ids off two lists with ascending ids.
+func cutShard(entries []Entry, tombstones []Tombstone) (VariantID, shard, []Entry, []Tombstone) {
+	n := ^VariantID(0)
+	if len(entries) > 0 {
+		n = entries[0].ID / idsPerShard
+	}
+	if len(tombstones) > 0 {
+		n = min(n, tombstones[0].ID/idsPerShard)
+	}
+	e, t := 0, 0
+	for e < len(entries) && entries[e].ID/idsPerShard == n {
+		e++
+	}
+	for t < len(tombstones) && tombstones[t].ID/idsPerShard == n {
+		t++
+	}
+	return n, shard{Schema: shardSchema, Entries: list(entries[:e]), Tombstones: list(tombstones[:t])}, entries[e:], tombstones[t:]
+}
+
+func headerOf(r Release) header {
+	return header{
+		Schema: r.Schema, Channel: r.Channel, Domain: r.Domain, Sequence: r.Sequence, Previous: r.Previous,
+		Created: r.Created, Expires: r.Expires, NextID: r.NextID, RuntimeMin: r.RuntimeMin,
+		Contexts: r.Contexts, Baseline: r.Baseline, Policy: r.Policy,
+	}
+}
+
+func (h header) release() Release {
+	return Release{
+		Schema: h.Schema, Channel: h.Channel, Domain: h.Domain, Sequence: h.Sequence, Previous: h.Previous,
+		Created: h.Created, Expires: h.Expires, NextID: h.NextID, RuntimeMin: h.RuntimeMin,
+		Contexts: h.Contexts, Baseline: h.Baseline, Policy: h.Policy,
+	}
 }
 
 // DecodeManifest accepts exactly what EncodeManifest writes and refuses every
 // other spelling of it: unknown, missing, repeated or reordered fields, white
 // space, other number or string forms, data after the end. The error wraps
-// ErrManifest and names the field.
-func DecodeManifest(b []byte) (Release, error) {
+// ErrManifest and names the field. What the shards say is not known yet.
+func DecodeManifest(b []byte) (Manifest, error) {
 	if len(b) > MaxManifestBytes {
-		return Release{}, refuse("manifest", "%d bytes, at most %d", len(b), MaxManifestBytes)
+		return Manifest{}, refuse("manifest", "%d bytes, at most %d", len(b), MaxManifestBytes)
 	}
-	dec := json.NewDecoder(bytes.NewReader(b))
-	dec.DisallowUnknownFields()
-	var r Release
-	if err := dec.Decode(&r); err != nil {
-		return Release{}, refuse(fieldOf(err), "%s", strings.TrimPrefix(err.Error(), "json: "))
+	var w wireManifest
+	if err := decodeLong("manifest", b, &w); err != nil {
+		return Manifest{}, err
 	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return Release{}, refuse("manifest", "data after the end")
+	head := w.release()
+	if err := checkHead(&head); err != nil {
+		return Manifest{}, err
+	}
+	for i, s := range w.Shards {
+		if i > 0 && s.Number <= w.Shards[i-1].Number {
+			return Manifest{}, nth("shards", i, refuse("number", "%d: want ascending numbers", s.Number))
+		}
+		if err := checkDigest(s.Digest); err != nil {
+			return Manifest{}, nth("shards", i, within("digest", err))
+		}
+		if s.Size < 1 || s.Size > MaxShardBytes {
+			return Manifest{}, nth("shards", i, refuse("size", "%d: want 1 to %d bytes", s.Size, MaxShardBytes))
+		}
+	}
+	return Manifest{header: w.header, shards: w.Shards}, nil
+}
+
+// Shards returns what the manifest is made of besides itself.
+func (m *Manifest) Shards() []artifacts.Ref {
+	refs := make([]artifacts.Ref, len(m.shards))
+	for i, s := range m.shards {
+		refs[i] = artifacts.Ref{Digest: s.Digest, Size: s.Size}
+	}
+	return refs
+}
+
+// Release reads the shards and returns the whole release, checked as by Check.
+// The error wraps ErrManifest, or is that of get.
+func (m *Manifest) Release(ctx context.Context, get artifacts.Getter) (Release, error) {
+	r := m.release()
+	r.Entries, r.Tombstones = make([]Entry, 0, idsPerShard*len(m.shards)), []Tombstone{}
+	for i, ref := range m.Shards() {
+		b, err := get.Get(ctx, ref)
+		if err != nil {
+			return Release{}, err
+		}
+		s, err := decodeShard(b, m.shards[i].Number)
+		if err != nil {
+			return Release{}, nth("shards", i, err)
+		}
+		r.Entries = append(r.Entries, s.Entries...)
+		r.Tombstones = append(r.Tombstones, s.Tombstones...)
 	}
 	if err := Check(&r); err != nil {
 		return Release{}, err
 	}
-	again, err := json.Marshal(r)
-	if err != nil {
-		return Release{}, refuse("manifest", "%v", err)
-	}
-	if !bytes.Equal(b, again) {
-		return Release{}, notCanonical(b, again)
-	}
 	return r, nil
 }
 
+// ReadRelease decodes a manifest and reads its shards.
+func ReadRelease(ctx context.Context, manifest []byte, get artifacts.Getter) (Release, error) {
+	m, err := DecodeManifest(manifest)
+	if err != nil {
+		return Release{}, err
+	}
+	return m.Release(ctx, get)
+}
+
+var scanShard = decoderOf(reflect.TypeFor[shard]())
+
+// decodeShard accepts the one spelling of the shard with the number. The short
+// way and the long way accept the same bytes; only the long way can explain.
+func decodeShard(b []byte, number VariantID) (shard, error) {
+	if len(b) > MaxShardBytes {
+		return shard{}, refuse("", "%d bytes, at most %d", len(b), MaxShardBytes)
+	}
+	s := shard{Entries: make([]Entry, 0, idsPerShard)}
+	if r := newScan(b); !scanShard(r, reflect.ValueOf(&s).Elem()) || !r.end() {
+		s = shard{}
+		if err := decodeLong("", b, &s); err != nil {
+			return shard{}, err
+		}
+	}
+	if s.Schema != shardSchema {
+		return shard{}, refuse("schema", "%.80q: this version reads %q", s.Schema, shardSchema)
+	}
+	if len(s.Entries)+len(s.Tombstones) == 0 {
+		return shard{}, refuse("", "holds nothing")
+	}
+	for i := range s.Entries {
+		if s.Entries[i].ID/idsPerShard != number {
+			return shard{}, nth("entries", i, refuse("id", "%d does not belong into shard %d", s.Entries[i].ID, number))
+		}
+	}
+	for i := range s.Tombstones {
+		if s.Tombstones[i].ID/idsPerShard != number {
+			return shard{}, nth("tombstones", i, refuse("id", "%d does not belong into shard %d", s.Tombstones[i].ID, number))
+		}
+	}
+	return s, nil
+}
+
+// decodeLong decodes with encoding/json, encodes again and compares. what
+// names the file in a refusal that is about no field of it.
+func decodeLong[T wireManifest | shard](what string, b []byte, v *T) error {
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(v); err != nil {
+		return refuse(fieldOf(err, what), "%s", strings.TrimPrefix(err.Error(), "json: "))
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return refuse(what, "data after the end")
+	}
+	again, err := json.Marshal(written(*v))
+	if err != nil {
+		return refuse(what, "%v", err)
+	}
+	if !bytes.Equal(b, again) {
+		return notCanonical(what, b, again)
+	}
+	return nil
+}
+
+// written is v with its lists as they are always written: never null.
+func written(v any) any {
+	switch v := v.(type) {
+	case wireManifest:
+		r := normal(v.release())
+		return wireManifest{header: headerOf(r), Shards: list(v.Shards)}
+	case shard:
+		r := normal(Release{Entries: v.Entries, Tombstones: v.Tombstones})
+		return shard{Schema: v.Schema, Entries: r.Entries, Tombstones: r.Tombstones}
+	}
+	return v
+}
+
 // fieldOf names the field that a decoding error is about.
-func fieldOf(err error) string {
+func fieldOf(err error, otherwise string) string {
 	var typed *json.UnmarshalTypeError
 	if errors.As(err, &typed) && typed.Field != "" {
 		return typed.Field
 	}
-	return "manifest"
+	return otherwise
 }
 
 // notCanonical says why b is not the canonical form: a repeated key by its
 // path, anything else by the offset at which the two differ.
-func notCanonical(b, canonical []byte) error {
+func notCanonical(what string, b, canonical []byte) error {
 	if path := repeatedKey(b); path != "" {
 		return refuse(path, "key appears twice")
 	}
@@ -87,52 +311,10 @@ func notCanonical(b, canonical []byte) error {
 	for i < len(b) && i < len(canonical) && b[i] == canonical[i] {
 		i++
 	}
-	return refuse("manifest", "not the canonical form from byte %d on, near %q", i, near(b, i))
+	return refuse(what, "not the canonical form from byte %d on, near %q", i, near(b, i))
 }
 
 func near(b []byte, i int) []byte { return b[max(0, i-20):min(len(b), i+20)] }
-
-// repeatedKey returns the path of the first object key that appears twice in
-// the JSON text b, or "". b must be valid JSON.
-func repeatedKey(b []byte) string {
-	dec := json.NewDecoder(bytes.NewReader(b))
-	dec.UseNumber()
-	return repeatedIn(dec, "")
-}
-
-func repeatedIn(dec *json.Decoder, path string) string {
-	tok, err := dec.Token()
-	if err != nil {
-		return ""
-	}
-	open, ok := tok.(json.Delim)
-	if !ok {
-		return ""
-	}
-	seen := map[string]bool{}
-	for i := 0; dec.More(); i++ {
-		at := fmt.Sprintf("%s[%d]", path, i)
-		if open == '{' {
-			tok, err := dec.Token()
-			key, isKey := tok.(string)
-			if err != nil || !isKey {
-				return ""
-			}
-			at = strings.TrimPrefix(path+"."+key, ".")
-			if seen[key] {
-				return at
-			}
-			seen[key] = true
-		}
-		if found := repeatedIn(dec, at); found != "" {
-			return found
-		}
-	}
-	if _, err := dec.Token(); err != nil { // the closing delimiter
-		return ""
-	}
-	return ""
-}
 
 // normal returns r with every list that is always written made non-nil and
 // its times in UTC. Maps and lists of r itself are not changed.

@@ -2,6 +2,7 @@ package catalog_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -49,31 +50,58 @@ func release() catalog.Release {
 	}
 }
 
-func encode(t testing.TB, r catalog.Release) []byte {
+func encode(t testing.TB, r catalog.Release) catalog.Files {
 	t.Helper()
-	b, err := catalog.EncodeManifest(r)
+	f, err := catalog.EncodeManifest(r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return b
+	return f
+}
+
+// decode reads a release back from its files.
+func decode(f catalog.Files) (catalog.Release, error) {
+	blobs := artifacts.NewMem()
+	for _, b := range f.Shards {
+		if _, err := blobs.Put(context.Background(), b); err != nil {
+			return catalog.Release{}, err
+		}
+	}
+	return catalog.ReadRelease(context.Background(), f.Manifest, blobs)
+}
+
+// relist makes a manifest that lists the shards as they are now.
+func relist(t testing.TB, f catalog.Files, shards ...[]byte) catalog.Files {
+	t.Helper()
+	m, err := catalog.DecodeManifest(f.Manifest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := catalog.Files{Manifest: f.Manifest, Shards: shards}
+	for i, was := range m.Shards() {
+		now := artifacts.RefOf("", "", shards[i])
+		old := fmt.Sprintf(`"digest":%q,"size":%d}`, was.Digest, was.Size)
+		out.Manifest = bytes.Replace(out.Manifest, []byte(old), fmt.Appendf(nil, `"digest":%q,"size":%d}`, now.Digest, now.Size), 1)
+	}
+	return out
 }
 
 func TestManifestRoundTrip(t *testing.T) {
-	b := encode(t, release())
-	got, err := catalog.DecodeManifest(b)
+	f := encode(t, release())
+	got, err := decode(f)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !reflect.DeepEqual(got, release()) {
 		t.Errorf("decoded release differs:\n%+v", got)
 	}
-	if !bytes.Contains(b, []byte(`"entries":[{"id":3,`)) {
-		t.Errorf("the list of variants is not the key entries: %.300s", b)
+	if len(f.Shards) != 1 || !bytes.Contains(f.Shards[0], []byte(`"entries":[{"id":3,`)) {
+		t.Errorf("the list of variants is not the key entries: %.300s", f.Shards)
 	}
 	empty := release()
 	empty.Entries, empty.Tombstones, empty.Contexts, empty.Policy = nil, nil, nil, catalog.Policy{}
 	empty.Baseline = 0
-	if _, err := catalog.DecodeManifest(encode(t, empty)); err != nil {
+	if _, err := decode(encode(t, empty)); err != nil {
 		t.Errorf("an empty release: %v", err)
 	}
 }
@@ -85,7 +113,7 @@ func TestManifestRefusals(t *testing.T) {
 		field  string
 		break_ func(*catalog.Release)
 	}{
-		{"schema", func(r *catalog.Release) { r.Schema = "arqon-catalog/2" }},
+		{"schema", func(r *catalog.Release) { r.Schema = "arqon-catalog/3" }},
 		{"channel", func(r *catalog.Release) { r.Channel = "nightly" }},
 		{"domain", func(r *catalog.Release) { r.Domain = "a/b" }},
 		{"sequence", func(r *catalog.Release) { r.Sequence = 0 }},
@@ -146,11 +174,11 @@ func TestManifestRefusals(t *testing.T) {
 		if !errors.Is(err, catalog.ErrManifest) || !strings.HasPrefix(err.Error(), c.field+": ") {
 			t.Errorf("%s: encoding gives %v", c.field, err)
 		}
-		raw, jsonErr := json.Marshal(r)
+		raw, jsonErr := catalog.EncodeUnchecked(r)
 		if jsonErr != nil {
 			continue // JSON has no NaN: such a manifest cannot be written down
 		}
-		_, err = catalog.DecodeManifest(raw)
+		_, err = decode(raw)
 		if !errors.Is(err, catalog.ErrManifest) || !strings.HasPrefix(err.Error(), c.field+": ") {
 			t.Errorf("%s: decoding gives %v", c.field, err)
 		}
@@ -162,36 +190,37 @@ func fix(r *catalog.Release) {
 	r.Entries[0].Variant.Identity = catalog.IdentityOf(r.Entries[0].Variant)
 }
 
-// Other spellings of a good manifest, each refused.
+// Other spellings of a good release, each refused.
 func TestManifestHasOneSpelling(t *testing.T) {
-	good := string(encode(t, release()))
+	good := encode(t, release())
 	for _, c := range []struct{ what, old, new, says string }{
 		{"unknown field", `{"schema"`, `{"extra":1,"schema"`, `unknown field "extra"`},
 		{"repeated key", `"sequence":2`, `"sequence":1,"sequence":2`, "sequence: key appears twice"},
-		{"repeated key in a map", `"engine":"ga"`, `"engine":"x","engine":"ga"`, "labels.engine: key appears twice"},
 		{"other case", `"sequence"`, `"Sequence"`, "canonical"},
 		{"white space", `"sequence":2`, `"sequence": 2`, "canonical"},
 		{"escape", `"infer"`, `"\u0069nfer"`, "canonical"},
 		{"number", `"sequence":2`, `"sequence":2e0`, "sequence"},
-		{"float", `0.25`, `0.250`, "identity"},
-		{"null list", `"tombstones":[{`, `"tombstones":null,"x":[{`, "unknown field"},
+		{"null list", `"shards":[`, `"shards":null,"x":[`, "unknown field"},
 		{"zone", `2026-03-01T02:00:00Z`, `2026-03-01T02:00:00+00:00`, "canonical"},
-		{"missing field", `"next_id":9,`, ``, "next_id"},
+		{"missing field", `"next_id":9,`, ``, "canonical"},
 		{"order", `"next_id":9,"runtime_abi_min":1`, `"runtime_abi_min":1,"next_id":9`, "canonical"},
 		{"type", `"sequence":2`, `"sequence":"2"`, "sequence"},
-		{"cut", `"tombstones"`, `"tombstones`, "manifest"},
+		{"cut", `"shards"`, `"shards`, "manifest"},
+		{"shard twice", `"shards":[`, `"shards":[{"number":0,"digest":"sha256:` + strings.Repeat("0", 64) + `","size":1},`, "shards[1].number"},
+		{"shard elsewhere", `"shards":[{"number":0`, `"shards":[{"number":1`, "shards[0].entries[0].id"},
+		{"shard with a path", `"shards":[{"number":0,"digest":"sha256:`, `"shards":[{"number":0,"digest":"sha256:../`, "shards[0].digest"},
 	} {
-		bad := strings.Replace(good, c.old, c.new, 1)
-		if bad == good {
+		bad := bytes.Replace(good.Manifest, []byte(c.old), []byte(c.new), 1)
+		if bytes.Equal(bad, good.Manifest) {
 			t.Fatalf("%s: the manifest has no %q", c.what, c.old)
 		}
-		_, err := catalog.DecodeManifest([]byte(bad))
+		_, err := decode(catalog.Files{Manifest: bad, Shards: good.Shards})
 		if !errors.Is(err, catalog.ErrManifest) || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: got %v, want one with %q", c.what, err, c.says)
 		}
 	}
 	for _, tail := range []string{" ", "\n", "{}", "x", "]"} {
-		if _, err := catalog.DecodeManifest([]byte(good + tail)); !errors.Is(err, catalog.ErrManifest) {
+		if _, err := catalog.DecodeManifest(append(bytes.Clone(good.Manifest), tail...)); !errors.Is(err, catalog.ErrManifest) {
 			t.Errorf("%q after the end was accepted", tail)
 		}
 	}
@@ -202,6 +231,74 @@ func TestManifestHasOneSpelling(t *testing.T) {
 	}
 	if _, err := catalog.DecodeManifest(make([]byte, catalog.MaxManifestBytes+1)); !errors.Is(err, catalog.ErrManifest) {
 		t.Error("a manifest over the cap was accepted")
+	}
+}
+
+// Other spellings of a good shard under its own digest: what was signed is not
+// in the one form, and is refused all the same.
+func TestShardHasOneSpelling(t *testing.T) {
+	good := encode(t, release())
+	for _, c := range []struct{ what, old, new, says string }{
+		{"unknown field", `{"schema"`, `{"extra":1,"schema"`, `unknown field "extra"`},
+		{"other schema", `arqon-shard/1`, `arqon-shard/2`, "shards[0].schema"},
+		{"repeated key", `"id":3`, `"id":2,"id":3`, "id: key appears twice"},
+		{"repeated key in a map", `"engine":"ga"`, `"engine":"x","engine":"ga"`, "labels.engine: key appears twice"},
+		{"repeated key in a point", `"point":{"bits":3`, `"point":{"bits":2,"bits":3`, "point.bits: key appears twice"},
+		{"order in a map", `"engine":"ga","run":"r1"`, `"run":"r1","engine":"ga"`, "canonical"},
+		{"other case", `"scope"`, `"Scope"`, "canonical"},
+		{"white space", `"id":3`, `"id": 3`, "canonical"},
+		{"white space in a point", `"bits":3`, `"bits": 3`, "canonical"},
+		{"escape", `"infer"`, `"\u0069nfer"`, "canonical"},
+		{"zero first", `"id":3`, `"id":03`, "invalid character"},
+		{"minus zero", `"samples":100`, `"samples":-0`, "canonical"},
+		{"float", `0.25`, `0.250`, "identity"},
+		{"float of a field", `1200.5`, `1200.50`, "canonical"},
+		{"null list", `"tombstones":[{`, `"tombstones":null,"x":[{`, "unknown field"},
+		{"null for a list", `"evidence":[{`, `"evidence":null,"x":[{`, "unknown field"},
+		{"empty where left out", `"labels":{"engine":"ga","run":"r1"}`, `"labels":{}`, "canonical"},
+		{"null for a map", `"labels":{"engine":"ga","run":"r1"}`, `"labels":null`, "canonical"},
+		{"missing field", `"seed":18446744073709551615,`, ``, "canonical"},
+		{"number too large", `18446744073709551615`, `18446744073709551616`, "seed"},
+		{"name with a separator", `"name":"net.bin"`, `"name":"a/b"`, "entries[0].variant.artifacts[0].name"},
+	} {
+		bad := bytes.Replace(good.Shards[0], []byte(c.old), []byte(c.new), 1)
+		if bytes.Equal(bad, good.Shards[0]) {
+			t.Fatalf("%s: the shard has no %q", c.what, c.old)
+		}
+		_, err := decode(relist(t, good, bad))
+		if !errors.Is(err, catalog.ErrManifest) || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: got %v, want one with %q", c.what, err, c.says)
+		}
+	}
+	for _, tail := range []string{" ", "\n", "{}", "x", "]"} {
+		if _, err := decode(relist(t, good, append(bytes.Clone(good.Shards[0]), tail...))); !errors.Is(err, catalog.ErrManifest) {
+			t.Errorf("%q after the end was accepted", tail)
+		}
+	}
+	if _, err := decode(relist(t, good, []byte(`{"schema":"arqon-shard/1","entries":[],"tombstones":[]}`))); !errors.Is(err, catalog.ErrManifest) {
+		t.Error("a shard without anything was accepted")
+	}
+}
+
+// One entry that changes changes one shard: the others keep their digests.
+func TestOneChangeChangesOneShard(t *testing.T) {
+	old := release()
+	old.Entries, old.Tombstones, old.NextID, old.Baseline = nil, nil, 1001, 1
+	for id := range catalog.VariantID(1000) {
+		old.Entries = append(old.Entries, entry(id+1, "staging"))
+	}
+	now := old
+	now.Entries = append([]catalog.Entry{}, old.Entries...)
+	now.Entries[500].Envelope.MemoryBytesMax = 1
+	a, b := encode(t, old), encode(t, now)
+	changed := 0
+	for i := range a.Shards {
+		if !bytes.Equal(a.Shards[i], b.Shards[i]) {
+			changed++
+		}
+	}
+	if changed != 1 || len(a.Shards) != len(b.Shards) || len(a.Shards) < 1000/32 {
+		t.Errorf("%d of %d shards changed", changed, len(a.Shards))
 	}
 }
 
@@ -221,42 +318,67 @@ func TestManifestProperties(t *testing.T) {
 			e.Expectations[0].Value = rapid.Float64Range(-1e300, 1e300).Draw(t, "value")
 			r.Entries = append(r.Entries, e)
 		}
-		b, err := catalog.EncodeManifest(r)
+		f, err := catalog.EncodeManifest(r)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := catalog.DecodeManifest(b)
+		got, err := decode(f)
 		if err != nil {
 			t.Fatal(err)
 		}
 		again, err := catalog.EncodeManifest(got)
-		if err != nil || !bytes.Equal(b, again) {
+		if err != nil || !reflect.DeepEqual(f, again) {
 			t.Fatalf("encoded twice differently: %v", err)
 		}
-		bad := bytes.Clone(b)
-		bad[rapid.IntRange(0, len(b)-1).Draw(t, "at")] ^= byte(rapid.IntRange(1, 255).Draw(t, "flip"))
-		other, err := catalog.DecodeManifest(bad)
-		if err == nil && reflect.DeepEqual(other, got) {
-			t.Fatalf("two spellings of one release:\n%s\n%s", b, bad)
+		for _, b := range [][]byte{f.Manifest, f.Shards[0]} {
+			bad := bytes.Clone(b)
+			bad[rapid.IntRange(0, len(b)-1).Draw(t, "at")] ^= byte(rapid.IntRange(1, 255).Draw(t, "flip"))
+			if catalog.DecodeShardShort(bad) && catalog.DecodeShardLong(bad) != nil {
+				t.Fatalf("the short way accepts another spelling: %s", bad)
+			}
+			if m, err := catalog.DecodeManifest(bad); err == nil {
+				if other, err := m.Release(context.Background(), mem(f.Shards)); err == nil && reflect.DeepEqual(other, got) {
+					t.Fatalf("two spellings of one release:\n%s\n%s", b, bad)
+				}
+			}
 		}
 	})
 }
 
-func FuzzDecodeManifest(f *testing.F) {
-	f.Add(encode(f, release()))
-	f.Add([]byte(`{"schema":"arqon-catalog/1"}`))
-	f.Add([]byte(`{"entries":[{"variant":{"point":{"a":[1,{"b":null}]}}}]}`))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		r, err := catalog.DecodeManifest(b)
-		if err != nil {
-			if !errors.Is(err, catalog.ErrManifest) {
-				t.Fatalf("error without its sentinel: %v", err)
-			}
-			return
+// mem is a getter of the shards alone.
+func mem(shards [][]byte) artifacts.Getter {
+	blobs := artifacts.NewMem()
+	for _, b := range shards {
+		if _, err := blobs.Put(context.Background(), b); err != nil {
+			return nil
 		}
-		again, err := catalog.EncodeManifest(r)
-		if err != nil || !bytes.Equal(b, again) {
-			t.Fatalf("accepted a second spelling (%v):\n%s\n%s", err, b, again)
+	}
+	return blobs
+}
+
+func FuzzDecodeManifest(f *testing.F) {
+	f.Add(encode(f, release()).Manifest)
+	f.Add([]byte(`{"schema":"arqon-catalog/2"}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if _, err := catalog.DecodeManifest(b); err != nil && !errors.Is(err, catalog.ErrManifest) {
+			t.Fatalf("error without its sentinel: %v", err)
+		}
+	})
+}
+
+// The short way decodes what the long way accepts and nothing else; only what
+// holds something else than plain text may go the long way.
+func FuzzDecodeShard(f *testing.F) {
+	f.Add(encode(f, release()).Shards[0])
+	f.Add([]byte(`{"schema":"arqon-shard/1","entries":[],"tombstones":[{"id":1,"identity":"","reason":"\u003cb\u003e é"}]}`))
+	f.Add([]byte(`{"schema":"arqon-shard/1","entries":[{"variant":{"point":{"a":[1,{"b":null}]}}}],"tombstones":[]}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		long := catalog.DecodeShardLong(b)
+		if long != nil && !errors.Is(long, catalog.ErrManifest) {
+			t.Fatalf("error without its sentinel: %v", long)
+		}
+		if catalog.DecodeShardShort(b) && long != nil {
+			t.Fatalf("a second spelling (%v): %s", long, b)
 		}
 	})
 }
@@ -276,21 +398,5 @@ func TestDiff(t *testing.T) {
 		len(d.Changed) != 1 || d.Changed[0].ID != 5 || !reflect.DeepEqual(d.Changed[0].Fields, []string{"envelope"}) ||
 		!d.PolicyChanged || d.NewBaseline != 7 || !reflect.DeepEqual(d.Repointed, []catalog.VariantID{1}) {
 		t.Errorf("difference: %+v", d)
-	}
-}
-
-// BenchmarkDecodeManifest10000 decodes and checks a release of 10,000 variants.
-func BenchmarkDecodeManifest10000(b *testing.B) {
-	r := release()
-	r.Entries, r.Tombstones, r.NextID, r.Baseline = nil, nil, 10_001, 1
-	for i := range 10_000 {
-		r.Entries = append(r.Entries, entry(catalog.VariantID(i+1), "staging"))
-	}
-	manifest := encode(b, r)
-	b.SetBytes(int64(len(manifest)))
-	for b.Loop() {
-		if _, err := catalog.DecodeManifest(manifest); err != nil {
-			b.Fatal(err)
-		}
 	}
 }

@@ -369,7 +369,7 @@ func (m *massacre) chain(channel string, manifest artifacts.Digest, owner map[ca
 		if err != nil {
 			m.t.Fatal(err)
 		}
-		r, err := catalog.DecodeManifest(b)
+		r, err := catalog.ReadRelease(m.t.Context(), b, artifacts.Blobs{Store: m.store})
 		if err != nil || artifacts.DigestOf(b) != manifest {
 			m.t.Fatalf("%s manifest %s: %v", channel, manifest.Short(), err)
 		}

@@ -49,7 +49,7 @@ func (r *Repository) past(ctx context.Context, b *base, channel string, sequence
 			return rel, fmt.Errorf("%s: %w", name, artifacts.ErrCorrupt)
 		}
 		before := rel.Sequence
-		if rel, err = catalog.DecodeManifest(m); err != nil {
+		if rel, err = catalog.ReadRelease(ctx, m, artifacts.Blobs{Store: r.Store}); err != nil {
 			return rel, fmt.Errorf("%s: %w", name, err)
 		}
 		if rel.Sequence+1 != before || rel.Channel != channel {

@@ -119,7 +119,7 @@ func (r *Repository) read(ctx context.Context, manifest artifacts.Digest) (*pend
 	if p.bytes, err = artifacts.GetNamed(ctx, r.Store, name, p.Manifest); err != nil {
 		return nil, err
 	}
-	if p.release, err = catalog.DecodeManifest(p.bytes); err != nil {
+	if p.release, err = catalog.ReadRelease(ctx, p.bytes, artifacts.Blobs{Store: r.Store}); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	name = proposalName(manifest, "role.json")

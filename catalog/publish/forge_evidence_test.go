@@ -102,11 +102,11 @@ func TestForgedApprovals(t *testing.T) {
 	f.publish(1)
 	var next catalog.Release
 	f.manifest(func(r *catalog.Release) { r.Policy.WindowRequests = 7; next = *r })
-	file, err := catalog.EncodeManifest(next)
+	files, err := catalog.EncodeManifest(next)
 	if err != nil {
 		t.Fatal(err)
 	}
-	manifest := artifacts.DigestOf(file)
+	manifest := artifacts.DigestOf(files.Manifest)
 	d, _ := f.head().Delegation("staging")
 	key := f.key(d.KeyIDs)
 	stranger := f.key(f.head().Root.Signed.Roles["snapshot"].KeyIDs)

@@ -151,6 +151,17 @@ func (f *forger) timestamp(_ *trust.Head, version int64, snapshot *metadata.Meta
 	f.put(trust.TimestampName, b)
 }
 
+// release is role for the manifest of a channel, with its shards.
+func (f *forger) release(role, channel string, files catalog.Files, version int64) {
+	f.t.Helper()
+	for _, b := range files.Shards {
+		if _, err := artifacts.PutBlob(f.t.Context(), f.store, b); err != nil {
+			f.t.Fatal(err)
+		}
+	}
+	f.role(role, trust.ManifestTarget(channel), files.Manifest, version)
+}
+
 // manifest forges the next release from the newest one, signed by the
 // channel's own key: what a stolen nightly key could do.
 func (f *forger) manifest(change func(*catalog.Release)) {
@@ -164,11 +175,11 @@ func (f *forger) manifest(change func(*catalog.Release)) {
 	r.Sequence++
 	r.Previous = was.manifest.Digest
 	change(&r)
-	file, err := catalog.EncodeManifest(r)
+	files, err := catalog.EncodeManifest(r)
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	f.role("staging", trust.ManifestTarget("staging"), file, b.roleVersion("staging")+1)
+	f.release("staging", "staging", files, b.roleVersion("staging")+1)
 }
 
 func TestForgedManifests(t *testing.T) {
@@ -231,17 +242,17 @@ func TestForgedChannel(t *testing.T) {
 	r := f.publish(1).Release
 	r.Channel = "prod"
 	r.Entries[0].Scope = "prod"
-	file, err := catalog.EncodeManifest(r)
+	files, err := catalog.EncodeManifest(r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.role("staging", trust.ManifestTarget("staging"), file, 9)
+	f.release("staging", "staging", files, 9)
 	if err := f.refresh(); trust.ReasonOf(err) != trust.WrongChannel {
 		t.Errorf("a prod manifest in staging: %v", err)
 	}
 	f = newForger(t)
 	f.publish(1)
-	f.role("staging", trust.ManifestTarget("prod"), file, 9)
+	f.release("staging", "prod", files, 9)
 	if err := f.refresh(); trust.ReasonOf(err) != trust.WrongChannel {
 		t.Errorf("the staging key signs for prod: %v", err)
 	}

@@ -85,14 +85,14 @@ func (r *Repository) Propose(ctx context.Context, p Proposal) (*Prepared, error)
 	if err := r.uploadEvidence(ctx, b, p, &rel); err != nil {
 		return nil, err
 	}
-	manifest, err := catalog.EncodeManifest(rel)
+	files, err := catalog.EncodeManifest(rel)
 	if err != nil {
 		return nil, err
 	}
 	if err := r.uploadArtifacts(ctx, p, rel); err != nil {
 		return nil, err
 	}
-	return r.prepare(ctx, b, rel, manifest)
+	return r.prepare(ctx, b, rel, files)
 }
 
 // finish completes a commit that a dead publisher left, if this ring can.
@@ -152,9 +152,10 @@ func (r *Repository) release(b *base, p Proposal) (catalog.Release, error) {
 // the next free one. A withdrawn variant does not come back under its id.
 func (b *base) allocate(entries []catalog.Entry, next *catalog.VariantID) ([]catalog.VariantID, error) {
 	ids := make([]catalog.VariantID, len(entries))
+	given := map[catalog.VariantID]bool{}
 	for i, e := range entries {
 		identity := e.Variant.Identity
-		if slices.ContainsFunc(b.yank.Yanked, func(y trust.Yanked) bool { return y.Identity == identity }) {
+		if b.isYanked(identity) {
 			return nil, fmt.Errorf("entry %s: this variant was withdrawn: %w", e.Variant.Name, ErrProposal)
 		}
 		id, ok := b.identities[identity]
@@ -165,10 +166,10 @@ func (b *base) allocate(entries []catalog.Entry, next *catalog.VariantID) ([]cat
 			}
 			*next++
 		}
-		if slices.Contains(ids[:i], id) {
+		if given[id] {
 			return nil, fmt.Errorf("entry %s: the same variant is proposed twice: %w", e.Variant.Name, ErrProposal)
 		}
-		ids[i] = id
+		ids[i], given[id] = id, true
 		if !ok {
 			b.identities[identity] = id
 		}
@@ -179,8 +180,12 @@ func (b *base) allocate(entries []catalog.Entry, next *catalog.VariantID) ([]cat
 // tombstones are the old ones and the entries that left, except what came back.
 func tombstones(old, now catalog.Release) []catalog.Tombstone {
 	var out []catalog.Tombstone
+	entries := map[catalog.VariantID]bool{}
+	for i := range now.Entries {
+		entries[now.Entries[i].ID] = true
+	}
 	add := func(t catalog.Tombstone) {
-		if _, ok := now.Entry(t.ID); !ok {
+		if !entries[t.ID] {
 			out = append(out, t)
 		}
 	}
@@ -280,22 +285,27 @@ func (r *Repository) upload(ctx context.Context, blobs artifacts.Getter, name st
 	return err
 }
 
-// prepare writes the manifest, the role's metadata and the proposal.
-func (r *Repository) prepare(ctx context.Context, b *base, rel catalog.Release, manifest []byte) (*Prepared, error) {
+// prepare writes the shards, the manifest, the role's metadata and the proposal.
+func (r *Repository) prepare(ctx context.Context, b *base, rel catalog.Release, files catalog.Files) (*Prepared, error) {
 	version, err := r.freeVersion(ctx, rel.Channel, b.roleVersion(rel.Channel))
 	if err != nil {
 		return nil, err
 	}
-	ref := artifacts.RefOf("", "", manifest)
+	ref := artifacts.RefOf("", "", files.Manifest)
 	role := metadata.Targets(whole(r.Now).Add(lifetimes[rel.Channel]))
 	role.Signed.Version = version
 	target := trust.ManifestTarget(rel.Channel)
-	role.Signed.Targets[target] = &metadata.TargetFiles{Length: ref.Size, Hashes: sha256Of(manifest), Path: target}
+	role.Signed.Targets[target] = &metadata.TargetFiles{Length: ref.Size, Hashes: sha256Of(files.Manifest), Path: target}
 	roleBytes, err := sealed(role)
 	if err != nil {
 		return nil, err
 	}
-	if err := artifacts.PutNamed(ctx, r.Store, proposalName(ref.Digest, "catalog.json"), manifest); err != nil {
+	for _, shard := range files.Shards {
+		if _, err := artifacts.PutBlob(ctx, r.Store, shard); err != nil {
+			return nil, err
+		}
+	}
+	if err := artifacts.PutNamed(ctx, r.Store, proposalName(ref.Digest, "catalog.json"), files.Manifest); err != nil {
 		return nil, err
 	}
 	p := proposal{

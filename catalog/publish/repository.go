@@ -121,7 +121,7 @@ func (r *Repository) readManifest(ctx context.Context, name string, ref artifact
 	if err != nil {
 		return catalog.Release{}, err
 	}
-	rel, err := catalog.DecodeManifest(m)
+	rel, err := catalog.ReadRelease(ctx, m, artifacts.Blobs{Store: r.Store})
 	if err != nil {
 		return rel, fmt.Errorf("%s: %w", name, err)
 	}

@@ -19,7 +19,7 @@ var night = time.Date(2026, 3, 1, 2, 0, 0, 0, time.UTC)
 
 // world is a repository with everybody's keys, and the artifacts of a night.
 type world struct {
-	t     *testing.T
+	t     testing.TB
 	store artifacts.Store
 	blobs *artifacts.Mem
 	made  *publish.Created
@@ -66,6 +66,46 @@ func (w *world) proposal(channel string, numbers ...int) publish.Proposal {
 				Identity: e.Variant.Identity, Gate: "report", Predicate: json.RawMessage(fmt.Sprintf(`{"e":%d,"html":"<b>"}`, n)),
 			})
 		}
+	}
+	p.Baseline = p.Entries[0].Variant.Identity
+	return p
+}
+
+// large makes a repository whose canary channel has n variants. A described
+// one has what a night says of it, 2 KB; the others are bare, 0.6 KB.
+func large(tb testing.TB, n int, described bool) *world {
+	tb.Helper()
+	w := &world{t: tb, blobs: artifacts.NewMem(), store: artifacts.NewMem()}
+	made, err := publish.Init(context.Background(), w.store, publish.InitOptions{Solo: true, Now: night, Channels: []string{"canary"}})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	w.made = made
+	if _, err := w.repo().Release(context.Background(), many(w, n, described)); err != nil {
+		tb.Fatal(err)
+	}
+	return w
+}
+
+// many wishes for n variants in canary.
+func many(w *world, n int, described bool) publish.Proposal {
+	p := publish.Proposal{Channel: "canary", Domain: "infer", Contexts: []string{"burst"}, Blobs: w.blobs}
+	for i := range n {
+		e := w.variant(i, catalog.ScopeCanary)
+		p.Entries = append(p.Entries, e)
+		if !described {
+			continue
+		}
+		e.Variant.Seed, e.Variant.Labels = uint64(i), map[string]string{"engine": "cma", "origin": "cma r0 g0 i0", "run": "night-0001", "trial": fmt.Sprint(i)}
+		e.Envelope.Hardware, e.Envelope.Limits = catalog.Hardware{}, map[string]float64{"artifact_bytes": 300000}
+		e.Curves = []catalog.LatencyCurve{{Context: "burst", P50NS: 70589.61666666667 + float64(i), P99NS: 213895.5, Samples: 36}}
+		for _, m := range []string{"accuracy", "cost_macs", "artifact_bytes", "cpu_ns", "p99_ns"} {
+			e.Expectations = append(e.Expectations, catalog.Expectation{
+				Metric: m, Context: "burst", Unit: "1", Direction: "lower", Scale: "ratio", Baseline: 84165.70999999999, Value: 70589.61666666667,
+				Change: -0.16521814883159203, Lower: -0.20113510715482733, Upper: -0.12872748929394323, Alpha: .05,
+			})
+		}
+		p.Entries[i] = e
 	}
 	p.Baseline = p.Entries[0].Variant.Identity
 	return p

@@ -102,12 +102,12 @@ func (w *walk) auditAll(ctx context.Context, next *state, channel string) (Repor
 }
 
 func (w *walk) auditRelease(ctx context.Context, h *Head, next *state, d metadata.DelegatedRole) (ReleaseReport, error) {
-	r, ref, err := w.manifest(ctx, h, d.Name)
+	p, err := w.promised(ctx, h, d.Name)
 	if err != nil {
 		return ReleaseReport{}, err
 	}
-	name := TargetName(ManifestTarget(d.Name), ref.Digest)
-	if err := next.adopt(name, r, ref); err != nil {
+	name, r, ref := p.name, p.release, p.ref
+	if err := next.adopt(name, &r, ref); err != nil {
 		return ReleaseReport{}, err
 	}
 	rr := ReleaseReport{Release: r, Manifest: ref.Digest, Threshold: d.Threshold}

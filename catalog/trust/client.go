@@ -115,15 +115,15 @@ func (c *Client) Refresh(ctx context.Context, channel string) (*catalog.Verified
 	if v, err := c.unchanged(ctx, &w, next, h, channel); v != nil || err != nil {
 		return v, err
 	}
-	r, ref, err := w.manifest(ctx, h, channel)
+	p, err := w.promised(ctx, h, channel)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.check(ctx, &w, next, h, r, ref); err != nil {
+	if err := c.check(ctx, &w, next, h, p); err != nil {
 		return nil, err
 	}
 	next.raise(h, w.now)
-	v, err := c.adopt(ctx, next, r, ref)
+	v, err := c.adopt(ctx, next, p)
 	if err != nil {
 		return nil, err
 	}
@@ -185,7 +185,7 @@ func (c *Client) walk(next *state) (w walk, firstUse bool) {
 	if len(anchor) == 0 {
 		anchor = nil
 	}
-	return walk{store: c.cfg.Store, anchor: anchor, now: now.UTC(), floors: next.Versions}, anchor == nil
+	return walk{store: c.cfg.Store, cache: c.dir, anchor: anchor, now: now.UTC(), floors: next.Versions}, anchor == nil
 }
 
 // anchored checks that the shipped root is one of the repository's, also when
@@ -206,15 +206,15 @@ func (c *Client) anchored(ctx context.Context, h *Head) error {
 }
 
 // check holds a release against the memory and against this host.
-func (c *Client) check(ctx context.Context, w *walk, next *state, h *Head, r catalog.Release, ref artifacts.Ref) error {
-	name := TargetName(ManifestTarget(r.Channel), ref.Digest)
+func (c *Client) check(ctx context.Context, w *walk, next *state, h *Head, p promise) error {
+	name, r := p.name, &p.release
 	if r.RuntimeMin > catalog.RuntimeABI {
 		return refuse(ABI, name, "needs runtime ABI %d, this host has %d", r.RuntimeMin, catalog.RuntimeABI)
 	}
 	if r.Sequence < c.cfg.FloorSequence {
 		return refuse(Rollback, name, "release %d, and the host was shipped with floor %d", r.Sequence, c.cfg.FloorSequence)
 	}
-	if err := next.adopt(name, r, ref); err != nil {
+	if err := next.adopt(name, r, p.ref); err != nil {
 		return err
 	}
 	y, err := w.yank(ctx, h)
@@ -226,13 +226,13 @@ func (c *Client) check(ctx context.Context, w *walk, next *state, h *Head, r cat
 
 // adopt makes the verified release: what may be served of it, every artifact
 // read and checked, the state on disk.
-func (c *Client) adopt(ctx context.Context, next *state, r catalog.Release, ref artifacts.Ref) (*catalog.Verified, error) {
-	name := TargetName(ManifestTarget(r.Channel), ref.Digest)
-	served, err := c.servable(name, next, r)
+func (c *Client) adopt(ctx context.Context, next *state, p promise) (*catalog.Verified, error) {
+	channel := p.release.Channel
+	served, err := c.servable(p.name, next, p.release)
 	if err != nil {
 		return nil, err
 	}
-	if old := c.good[r.Channel]; old != nil && old.Manifest() == ref.Digest && sameEntries(old.Release(), &served) {
+	if old := c.good[channel]; old != nil && old.Manifest() == p.ref.Digest && sameEntries(old.Release(), &served) {
 		return old, c.save(ctx, next)
 	}
 	get := newBlobs(c.cfg.Store, c.dir, served)
@@ -243,23 +243,19 @@ func (c *Client) adopt(ctx context.Context, next *state, r catalog.Release, ref 
 			}
 		}
 	}
-	if c.dir != nil {
-		b, err := catalog.EncodeManifest(r)
-		if err != nil {
-			return nil, refusal(name, err)
-		}
-		if _, err := c.dir.Put(ctx, b); err != nil {
-			return nil, refusal(artifacts.BlobName(ref.Digest), err)
+	if c.dir != nil { // the shards are there already
+		if _, err := c.dir.Put(ctx, p.bytes); err != nil {
+			return nil, refusal(artifacts.BlobName(p.ref.Digest), err)
 		}
 	}
-	v, err := catalog.NewVerified(seal.New(), served, ref.Digest, get)
+	v, err := catalog.NewVerified(seal.New(), served, p.ref.Digest, get)
 	if err != nil {
 		return nil, err
 	}
 	if err := c.save(ctx, next); err != nil {
 		return nil, err
 	}
-	c.good[r.Channel] = v
+	c.good[channel] = v
 	return v, nil
 }
 
@@ -268,11 +264,13 @@ func (c *Client) adopt(ctx context.Context, next *state, r catalog.Release, ref 
 // release of which nothing fits this machine is refused.
 func (c *Client) servable(name string, s *state, r catalog.Release) (catalog.Release, error) {
 	out := r
-	out.Entries = nil
+	out.Entries = make([]catalog.Entry, 0, len(r.Entries))
 	out.Tombstones = slices.Clone(r.Tombstones)
-	kept := map[catalog.VariantID]bool{catalog.BuiltIn: true}
+	kept := make(map[catalog.VariantID]bool, len(r.Entries)+1)
+	kept[catalog.BuiltIn] = true
 	foreign := 0
-	for _, e := range r.Entries {
+	for i := range r.Entries {
+		e := &r.Entries[i]
 		reason, yanked := s.Yanked[e.ID]
 		switch {
 		case yanked:
@@ -281,7 +279,7 @@ func (c *Client) servable(name string, s *state, r catalog.Release) (catalog.Rel
 			foreign++
 		default:
 			kept[e.ID] = true
-			out.Entries = append(out.Entries, e)
+			out.Entries = append(out.Entries, *e)
 		}
 	}
 	if foreign > 0 && len(out.Entries) == 0 {
@@ -319,6 +317,11 @@ func sameEntries(a, b *catalog.Release) bool {
 // save makes next the client's memory, on disk before in mind.
 func (c *Client) save(ctx context.Context, next *state) error {
 	if c.dir != nil {
+		if next.Identities != c.state.Identities || c.saved == nil {
+			if _, err := c.dir.Put(ctx, next.identities.encode()); err != nil {
+				return refuse(Unreadable, stateName, "the state could not be saved: %v", err)
+			}
+		}
 		b, err := json.Marshal(next)
 		if err != nil {
 			return err
@@ -351,7 +354,7 @@ func (c *Client) Last(ctx context.Context, channel string) (*catalog.Verified, e
 	if err != nil {
 		return nil, refusal(name, err)
 	}
-	r, err := catalog.DecodeManifest(b)
+	r, err := catalog.ReadRelease(ctx, b, c.dir)
 	if err != nil {
 		return nil, refusal(name, err)
 	}

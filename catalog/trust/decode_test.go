@@ -11,8 +11,8 @@ import (
 )
 
 func FuzzDecodeState(f *testing.F) {
-	f.Add([]byte(`{"schema":"arqon-trust-state/1","root":"AA==","versions":{},"channels":{},"identities":{},"yanked":{},"largest_time_unix_s":0}`))
-	f.Add([]byte(`{"schema":"arqon-trust-state/1","root":null}`))
+	f.Add([]byte(`{"schema":"arqon-trust-state/2","root":"AA==","versions":{},"channels":{},"identities":{"digest":"","size":0},"yanked":{},"largest_time_unix_s":0}`))
+	f.Add([]byte(`{"schema":"arqon-trust-state/2","root":null}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s, err := decodeState(b)
 		if err != nil {
@@ -20,12 +20,27 @@ func FuzzDecodeState(f *testing.F) {
 		}
 		// What was accepted can be used without a panic and without a change.
 		c := s.clone()
-		if err := c.adopt("m", catalog.Release{Channel: "prod", Sequence: 1, NextID: 1}, artifacts.Ref{}); err != nil {
+		if err := c.adopt("m", &catalog.Release{Channel: "prod", Sequence: 1, NextID: 1}, artifacts.Ref{}); err != nil {
 			return
 		}
 		c.Versions["root"]++
 		if again, err := decodeState(b); err != nil || again.Versions["root"] != s.Versions["root"] {
 			t.Fatal("a clone shares its maps")
+		}
+	})
+}
+
+func FuzzDecodeIdentities(f *testing.F) {
+	one, err := identify(7, artifacts.DigestOf(nil))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(identities{one}.encode())
+	f.Add([]byte(identitiesSchema))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		ids, err := decodeIdentities(b)
+		if err == nil && !bytes.Equal(ids.encode(), b) {
+			t.Fatalf("a second spelling: %q", b)
 		}
 	})
 }

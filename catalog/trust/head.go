@@ -88,6 +88,7 @@ func isChannel(name string) bool { return slices.Contains(catalog.Channels(), na
 // the first thing that is not as it must be.
 type walk struct {
 	store   artifacts.Store
+	cache   *artifacts.Dir                          // what was read before, by digest; may be nil
 	anchor  []byte                                  // a root to begin with; nil: the repository's own first one
 	now     time.Time                               // for expiry; zero: expiry is not looked at
 	floors  map[string]int64                        // role → version seen before; may be nil
@@ -430,34 +431,6 @@ func (w *walk) floor(role, name string, version int64) error {
 		return refuse(FastForward, name, "version %d, and %d was seen before", version, floor)
 	}
 	return nil
-}
-
-// manifest reads and decodes the manifest of a channel.
-func (w *walk) manifest(ctx context.Context, h *Head, channel string) (catalog.Release, artifacts.Ref, error) {
-	var none catalog.Release
-	ref, ok := h.Manifest(channel)
-	if !ok {
-		return none, ref, refuse(NoRelease, MetadataName(metadata.SNAPSHOT, h.Snapshot.Signed.Version), "channel %s has no release yet", channel)
-	}
-	name := TargetName(ManifestTarget(channel), ref.Digest)
-	if ref.Size > catalog.MaxManifestBytes {
-		return none, ref, refuse(TooLarge, name, "%d bytes, at most %d", ref.Size, catalog.MaxManifestBytes)
-	}
-	b, err := w.fetchRef(ctx, name, ref)
-	if err != nil {
-		return none, ref, err
-	}
-	r, err := catalog.DecodeManifest(b)
-	if err != nil {
-		return none, ref, refusal(name, err)
-	}
-	if r.Channel != channel {
-		return none, ref, refuse(WrongChannel, name, "made for channel %s, asked for %s", r.Channel, channel)
-	}
-	if w.now.After(r.Expires) {
-		return none, ref, refuse(Expired, name, "expired %s", day(r.Expires))
-	}
-	return r, ref, nil
 }
 
 func day(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -220,10 +220,11 @@ func (t *tale) release(ctx context.Context, n int64, m *metadata.Metadata[metada
 		return err
 	}
 	h := &Head{Targets: t.targets, Snapshot: t.head.Snapshot, Rules: rules, Roles: map[string]*metadata.Metadata[metadata.TargetsType]{t.channel: m}}
-	r, ref, err := t.walk.manifest(ctx, h, t.channel)
+	pr, err := t.walk.promised(ctx, h, t.channel)
 	if err != nil {
 		return err
 	}
+	r, ref := pr.release, pr.ref
 	p := Past{
 		Release: r, Manifest: ref, Snapshot: n, RoleVersion: m.Signed.Version,
 		Threshold: d.Threshold, EvidenceKeys: rules.EvidenceKeys,
@@ -294,7 +295,7 @@ func (t *tale) chained() error {
 		if p.Release.Sequence != uint64(i)+1 || p.Release.Previous != before {
 			return refuse(MixAndMatch, name, "release %d does not continue release %d", p.Release.Sequence, i)
 		}
-		if err := s.adopt(name, p.Release, p.Manifest); err != nil {
+		if err := s.adopt(name, &p.Release, p.Manifest); err != nil {
 			return err
 		}
 		before = p.Manifest.Digest

@@ -14,20 +14,22 @@ import (
 
 const (
 	stateName     = "trust-state.json"
-	stateSchema   = "arqon-trust-state/1"
-	maxStateBytes = 128 << 20
+	stateSchema   = "arqon-trust-state/2"
+	maxStateBytes = 64 << 20
 )
 
 // state is what a client must not forget: without it an old repository looks
 // as good as a new one. It is written before anything is adopted.
 type state struct {
-	Schema      string                                 `json:"schema"`
-	Root        []byte                                 `json:"root"`     // the newest verified root
-	Versions    map[string]int64                       `json:"versions"` // role → newest version seen
-	Channels    map[string]channelState                `json:"channels"`
-	Identities  map[catalog.VariantID]artifacts.Digest `json:"identities"` // what each id ever stood for
-	Yanked      map[catalog.VariantID]string           `json:"yanked"`     // id → reason, for ever
-	LargestTime int64                                  `json:"largest_time_unix_s"`
+	Schema      string                       `json:"schema"`
+	Root        []byte                       `json:"root"`     // the newest verified root
+	Versions    map[string]int64             `json:"versions"` // role → newest version seen
+	Channels    map[string]channelState      `json:"channels"`
+	Identities  artifacts.Ref                `json:"identities"` // the file of what each id ever stood for
+	Yanked      map[catalog.VariantID]string `json:"yanked"`     // id → reason, for ever
+	LargestTime int64                        `json:"largest_time_unix_s"`
+
+	identities identities // as in that file
 }
 
 // channelState is the last good release of a channel.
@@ -38,17 +40,32 @@ type channelState struct {
 }
 
 func newState() *state {
-	return &state{
+	s := &state{
 		Schema: stateSchema, Versions: map[string]int64{}, Channels: map[string]channelState{},
-		Identities: map[catalog.VariantID]artifacts.Digest{}, Yanked: map[catalog.VariantID]string{},
+		Yanked: map[catalog.VariantID]string{},
 	}
+	s.know(nil)
+	return s
+}
+
+// learn is know for what identities.with returned: often nothing new.
+func (s *state) learn(ids identities) {
+	if len(ids) != len(s.identities) {
+		s.know(ids)
+	}
+}
+
+// know makes ids what s knows of the past.
+func (s *state) know(ids identities) {
+	s.identities = ids
+	s.Identities = artifacts.RefOf("", "", ids.encode())
 }
 
 // clone copies s, so that a refused refresh leaves no trace in it.
 func (s *state) clone() *state {
 	c := *s
 	c.Versions, c.Channels = maps.Clone(s.Versions), maps.Clone(s.Channels)
-	c.Identities, c.Yanked = maps.Clone(s.Identities), maps.Clone(s.Yanked)
+	c.Yanked = maps.Clone(s.Yanked)
 	return &c
 }
 
@@ -62,7 +79,7 @@ func decodeState(b []byte) (*state, error) {
 	if s.Schema != stateSchema {
 		return nil, fmt.Errorf("schema %.80q: this version reads %s", s.Schema, stateSchema)
 	}
-	if len(s.Root) == 0 || s.Versions == nil || s.Channels == nil || s.Identities == nil || s.Yanked == nil {
+	if len(s.Root) == 0 || s.Versions == nil || s.Channels == nil || s.Yanked == nil {
 		return nil, errors.New("incomplete")
 	}
 	return s, nil
@@ -78,11 +95,26 @@ func loadState(ctx context.Context, dir *artifacts.Dir) (*state, []byte, error) 
 		return nil, nil, refusal(stateName, err)
 	}
 	s, err := decodeState(b)
+	if err == nil {
+		err = s.loadIdentities(ctx, dir)
+	}
 	if err != nil {
 		return nil, nil, refuse(Unreadable, stateName,
 			"the state in %s is damaged (%v): restore it, or remove it only after pinning a root and a floor you trust", dir.Path(), err)
 	}
 	return s, b, nil
+}
+
+func (s *state) loadIdentities(ctx context.Context, dir *artifacts.Dir) error {
+	if s.Identities.Size > maxIdentitiesBytes {
+		return fmt.Errorf("identities of %d bytes, at most %d", s.Identities.Size, maxIdentitiesBytes)
+	}
+	b, err := dir.Get(ctx, s.Identities)
+	if err != nil {
+		return err
+	}
+	s.identities, err = decodeIdentities(b)
+	return err
 }
 
 // raise notes the versions of a verified head and the time.
@@ -100,7 +132,7 @@ func (s *state) raise(h *Head, now time.Time) {
 
 // adopt checks a release against everything seen before and notes it. name is
 // the manifest's, for the refusal.
-func (s *state) adopt(name string, r catalog.Release, manifest artifacts.Ref) error {
+func (s *state) adopt(name string, r *catalog.Release, manifest artifacts.Ref) error {
 	was := s.Channels[r.Channel]
 	switch {
 	case r.Sequence < was.Sequence:
@@ -112,13 +144,14 @@ func (s *state) adopt(name string, r catalog.Release, manifest artifacts.Ref) er
 	case r.Sequence == was.Sequence+1 && was.Sequence > 0 && r.Previous != was.Manifest.Digest:
 		return refuse(MixAndMatch, name, "release %d does not continue release %d", r.Sequence, was.Sequence)
 	}
-	ids := catalog.Identities(r)
-	for _, id := range slices.Sorted(maps.Keys(ids)) {
-		if before, ok := s.Identities[id]; ok && before != ids[id] {
-			return refuse(Repointed, name, "id %d was %s and is now %s", id, before.Short(), ids[id].Short())
-		}
-		s.Identities[id] = ids[id]
+	ids, err := identitiesOf(name, r)
+	if err != nil {
+		return err
 	}
+	if ids, err = s.identities.with(name, ids); err != nil {
+		return err
+	}
+	s.learn(ids)
 	s.Channels[r.Channel] = channelState{Sequence: r.Sequence, NextID: r.NextID, Manifest: manifest}
 	return nil
 }
@@ -135,12 +168,22 @@ func (s *state) withdraw(name string, y Yank) error {
 			return refuse(Unyanked, name, "id %d was withdrawn before and is not any more", id)
 		}
 	}
+	var ids identities
 	for _, e := range y.Yanked {
-		if before, ok := s.Identities[e.ID]; ok && e.Identity != before {
+		if before, ok := s.identities.of(e.ID); ok && e.Identity != before {
 			return refuse(Repointed, name, "id %d was %s and is withdrawn as %s", e.ID, before.Short(), e.Identity.Short())
 		}
-		s.Identities[e.ID] = e.Identity
+		i, err := identify(e.ID, e.Identity)
+		if err != nil {
+			return refuse(Malformed, name, "identity of id %d: %v", e.ID, err)
+		}
+		ids = append(ids, i) // a yank list has ascending ids
 		s.Yanked[e.ID] = e.Reason
 	}
+	ids, err := s.identities.with(name, ids)
+	if err != nil {
+		return err
+	}
+	s.learn(ids)
 	return nil
 }

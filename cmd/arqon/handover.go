@@ -132,11 +132,11 @@ func (h *handover) before(ctx context.Context, night artifacts.Digest) (string, 
 		return "", false, err
 	}
 	if r, ok := st.Releases[h.channel]; ok && citing(r, night) > 0 {
-		manifest, err := catalog.EncodeManifest(r) // there is one spelling of a release
+		files, err := catalog.EncodeManifest(r) // there is one spelling of a release
 		if err != nil {
 			return "", false, err
 		}
-		return publishedLine(&publish.Published{Release: r, Manifest: artifacts.DigestOf(manifest)}, citing(r, night)), true, nil
+		return publishedLine(&publish.Published{Release: r, Manifest: artifacts.DigestOf(files.Manifest)}, citing(r, night)), true, nil
 	}
 	if h.solo {
 		return "", false, nil

@@ -81,7 +81,7 @@ func previous(ctx context.Context, store artifacts.Store, r catalog.Release) (ca
 	if artifacts.DigestOf(b) != r.Previous {
 		return catalog.Release{}, no{fmt.Errorf("%s: %w", name, artifacts.ErrCorrupt)}
 	}
-	return catalog.DecodeManifest(b)
+	return catalog.ReadRelease(ctx, b, artifacts.Blobs{Store: store})
 }
 
 func printRelease(w io.Writer, rr trust.ReleaseReport) {

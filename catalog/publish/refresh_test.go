@@ -3,12 +3,12 @@ package publish_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/arqon/arqon/artifacts"
-	"github.com/arqon/arqon/catalog"
 	"github.com/arqon/arqon/catalog/publish"
 	"github.com/arqon/arqon/catalog/trust"
 )
@@ -17,11 +17,14 @@ import (
 type counting struct {
 	artifacts.Store
 	names []string
+	bytes int
 }
 
 func (c *counting) Read(ctx context.Context, name string, limit int64) ([]byte, error) {
 	c.names = append(c.names, name)
-	return c.Store.Read(ctx, name, limit)
+	b, err := c.Store.Read(ctx, name, limit)
+	c.bytes += len(b)
+	return b, err
 }
 
 // A refresh that finds nothing new reads no manifest and no artifact, and
@@ -67,38 +70,35 @@ func TestRefreshWithoutChange(t *testing.T) {
 	}
 }
 
-// go test ./catalog/publish -run '^$' -bench Refresh -benchmem
-func BenchmarkRefreshWithoutChange(b *testing.B) {
-	for _, n := range []int{10, 10_000} {
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			w := &world{t: new(testing.T), blobs: artifacts.NewMem(), store: artifacts.NewMem()}
-			made, err := publish.Init(b.Context(), w.store, publish.InitOptions{Solo: true, Now: night, Channels: []string{"canary"}})
-			if err != nil {
-				b.Fatal(err)
-			}
-			w.made = made
-			p := publish.Proposal{Channel: "canary", Domain: "infer", Contexts: []string{"burst"}, Blobs: w.blobs}
-			for i := range n {
-				e := w.variant(i, catalog.ScopeCanary)
-				p.Entries = append(p.Entries, e)
-			}
-			p.Baseline = p.Entries[0].Variant.Identity
-			if _, err := w.repo().Release(b.Context(), p); err != nil {
-				b.Fatal(err)
-			}
-			c, err := trust.Open(trust.Config{Store: w.store, Root: made.Root, Now: func() time.Time { return night }})
-			if err != nil {
-				b.Fatal(err)
-			}
-			if _, err := c.Refresh(b.Context(), "canary"); err != nil {
-				b.Fatal(err)
-			}
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, err := c.Refresh(b.Context(), "canary"); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
+// One variant of many changes: a client that has the release before fetches
+// the metadata, the manifest and the one shard.
+func TestOneChangeFetchesOneShard(t *testing.T) {
+	w := large(t, 320, true)
+	store := &counting{Store: w.store}
+	c, err := trust.Open(trust.Config{Store: store, Root: w.made.Root, StateDir: t.TempDir(), Now: func() time.Time { return night }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if _, err := c.Refresh(t.Context(), "canary"); err != nil {
+		t.Fatal(err)
+	}
+	p := many(w, 320, true)
+	p.Entries[123].Envelope.MemoryBytesMax = 1 << 20
+	if _, err := w.repo().Release(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	store.names, store.bytes = nil, 0
+	v, err := c.Refresh(t.Context(), "canary")
+	if err != nil || v.Release().Sequence != 2 {
+		t.Fatal(err)
+	}
+	blobs := slices.DeleteFunc(slices.Clone(store.names), func(n string) bool { return !strings.HasPrefix(n, "blobs/") })
+	if len(blobs) != 1 || store.bytes > 96<<10 {
+		t.Errorf("%d blobs, %d bytes: %q", len(blobs), store.bytes, store.names)
 	}
 }
