@@ -9,9 +9,11 @@ import (
 
 // What estimates are made of.
 const (
-	spikeSigmas     = 2.5   // a value further from the median, in robust standard deviations, is a disturbance
-	spikeShrink     = .9113 // variance of a normal that is cut at ±spikeSigmas
+	spikeSigmas     = 3     // a value further from the median, in robust standard deviations, is a disturbance
+	spikeShrink     = .9733 // variance of a normal that is cut at ±spikeSigmas
+	cutPrice        = 1.06  // on the standard error: where the cut falls is chance too (TestEstimateIgnoresSpikes)
 	madToSigma      = 1.4826
+	madSmall        = .8 // n/(n−.8) takes the bias out of the median deviation of n values (Croux & Rousseeuw 1992)
 	intervalLevel   = .95
 	spikesNeedAtAll = 5 // fewer values than this say nothing about which of them is odd
 )
@@ -41,18 +43,24 @@ func estimateOf(values []float64) estimate {
 			y[i] = math.Log(v)
 		}
 	}
+	out := meanOf(y)
+	out.log = e.log && out.n > 0
+	return out
+}
+
+// meanOf is the mean without disturbances of values that may have any sign.
+func meanOf(y []float64) estimate {
 	if len(y) == 0 {
 		return estimate{}
 	}
-	kept, shrink := y, 1.
+	kept, shrink, price := y, 1., 1.
 	if len(y) >= spikesNeedAtAll {
-		kept, shrink = undisturbed(y), spikeShrink
+		kept, shrink, price = undisturbed(y), spikeShrink, cutPrice
 	}
-	e.n = len(kept)
-	e.center = stat.Mean(kept, nil)
+	e := estimate{n: len(kept), center: stat.Mean(kept, nil)}
 	if e.n > 1 {
 		e.sigma = math.Sqrt(stat.Variance(kept, nil) / shrink)
-		e.se = e.sigma / math.Sqrt(float64(e.n))
+		e.se = price * e.sigma / math.Sqrt(float64(e.n))
 	}
 	return e
 }
@@ -63,7 +71,8 @@ func undisturbed(y []float64) []float64 {
 	for i, v := range y {
 		off[i] = math.Abs(v - m)
 	}
-	reach := spikeSigmas * madToSigma * median(off)
+	n := float64(len(y))
+	reach := spikeSigmas * madToSigma * median(off) * n / (n - madSmall)
 	var kept []float64
 	for i, v := range y {
 		if off[i] <= reach {
@@ -82,24 +91,14 @@ func (e estimate) value() float64 {
 }
 
 // interval is the two-sided interval of the center on the values' own scale
-// (Student's t). One value alone has no known spread: the interval is the
-// value.
+// (Student's t). Where no spread is known the interval is the value.
 func (e estimate) interval() [2]float64 {
-	if e.n < 2 || e.se == 0 {
+	if e.n == 0 || e.se == 0 {
 		return [2]float64{e.value(), e.value()}
 	}
-	t := distuv.StudentsT{Mu: 0, Sigma: 1, Nu: float64(e.n - 1)}.Quantile(.5 + intervalLevel/2)
+	t := distuv.StudentsT{Mu: 0, Sigma: 1, Nu: float64(max(1, e.n-1))}.Quantile(.5 + intervalLevel/2)
 	lo, hi := e, e
 	lo.center -= t * e.se
 	hi.center += t * e.se
 	return [2]float64{lo.value(), hi.value()}
-}
-
-// shrunk is a correction that is only known up to se, pulled towards 0 by as
-// much as it could be noise (the positive part of James and Stein's rule).
-func shrunk(correction, se float64) float64 {
-	if correction == 0 {
-		return 0
-	}
-	return correction * math.Max(0, 1-float64(se*se)/float64(correction*correction))
 }

@@ -3,7 +3,6 @@ package factory
 import (
 	"fmt"
 	"math"
-	"sort"
 
 	"github.com/arqon/arqon/artifacts"
 	"github.com/arqon/arqon/benchmarks"
@@ -27,20 +26,10 @@ const (
 // it does touch the published value, which is why the baseline is sampled now
 // and then and beside the claim.
 const (
-	openSamples      = 4
-	referenceEvery   = 32   // search samples between two looks at the baseline
-	huntBatch        = 32   // points asked of an engine at once, at most
-	raceShare        = .14  // of the budget
-	raceShareTiny    = .10  // the same below tinyBudget: the race hurts what it takes from
-	tinyBudget       = 500  //
-	raceRungs        = 3    // halvings
-	claimShare       = .10  // of the budget, at most; half of it for the baseline beside the winner
-	claimShareTiny   = .06  // the same below tinyBudget
-	claimErrorWanted = .006 // standard error of a claim, relative
-	claimSamplesMin  = 5
-	claimTries       = 3 // winners that may fail when measured again
-
-	finalistsOnOtherData = 6 // of a deterministic context
+	openSamples    = 4
+	referenceEvery = 24  // search samples between two looks at the baseline
+	huntBatch      = 32  // points asked of an engine at once, at most
+	tinyBudget     = 500 //
 )
 
 // tried is a point with every sample of it.
@@ -112,6 +101,7 @@ type hunt struct {
 	rung      int
 	finalists []*tried
 	winner    *tried
+	planned   claimPlan
 	dead      int // winners that failed
 	best      float64
 }
@@ -141,27 +131,7 @@ func (h *hunt) tail() int {
 	if !h.noisy {
 		return h.raceBudget() + 2
 	}
-	return h.raceBudget() + 2*h.claimMax()
-}
-
-func (h *hunt) raceBudget() int {
-	if !h.noisy { // other data, once
-		return min(finalistsOnOtherData+1, h.budget/10)
-	}
-	share := raceShare
-	if h.budget < tinyBudget {
-		share = raceShareTiny
-	}
-	return int(share * float64(h.budget))
-}
-
-// claimMax is the winner's samples; as many of the baseline stand beside them.
-func (h *hunt) claimMax() int {
-	share := claimShare
-	if h.budget < tinyBudget {
-		share = claimShareTiny
-	}
-	return max(1, min(claimSamplesMin, h.budget/8), int(share*float64(h.budget)/2))
+	return h.raceBudget() + h.claimMax()
 }
 
 // next returns the samples of the next round; none when the hunt is over.
@@ -225,95 +195,6 @@ func (h *hunt) seedPhase() string {
 	return h.phase
 }
 
-// searchRound asks the lane that is furthest behind its share.
-func (h *hunt) searchRound() ([]want, error) {
-	for {
-		left := h.budget - h.total() - h.tail()
-		l := h.behind()
-		if left <= 0 || h.hurry || l == nil {
-			return nil, nil
-		}
-		if _, done := l.engine.Done(); done {
-			l.ended = true
-			continue
-		}
-		var out []want
-		if h.noisy && h.sinceRef >= referenceEvery && left > 1 {
-			out = append(out, want{arm: h.baseline, reference: true})
-			left--
-		}
-		n := min(left, huntBatch)
-		asked := l.engine.Ask(n)
-		if len(asked) > n {
-			return nil, fmt.Errorf("engine %s asked %d points instead of at most %d", l.name, len(asked), n)
-		}
-		if l.ended = len(asked) == 0; l.ended {
-			continue
-		}
-		for _, p := range asked {
-			a := h.arm(p, l.name)
-			out = append(out, want{arm: a, lane: l})
-			l.asked++
-		}
-		return out, nil
-	}
-}
-
-// favourites are the n most promising points: those of an engine with an
-// opinion first, in turns with those of the lowest losses.
-func (h *hunt) favourites(n int) []*tried {
-	ranked := append([]*tried(nil), h.arms...)
-	sort.SliceStable(ranked, func(i, j int) bool { return ranked[i].loss < ranked[j].loss })
-	for len(ranked) > 0 && math.IsInf(ranked[len(ranked)-1].loss, 1) {
-		ranked = ranked[:len(ranked)-1]
-	}
-	var believed []*tried
-	for _, l := range h.lanes {
-		if f, ok := l.engine.(favourer); ok && len(believed) == 0 {
-			for _, p := range f.Favourites(n) {
-				if a := h.known[p.Digest()]; a != nil && !math.IsInf(a.loss, 1) {
-					believed = append(believed, a)
-				}
-			}
-		}
-	}
-	var out []*tried
-	taken := map[*tried]bool{}
-	add := func(from []*tried, at int) {
-		if at < len(from) && len(out) < n && !taken[from[at]] {
-			taken[from[at]] = true
-			out = append(out, from[at])
-		}
-	}
-	for i := 0; i < len(ranked) && len(out) < n; i++ {
-		add(believed, 2*i)
-		add(believed, 2*i+1)
-		add(ranked, i)
-	}
-	return out
-}
-
-func (h *hunt) behind() *huntLane {
-	var out *huntLane
-	for _, l := range h.lanes {
-		if !l.ended && (out == nil || float64(l.asked)*out.share < float64(out.asked)*l.share) {
-			out = l
-		}
-	}
-	return out
-}
-
-func (h *hunt) arm(p engine.Proposal, engineName string) *tried {
-	digest := p.Point.Digest()
-	a := h.known[digest]
-	if a == nil {
-		a = &tried{point: p.Point, digest: digest, origin: p.Origin, engine: engineName, order: len(h.arms), loss: math.Inf(1)}
-		h.known[digest] = a
-		h.arms = append(h.arms, a)
-	}
-	return a
-}
-
 // take books the answer to a want.
 func (h *hunt) take(w want, x measurement) {
 	if w.reference {
@@ -370,7 +251,9 @@ func (h *hunt) close() error {
 	case phaseClaim:
 		x := h.joined(h.winner.claim, nil)
 		if x.Failed == "" {
-			h.phase = phaseOver
+			if h.claimOver() {
+				h.phase = phaseOver
+			}
 			return nil
 		}
 		if h.winner == h.baseline {
@@ -428,126 +311,4 @@ func (h *hunt) scaleIn(phase string) map[string]float64 {
 		return h.scale
 	}
 	return h.joined(h.reference[phase], nil).Values
-}
-
-// beginRace picks the finalists.
-func (h *hunt) beginRace() {
-	h.phase = phaseRace
-	h.raceLeft = h.raceBudget()
-	if h.hurry {
-		h.raceLeft = int(raceShare * float64(h.total()))
-	}
-	n := max(1, min(h.raceLeft/(2*raceRungs), 24))
-	if !h.noisy {
-		n = max(1, h.raceLeft-1)
-	}
-	ranked := h.favourites(n)
-	if len(ranked) == 0 || h.best >= 0 && !h.hasFinalist(ranked, h.baseline) {
-		ranked = append([]*tried{h.baseline}, ranked...) // what runs today is not beaten yet
-	}
-	h.finalists = ranked[:min(n, len(ranked))]
-	h.winner = h.finalists[0]
-}
-
-func (h *hunt) hasFinalist(list []*tried, a *tried) bool {
-	for _, b := range list {
-		if b.digest == a.digest {
-			return true
-		}
-	}
-	return false
-}
-
-// raceRound measures every finalist left in blocks: the k-th samples of all of
-// them stand next to each other, so that they share whatever the machine was
-// doing.
-func (h *hunt) raceRound() []want {
-	if len(h.finalists) < 2 || h.raceLeft < len(h.finalists) || h.rung >= raceRungs {
-		return nil
-	}
-	if !h.noisy {
-		h.rung = raceRungs
-		out := []want{{arm: h.baseline, reference: true}}
-		for _, a := range h.finalists {
-			out = append(out, want{arm: a})
-		}
-		return out
-	}
-	share := h.raceLeft / (raceRungs - h.rung)
-	blocks := max(1, share/len(h.finalists))
-	var out []want
-	for range blocks {
-		for _, a := range h.finalists {
-			out = append(out, want{arm: a})
-		}
-	}
-	h.raceLeft -= len(out)
-	h.rung++
-	return out
-}
-
-// halve keeps the better half of the finalists, by their race samples alone.
-func (h *hunt) halve() {
-	for _, a := range h.finalists {
-		a.loss = loss(h.metrics, h.joined(a.race, h.scaleIn(phaseRace)))
-	}
-	sort.SliceStable(h.finalists, func(i, j int) bool { return h.finalists[i].loss < h.finalists[j].loss })
-	h.winner = h.finalists[0]
-	h.finalists = h.finalists[:(len(h.finalists)+1)/2]
-}
-
-// claimRound measures the winner and the baseline in turns.
-func (h *hunt) claimRound() []want {
-	n := 1
-	if h.noisy {
-		n = h.claimSamples()
-	}
-	var out []want
-	for i := range n {
-		out = append(out, want{arm: h.winner})
-		if h.winner != h.baseline {
-			out = append(out, want{arm: h.baseline, reference: true})
-			if i%2 == 1 {
-				k := len(out)
-				out[k-1], out[k-2] = out[k-2], out[k-1]
-			}
-		}
-	}
-	return out
-}
-
-// claimSamples is how many the wanted error needs, by the baseline's noise, as
-// far as the budget goes.
-func (h *hunt) claimSamples() int {
-	var all []measurement
-	for _, p := range []string{phaseOpen, phaseSearch} {
-		all = append(all, h.reference[p]...)
-	}
-	e := estimateOf(valuesOf(all, h.success.Name))
-	n := claimSamplesMin
-	if e.log && e.n > 1 {
-		n = max(n, int(math.Ceil(e.sigma*e.sigma/(claimErrorWanted*claimErrorWanted))))
-	} else {
-		n = h.claimMax()
-	}
-	left := h.budget - h.total()
-	if h.winner == h.baseline {
-		left *= 2
-	}
-	return max(1, min(n, left/2))
-}
-
-// nextWinner replaces a winner that fails when it is measured again.
-func (h *hunt) nextWinner() {
-	h.winner.loss = math.Inf(1)
-	h.dead++
-	next := h.baseline
-	if h.dead < claimTries {
-		for _, a := range h.arms {
-			if a.loss < 0 && (next == h.baseline || a.loss < next.loss) {
-				next = a
-			}
-		}
-	}
-	h.winner = next
 }

@@ -390,10 +390,14 @@ func (r *recommending) result() Recommendations {
 	return out
 }
 
-// fidelity: everything but the search is measured in full.
+// fidelity: the search is measured as the study says, the claim in full, and
+// the race in between.
 func (h *hunt) fidelity(search float64) float64 {
-	if h.phase == phaseSearch {
+	switch h.phase {
+	case phaseSearch:
 		return search
+	case phaseRace:
+		return h.raceFidelity(search)
 	}
 	return 1
 }
@@ -419,22 +423,8 @@ func (h *hunt) changeOf(loss float64) float64 {
 
 // recommendation reads the claim off the winner's fresh samples.
 func (h *hunt) recommendation() Recommendation {
-	fresh := h.winner.claim
-	x := h.joined(fresh, h.scaleIn(phaseClaim))
-	claim := estimateOf(valuesOf(fresh, h.success.Name))
-	var session []measurement
-	for _, p := range []string{phaseOpen, phaseSearch, phaseClaim} {
-		session = append(session, h.reference[p]...)
-	}
-	base := estimateOf(valuesOf(session, h.success.Name))
-	beside := estimateOf(valuesOf(h.reference[phaseClaim], h.success.Name))
-	if claim.log && base.log && beside.log && beside.n >= spikesNeedAtAll && h.winner != h.baseline {
-		// What the baseline shows here and now against the whole session is
-		// the drift, and the winner has it too.
-		drift := shrunk(base.center-beside.center, math.Hypot(base.se, beside.se))
-		claim.center += drift
-		claim.se = math.Hypot(claim.se, math.Abs(drift)/2)
-	}
+	x := h.joined(h.winner.claim, h.scaleIn(phaseClaim))
+	claim, base := h.claimed()
 	if x.Failed == "" {
 		x.Values[h.success.Name] = claim.value()
 	}

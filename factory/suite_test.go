@@ -22,7 +22,7 @@ import (
 //	ARQON_SUITE=16-30 ARQON_SUITE_BUDGETS=300,1000,3000 go test ./factory -run TestSuiteFigures -v -timeout 60m
 //
 // with the instances to run; ARQON_SUITE_ENGINES ("cma" or "cma:2,ga:1")
-// replaces the default mix.
+// replaces the default mix, ARQON_SUITE_STILL=1 takes the sessions' drift away.
 const suiteVariable = "ARQON_SUITE"
 
 // randomSearch draws points uniformly and believes the lowest sample.
@@ -44,12 +44,23 @@ func problem(t testing.TB, family string, n uint64) *suite.Problem {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if os.Getenv("ARQON_SUITE_STILL") != "" {
+		p.Still()
+	}
 	return p
 }
 
-// solve runs the whole search alone on a problem: true regret and the
-// relative error of the claim.
-func solve(t testing.TB, p *suite.Problem, budget int, engines string) (regret, claim float64) {
+// solved is what a search alone has reached on a problem.
+type solved struct {
+	regret  float64 // true, relative to the least cost
+	off     float64 // claimed over true, minus 1
+	session float64 // the same against the true cost at the session's mean drift
+	covered bool    // the interval holds the true cost
+	spent   int     // evaluations
+}
+
+// solve runs the whole search alone on a problem.
+func solve(t testing.TB, p *suite.Problem, budget int, engines string) solved {
 	t.Helper()
 	dir := t.TempDir()
 	text := fmt.Sprintf("name: suite\ndomain: suite\nseed: %d\nworkers: 1\nbudget: {evaluations: %d}\n", p.Number, budget)
@@ -91,7 +102,11 @@ func solve(t testing.TB, p *suite.Problem, budget int, engines string) (regret, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	return p.True(x) - 1, found.Contexts[0].Claimed/p.True(x) - 1
+	c, truth := found.Contexts[0], p.True(x)
+	return solved{
+		regret: truth - 1, off: c.Claimed/truth - 1, session: c.Claimed/(truth*math.Exp(p.Drift())) - 1,
+		covered: c.Interval[0] <= truth && truth <= c.Interval[1], spent: c.Evaluations,
+	}
 }
 
 func middle(x []float64) float64 {
@@ -122,19 +137,26 @@ func TestSuiteFigures(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var all, random, claims, bias []float64
+		var all, random, claims, session, bias, spent []float64
+		covered := 0
 		for _, family := range suite.Families() {
 			var own, rnd []float64
 			for n := from; n <= to; n++ {
-				regret, claim := solve(t, problem(t, family, uint64(n)), budget, os.Getenv("ARQON_SUITE_ENGINES"))
-				own, claims, bias = append(own, regret), append(claims, math.Abs(claim)), append(bias, claim)
+				x := solve(t, problem(t, family, uint64(n)), budget, os.Getenv("ARQON_SUITE_ENGINES"))
+				own, claims, bias = append(own, x.regret), append(claims, math.Abs(x.off)), append(bias, x.off)
+				session, spent = append(session, math.Abs(x.session)), append(spent, float64(x.spent))
+				if x.covered {
+					covered++
+				}
 				rnd = append(rnd, randomSearch(problem(t, family, uint64(n)), budget, uint64(n)))
 			}
 			t.Logf("%5d %-16s regret %6.2f %%  random %6.1f %%", budget, family, 100*middle(own), 100*middle(rnd))
 			all, random = append(all, own...), append(random, rnd...)
 		}
-		t.Logf("%5d %-16s regret %6.2f %%  random %6.1f %%  1/%.1f  |claimed−true| %.2f %%  bias %+.2f %%", budget, "median of all",
-			100*middle(all), 100*middle(random), middle(random)/middle(all), 100*middle(claims), 100*middle(bias))
+		t.Logf("%5d %-16s regret %6.2f %%  random %6.1f %%  1/%.1f", budget, "median of all",
+			100*middle(all), 100*middle(random), middle(random)/middle(all))
+		t.Logf("%5d %-16s |claimed−true| %.2f %%, of the session %.2f %%  bias %+.2f %%  95 %% intervals cover %.1f %%  spent %.0f", budget, "the claims",
+			100*middle(claims), 100*middle(session), 100*middle(bias), 100*float64(covered)/float64(len(all)), middle(spent))
 	}
 }
 
@@ -143,11 +165,11 @@ func TestSuiteFigures(t *testing.T) {
 func TestSearchBeatsRandomOnTheSuite(t *testing.T) {
 	var own, random []float64
 	for _, family := range suite.Families() {
-		regret, claim := solve(t, problem(t, family, 41), 200, "")
-		if math.Abs(claim) > .2 {
-			t.Errorf("%s: the claim is off by %.0f %%", family, 100*claim)
+		x := solve(t, problem(t, family, 41), 200, "")
+		if math.Abs(x.off) > .2 {
+			t.Errorf("%s: the claim is off by %.0f %%", family, 100*x.off)
 		}
-		own = append(own, regret)
+		own = append(own, x.regret)
 		random = append(random, randomSearch(problem(t, family, 41), 200, 41))
 	}
 	if middle(own) > middle(random)/3 {

@@ -20,6 +20,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"math/bits"
 	"math/rand/v2"
 	"slices"
 	"sort"
@@ -37,6 +38,9 @@ const (
 	refinements   = 2   // rounds around the best candidates
 	triesMax      = 20  // for a feasible neighbour
 	randomTries   = 400 // for a new point anywhere, before the search is over
+
+	roundRange = 15 // a whole number with fewer values than this has steps, not multiples
+	roundTwos  = 6  // divisibility is looked at up to 2⁶
 )
 
 // effort is how much arithmetic a batch is worth.
@@ -61,7 +65,9 @@ type searcher struct {
 	cfg    engine.Config
 	effort effort
 	start  []benchmarks.Point
-	axes   []axis
+	dim    int      // of the cube
+	axes   []axis   // of the cube, then one for each of round
+	round  []string // whole numbers whose divisibility the model looks at
 	known  []*seen
 	byKey  map[string]*seen
 	asked  []benchmarks.Point
@@ -102,17 +108,33 @@ func newSearcher(cfg engine.Config, how effort) (engine.Engine, error) {
 			}
 		}
 	}
-	e.design = max(8, len(e.axes)+4)
+	e.dim = len(e.axes)
+	for _, p := range cfg.Space.Parameters {
+		if p.Kind == benchmarks.Int && p.Max-p.Min >= roundRange {
+			e.round = append(e.round, p.Name)
+			e.axes = append(e.axes, axis{divisible: true})
+		}
+	}
+	e.design = max(8, e.dim+4)
 	if cfg.Budget > 0 {
 		e.design = max(4, min(e.design, cfg.Budget/4))
 	}
 	return e, nil
 }
 
-// where is a point as the model sees it: the unit cube, and inactive where the
-// point has no such knob.
+// where is a point as the model sees it: the unit cube, then how often two
+// divides each of the whole numbers, and inactive where the point has no such
+// knob. Machines like multiples of eight, and no smooth function of a number
+// says which those are.
 func (e *searcher) where(p benchmarks.Point) []float64 {
 	out := e.cfg.Space.Encode(p)
+	for _, name := range e.round {
+		twos := float64(inactive)
+		if v, active := p[name].(int64); active {
+			twos = float64(min(bits.TrailingZeros64(uint64(v)), roundTwos)) / roundTwos
+		}
+		out = append(out, twos)
+	}
 	i := 0
 	for _, q := range e.cfg.Space.Parameters {
 		n := 1

@@ -8,7 +8,8 @@ import (
 
 // axis is how one coordinate of a point counts in a distance.
 type axis struct {
-	category bool // only equal or not
+	category  bool // only equal or not
+	divisible bool // a whole number's power of two: a guess that most spaces have no use for
 }
 
 // inactive marks a coordinate that a point does not have.
@@ -48,8 +49,11 @@ func (m *model) prior() []float64 {
 	wide := .5 * math.Log(float64(len(m.axes)))
 	for i, a := range m.axes {
 		out[i] = wide + math.Log(.45)
-		if a.category {
+		switch {
+		case a.category:
 			out[i] = wide + math.Log(.7)
+		case a.divisible:
+			out[i] = wide + math.Log(1.5)
 		}
 	}
 	out[len(m.axes)] = 0

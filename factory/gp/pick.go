@@ -144,12 +144,11 @@ func (e *searcher) distinct(points []benchmarks.Point) []benchmarks.Point {
 // often: a few knobs moved, a few taken from another parent; one in twelve
 // anywhere in the space. reach scales the moves.
 func (e *searcher) neighbours(parents []benchmarks.Point, n int, reach float64) []benchmarks.Point {
-	dim := e.cfg.Space.Dim()
 	cubes := make([][]float64, len(parents))
 	for i, p := range parents {
 		cubes[i] = e.cfg.Space.Encode(p)
 	}
-	u := make([]float64, dim)
+	u := make([]float64, e.dim)
 	var out []benchmarks.Point
 	for range n {
 		for range triesMax {
@@ -161,6 +160,9 @@ func (e *searcher) neighbours(parents []benchmarks.Point, n int, reach float64) 
 				e.child(u, cubes, reach)
 			}
 			p, err := e.cfg.Space.Decode(u)
+			if err == nil && len(e.round) > 0 && e.rng.IntN(3) == 0 {
+				p, err = e.rounded(p)
+			}
 			if err == nil && !e.has(p) {
 				out = append(out, p)
 				break
@@ -168,6 +170,24 @@ func (e *searcher) neighbours(parents []benchmarks.Point, n int, reach float64) 
 		}
 	}
 	return e.distinct(out)
+}
+
+// rounded moves half of the whole numbers to the nearest multiple of a small
+// power of two.
+func (e *searcher) rounded(p benchmarks.Point) (benchmarks.Point, error) {
+	for _, name := range e.round {
+		v, active := p[name].(int64)
+		step := int64(1) << (1 + e.rng.IntN(roundTwos))
+		if e.rng.IntN(2) == 0 || !active {
+			continue
+		}
+		q, _ := e.cfg.Space.Parameter(name)
+		to := float64((v + step/2) / step * step)
+		if to >= q.Min && to <= q.Max {
+			p[name] = int64(to)
+		}
+	}
+	return e.cfg.Space.Normalize(p)
 }
 
 // child fills u with a changed copy of a parent.
@@ -185,7 +205,7 @@ func (e *searcher) child(u []float64, parents [][]float64, reach float64) {
 	d := float64(len(u))
 	share := math.Max(1, math.Min(d, math.Exp(e.rng.Float64()*math.Log(d)))) / d // one knob to all of them
 	step := reach * .35 * math.Exp(-3*e.rng.Float64())
-	for i, ax := range e.axes {
+	for i, ax := range e.axes[:e.dim] {
 		if e.rng.Float64() >= share {
 			continue
 		}

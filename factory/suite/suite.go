@@ -35,6 +35,7 @@ type Problem struct {
 	noise    *rand.Rand
 	spikes   float64 // share of samples
 	samples  int
+	drifted  float64 // sum over the samples
 }
 
 // New makes instance number of a family; unknown families are an error.
@@ -87,13 +88,22 @@ func (p *Problem) Space() benchmarks.Space { return p.space }
 
 // Sample measures once, with everything that disturbs a measurement.
 func (p *Problem) Sample(x benchmarks.Point) float64 {
-	y := math.Log(p.True(x)) + p.sigma(x)*p.noise.NormFloat64() + p.drift(float64(p.samples))
+	drift := p.drift(float64(p.samples))
+	p.drifted += drift
+	y := math.Log(p.True(x)) + p.sigma(x)*p.noise.NormFloat64() + drift
 	if p.noise.Float64() < p.spikes {
 		y += .15 + .8*p.noise.Float64()
 	}
 	p.samples++
 	return math.Exp(y)
 }
+
+// Drift is the mean drift of the samples so far, of the log: the part that
+// nobody who measures within the session can tell from the cost itself.
+func (p *Problem) Drift() float64 { return p.drifted / float64(max(1, p.samples)) }
+
+// Still takes the drift out of the session. Call it before the first sample.
+func (p *Problem) Still() { p.drift = func(float64) float64 { return 0 } }
 
 // Samples is how often the problem was measured.
 func (p *Problem) Samples() int { return p.samples }

@@ -1,0 +1,63 @@
+package factory
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/arqon/arqon/factory/engine"
+)
+
+// searchRound asks the lane that is furthest behind its share.
+func (h *hunt) searchRound() ([]want, error) {
+	for {
+		left := h.budget - h.total() - h.tail()
+		l := h.behind()
+		if left <= 0 || h.hurry || l == nil {
+			return nil, nil
+		}
+		if _, done := l.engine.Done(); done {
+			l.ended = true
+			continue
+		}
+		var out []want
+		if h.noisy && h.sinceRef >= referenceEvery && left > 1 {
+			out = append(out, want{arm: h.baseline, reference: true})
+			left--
+		}
+		n := min(left, huntBatch)
+		asked := l.engine.Ask(n)
+		if len(asked) > n {
+			return nil, fmt.Errorf("engine %s asked %d points instead of at most %d", l.name, len(asked), n)
+		}
+		if l.ended = len(asked) == 0; l.ended {
+			continue
+		}
+		for _, p := range asked {
+			a := h.arm(p, l.name)
+			out = append(out, want{arm: a, lane: l})
+			l.asked++
+		}
+		return out, nil
+	}
+}
+
+func (h *hunt) behind() *huntLane {
+	var out *huntLane
+	for _, l := range h.lanes {
+		if !l.ended && (out == nil || float64(l.asked)*out.share < float64(out.asked)*l.share) {
+			out = l
+		}
+	}
+	return out
+}
+
+func (h *hunt) arm(p engine.Proposal, engineName string) *tried {
+	digest := p.Point.Digest()
+	a := h.known[digest]
+	if a == nil {
+		a = &tried{point: p.Point, digest: digest, origin: p.Origin, engine: engineName, order: len(h.arms), loss: math.Inf(1)}
+		h.known[digest] = a
+		h.arms = append(h.arms, a)
+	}
+	return a
+}
