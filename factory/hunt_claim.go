@@ -46,11 +46,8 @@ type claimPlan struct {
 // has given n samples.
 func planClaim(total int, sigma, baseSigma float64, n int) claimPlan {
 	split := func(total int) claimPlan {
-		best := claimPlan{se: math.Inf(1)}
-		for m := 0; 2*m <= total; m++ {
-			if m == 1 {
-				m = spikesNeedAtAll // fewer could be one disturbance
-			}
+		best := claimPlan{total, 0, math.Hypot(sigma/math.Sqrt(float64(total)), driftUsual)}
+		for m := spikesNeedAtAll; 2*m <= total; m++ { // fewer could be one disturbance
 			v := float64(sigma*sigma)/float64(total-m) + drifted(driftUsual*driftUsual, comparing(baseSigma, m, n))
 			if se := math.Sqrt(v); se < best.se {
 				best = claimPlan{total - m, m, se}
@@ -62,7 +59,7 @@ func planClaim(total int, sigma, baseSigma float64, n int) claimPlan {
 	if best.se > claimErrorWanted {
 		return best
 	}
-	low, high := 1, total // the error falls with the total
+	low, high := min(total, claimSamplesMin), total // the error falls with the total
 	for low < high {
 		if mid := (low + high) / 2; split(mid).se > claimErrorWanted {
 			low = mid + 1

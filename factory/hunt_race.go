@@ -92,7 +92,7 @@ func (h *hunt) beginRace() {
 	if h.hurry {
 		h.raceLeft = int(raceShare * float64(h.total()))
 	}
-	n := max(1, min(h.raceLeft/(2*raceRungs), finalistsMax))
+	n := max(1, min(3, h.raceLeft/2), min(h.raceLeft/(2*raceRungs), finalistsMax))
 	if !h.noisy {
 		n = max(1, h.raceLeft-1)
 	}

@@ -1,0 +1,32 @@
+package factory
+
+import (
+	"math"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func TestAClaimsPlanFitsAndHelps(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		total := rapid.IntRange(1, 400).Draw(t, "total")
+		sigma := rapid.Float64Range(0, .2).Draw(t, "sigma")
+		n := rapid.IntRange(0, 100).Draw(t, "n")
+		p := planClaim(total, sigma, sigma, n)
+		if p.winner < 1 || p.baseline < 0 || p.winner+p.baseline > total || p.baseline > p.winner {
+			t.Fatalf("%+v of %d", p, total)
+		}
+		if p.baseline > 0 && p.baseline < spikesNeedAtAll {
+			t.Fatalf("%+v: so few samples of the baseline may be one disturbance", p)
+		}
+		if worst := math.Hypot(sigma/math.Sqrt(float64(p.winner+p.baseline)), driftUsual); p.se > worst+1e-12 {
+			t.Fatalf("%+v has a larger error than no baseline at all, %v", p, worst)
+		}
+		if more := planClaim(total+20, sigma, sigma, n); more.se > math.Max(p.se, claimErrorWanted)+1e-12 {
+			t.Fatalf("20 samples more make the error %v from %v", more.se, p.se)
+		}
+	})
+	if loud, quiet := planClaim(24, .1, .1, 12), planClaim(24, .01, .01, 12); loud.baseline >= quiet.baseline {
+		t.Errorf("much noise buys %d samples of the baseline, little %d: nobody sees the drift through noise", loud.baseline, quiet.baseline)
+	}
+}
