@@ -1,66 +1,98 @@
 package runtime
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
 
 	"github.com/arqon/arqon/catalog"
-	"github.com/arqon/arqon/internal/seed"
 	"github.com/arqon/arqon/runtime/adapt"
 )
 
-// AdaptConfig of Tier 2. The zero config selects variants by UCB and leaves
-// knobs alone.
+// AdaptConfig of Tier 2. The zero config selects variants by their upper
+// bounds and leaves knobs alone.
 type AdaptConfig struct {
-	Method adapt.Method `json:"method"`
-	SLA    string       `json:"sla"`   // metric in nanoseconds whose maximum is the SLA; "": none
-	Knobs  bool         `json:"knobs"` // tune the knobs of variants that serve
-	Track  bool         `json:"track"` // constant gains: follow a moving optimum, never settle
+	Policy    adapt.Policy    `json:"policy"`
+	SLA       string          `json:"sla"`       // metric in nanoseconds whose maximum is the SLA; "": none
+	Knobs     bool            `json:"knobs"`     // tune the knobs of variants that serve
+	Algorithm adapt.Algorithm `json:"algorithm"` // of knobs
 }
 
-// Adaptation is Tier 2: one selector a class and one SPSA a variant with
-// knobs. It proposes; only the Executor changes anything. Its proposals are a
-// function of (state, seed, window) and are logged, so that a replay can
+// Adaptation is Tier 2: one bandit a class, fed with what every variant of the
+// class showed in a window, and one tuner a variant with knobs. It proposes;
+// only the Executor changes anything. Its choices are a function of (state,
+// seed, window) and are logged with their propensities, so that a replay can
 // compare them. It belongs to one goroutine.
 type Adaptation struct {
 	rt     *Runtime
 	cfg    AdaptConfig
 	seed   uint64
-	lanes  []*adapt.Selector
+	lanes  []learner
 	tuners []tuner // ascending variant
+}
+
+// learner is what Tier 2 knows of one class.
+type learner struct {
+	bandit *adapt.Bandit
+	ids    []catalog.VariantID // by arm
+	limit  float64             // ns; 0: none
+	scale  float64             // of losses: what counts as 1; 0: not known yet
+	tuning catalog.VariantID   // whose knobs serve as its tuner asked
 }
 
 type tuner struct {
 	variant catalog.VariantID
 	knobs   []KnobID
 	ranges  []adapt.Range
-	spsa    *adapt.SPSA
+	search  *adapt.Tuner
 	asked   bool // what serves now is what it asked for
 }
 
+// Choice is what Tier 2 prefers for a class, whether or not that changes
+// anything.
+type Choice struct {
+	Class      Class
+	Variant    catalog.VariantID
+	Propensity float64 // probability of this choice given the state
+}
+
+// How a class's bandit is told about windows.
+const (
+	priorWindows = 2.   // windows that a signed expectation counts for
+	stayNoise    = .5   // standard deviations that another variant must promise more
+	noiseMin     = 1e-3 // of a window's mean, as a share of what is expected
+)
+
 // NewAdaptation makes Tier 2 for a runtime and logs its configuration.
 func NewAdaptation(rt *Runtime, c AdaptConfig) (*Adaptation, error) {
-	if _, ok := rt.Metric(c.SLA); !ok && c.SLA != "" {
-		return nil, fmt.Errorf("adaptation: SLA %q is not one of the runtime's metrics", c.SLA)
+	return begin(rt, adaptState{Config: c})
+}
+
+// ResumeAdaptation makes Tier 2 from a Snapshot, such as one taken before the
+// process ended, and logs that state: a replay goes on from it.
+func ResumeAdaptation(rt *Runtime, snapshot []byte) (*Adaptation, error) {
+	var s adaptState
+	if err := decodeJSON(snapshot, &s); err != nil {
+		return nil, fmt.Errorf("adaptation: %w", err)
 	}
-	a, err := newAdaptation(c, uint64(rt.cfg.Seed))
+	return begin(rt, s)
+}
+
+func begin(rt *Runtime, s adaptState) (*Adaptation, error) {
+	if _, ok := rt.Metric(s.Config.SLA); !ok && s.Config.SLA != "" {
+		return nil, fmt.Errorf("adaptation: SLA %q is not one of the runtime's metrics", s.Config.SLA)
+	}
+	a, err := newAdaptation(s, uint64(rt.cfg.Seed))
 	if err != nil {
 		return nil, err
 	}
 	a.rt = rt
 	x := &rt.executor
 	x.mu.Lock()
-	x.enqueue(recordAdapt, func(b []byte) []byte { return appendJSON(b, c) })
+	x.enqueue(recordAdapt, func(b []byte) []byte { return appendJSON(b, s) })
 	x.mu.Unlock()
 	return a, x.drain(false)
-}
-
-func newAdaptation(c AdaptConfig, root uint64) (*Adaptation, error) {
-	if _, err := adapt.NewSelector(adapt.SelectorConfig{Method: c.Method}); err != nil {
-		return nil, fmt.Errorf("adaptation: %w", err)
-	}
-	return &Adaptation{cfg: c, seed: seed.Derive(seed.Root(root), "runtime/adapt")}, nil
 }
 
 // Cycle is one decision cycle: Tier 1 judges the window, then Tier 2 proposes
@@ -82,186 +114,193 @@ func (a *Adaptation) Step(w *Window) []Proposal {
 	x := &a.rt.executor
 	x.mu.Lock()
 	x.noticeKill()
-	out := a.step(x.m, w)
-	x.enqueue(recordStep, func(b []byte) []byte { return encodeSteps(b, out) })
+	s := a.step(x.m, w)
+	x.enqueue(recordStep, s.encode)
 	x.mu.Unlock()
 	if err := x.drain(false); err != nil {
 		return nil
 	}
-	return out
+	return s.Proposals
 }
 
-func (a *Adaptation) step(m *machine, w *Window) []Proposal {
-	for len(a.lanes) < len(m.lanes) {
-		s, err := adapt.NewSelector(adapt.SelectorConfig{Method: a.cfg.Method, Seed: a.seed, Class: uint64(len(a.lanes))})
-		if err != nil {
-			return nil // newAdaptation has tried this configuration
-		}
-		a.lanes = append(a.lanes, s)
-	}
+func (a *Adaptation) step(m *machine, w *Window) (out adaptStep) {
 	if m.dead != NoReason {
-		return nil
+		return out
 	}
-	var out []Proposal
 	for c := range m.lanes {
-		l := &m.lanes[c]
-		if l.state != Idle && l.state != Promoted {
+		if len(a.lanes) <= c {
+			a.lanes = append(a.lanes, learner{})
+		}
+		if err := a.prepare(m.view, Class(c)); err != nil {
+			continue // a class without entries has nothing to choose from
+		}
+		loss, seen := a.learn(m, w, Class(c))
+		if s := m.lanes[c].state; s != Idle && s != Promoted {
+			a.gaveUp(m, Class(c))
 			continue
 		}
-		if p, ok := a.stepClass(m, w, Class(c)); ok {
-			out = append(out, p)
+		choice, p, ok := a.stepClass(m, w, Class(c), loss, seen)
+		out.Choices = append(out.Choices, choice)
+		if ok {
+			out.Proposals = append(out.Proposals, p)
 		}
 	}
 	return out
 }
 
-func (a *Adaptation) stepClass(m *machine, w *Window, c Class) (Proposal, bool) {
-	v, l := m.view, &m.lanes[c]
-	k := v.Classes[c]
-	if k.Success < 0 {
-		return Proposal{}, false
+var errNoArms = errors.New("no entries")
+
+// prepare makes the class's bandit choose among the entries of the release in
+// force; what is known of those that stay is kept.
+func (a *Adaptation) prepare(v *view, c Class) error {
+	l := &a.lanes[c]
+	if len(v.Entries) == 0 {
+		return errNoArms
 	}
-	sign := 1.0
-	if k.Higher {
-		sign = -1
+	limit := v.limit(a.cfg.SLA, c)
+	same := l.bandit != nil && l.limit == limit && len(l.ids) == len(v.Entries)
+	for i := 0; same && i < len(l.ids); i++ {
+		same = l.ids[i] == v.Entries[i].ID
 	}
-	var seen *adapt.Observation
-	if cell, ok := w.Cell(c, l.incumbent, MetricID(k.Success)); ok && cell.sane() && cell.Count > 0 {
-		seen = &adapt.Observation{ID: uint32(l.incumbent), Loss: sign * cell.Mean}
-		if s := v.metric(a.cfg.SLA); s >= 0 {
-			if sla, ok := w.Cell(c, l.incumbent, MetricID(s)); ok && sla.sane() {
-				seen.SLA = sla.value(v.Metrics[s].Stat)
-			}
+	if same {
+		return nil
+	}
+	ids, from := make([]catalog.VariantID, len(v.Entries)), make([]int, len(v.Entries))
+	for i, e := range v.Entries {
+		ids[i], from[i] = e.ID, slices.Index(l.ids, e.ID)
+	}
+	if l.bandit == nil {
+		b, err := adapt.NewBandit(adapt.BanditConfig{
+			Arms: len(ids), Seed: adapt.Draw(a.seed, uint64(c)), LimitMS: limit / 1e6, Policy: a.cfg.Policy, Stay: stayNoise, NoiseMin: noiseMin,
+		})
+		if err != nil {
+			return err
+		}
+		l.bandit = b
+	} else if err := l.bandit.Rearm(from, limit/1e6); err != nil {
+		return err
+	}
+	l.ids, l.limit = ids, limit
+	if l.scale == 0 {
+		l.scale = v.scale(c)
+	}
+	if l.scale > 0 {
+		a.expect(v, c, from)
+	}
+	return nil
+}
+
+// expect tells the bandit of the signed expectations of new arms.
+func (a *Adaptation) expect(v *view, c Class, from []int) {
+	l := &a.lanes[c]
+	for i := range l.ids {
+		if e := &v.Entries[i].Class[c]; from[i] < 0 && e.Known {
+			l.bandit.Expect(i, v.reward(c, e.Value, l.scale), priorWindows)
 		}
 	}
-	choice := a.lanes[c].Step(a.arms(v, c, sign), uint32(l.incumbent), seen)
-	p := Proposal{Tick: w.Tick, Base: m.generation, Class: c, Variant: catalog.VariantID(choice.ID), Seed: adapt.Draw(a.seed, uint64(c), uint64(w.Tick))}
-	if !choice.OK {
-		p.Variant = v.base(c)
+}
+
+// scale is the size of the success metric in a class: what the baseline is
+// expected to have, or else the first entry that has an expectation.
+func (v *view) scale(c Class) float64 {
+	out := 0.0
+	for i := range v.Entries {
+		e := &v.Entries[i]
+		if x := math.Abs(e.Class[c].Value); e.Class[c].Known && x > 0 && (out == 0 || e.ID == v.Baseline) {
+			out = x
+		}
 	}
+	return out
+}
+
+// reward is a success metric's value as more is better, in units of scale.
+func (v *view) reward(c Class, x, scale float64) float64 {
+	if v.Classes[c].Higher {
+		return x / scale
+	}
+	return -x / scale
+}
+
+// limit is the least maximum that guardrails set for a metric in a class, 0
+// for none.
+func (v *view) limit(metric string, c Class) (limit float64) {
+	m := v.metric(metric)
+	for _, g := range v.Guards {
+		if m >= 0 && int(g.Metric) == m && (g.Class < 0 || g.Class == int(c)) && g.Max != nil && (limit == 0 || *g.Max < limit) {
+			limit = *g.Max
+		}
+	}
+	return limit
+}
+
+// learn tells the class's bandit what every variant showed, candidates of
+// canaries included. It returns the incumbent's loss.
+func (a *Adaptation) learn(m *machine, w *Window, c Class) (loss float64, seen bool) {
+	v, l := m.view, &a.lanes[c]
+	k := v.Classes[c]
+	if k.Success < 0 {
+		return 0, false
+	}
+	sla := v.metric(a.cfg.SLA)
+	for i, id := range l.ids {
+		cell, ok := w.Cell(c, id, MetricID(k.Success))
+		if !ok || !cell.sane() || cell.Count == 0 {
+			continue
+		}
+		if l.scale == 0 && cell.Mean != 0 {
+			l.scale = math.Abs(cell.Mean)
+		}
+		reward := v.reward(c, cell.Mean, max(l.scale, math.SmallestNonzeroFloat64))
+		ms := math.NaN()
+		if sla >= 0 {
+			if cell, ok := w.Cell(c, id, MetricID(sla)); ok && cell.sane() {
+				ms = cell.value(v.Metrics[sla].Stat) / 1e6
+			}
+		}
+		l.bandit.Observe(i, nil, reward, v.Entries[i].Class[c].P99NS/1e6, ms)
+		if id == m.lanes[c].incumbent {
+			loss, seen = -reward, true
+		}
+	}
+	return loss, seen
+}
+
+func (a *Adaptation) stepClass(m *machine, w *Window, c Class, loss float64, seen bool) (Choice, Proposal, bool) {
+	v, l := m.view, &m.lanes[c]
+	choice := a.choose(v, c, l.incumbent)
+	p := Proposal{Tick: w.Tick, Base: m.generation, Class: c, Variant: choice.Variant, Seed: adapt.Draw(a.seed, uint64(c), uint64(w.Tick))}
 	if p.Variant != l.incumbent && p.Variant != catalog.BuiltIn { // only guardrails fall back to the built-in
 		if e, ok := v.entry(p.Variant); ok && (e.Direct || e.ID == v.Baseline) {
 			p.Ramp = RampDirect
 		}
-		return p, true
+		return choice, p, true
 	}
-	if !a.cfg.Knobs || seen == nil {
-		return Proposal{}, false
+	if !a.cfg.Knobs || !seen {
+		return choice, p, false
 	}
-	p.Knobs = a.tune(m, c, seen.Loss)
-	return p, len(p.Knobs) > 0
+	p.Variant = l.incumbent
+	p.Knobs = a.tune(m, c, loss)
+	return choice, p, len(p.Knobs) > 0
 }
 
-// arms turns a class's entries into the selector's terms.
-func (a *Adaptation) arms(v *view, c Class, sign float64) []adapt.Arm {
-	limit := 0.0
-	if s := v.metric(a.cfg.SLA); s >= 0 {
-		for _, g := range v.Guards {
-			if int(g.Metric) == s && (g.Class < 0 || g.Class == int(c)) && g.Max != nil && (limit == 0 || *g.Max < limit) {
-				limit = *g.Max
-			}
-		}
-	}
-	out := make([]adapt.Arm, 0, len(v.Entries))
+// choose asks the class's bandit. Constraints come first: what Tier 1 would
+// refuse is not in the choice, and where no arm is known to stay within the
+// SLA the class's fallback is chosen.
+func (a *Adaptation) choose(v *view, c Class, incumbent catalog.VariantID) Choice {
+	l := &a.lanes[c]
+	eligible, predicted := make([]bool, len(l.ids)), make([]float64, len(l.ids))
 	for i := range v.Entries {
 		e := &v.Entries[i]
-		arm := adapt.Arm{ID: uint32(e.ID), Prior: math.NaN(), Predicted: e.Class[c].P99NS, Limit: limit}
-		arm.Allowed = e.Class[c].Why == NoReason && (e.Direct || e.ID == v.Baseline || v.MaxExperiments > 0)
-		if e.Class[c].Known {
-			arm.Prior = sign * e.Class[c].Value
-		}
-		out = append(out, arm)
+		eligible[i] = e.Class[c].Why == NoReason && (e.Direct || e.ID == v.Baseline || v.MaxExperiments > 0)
+		predicted[i] = e.Class[c].P99NS / 1e6
 	}
-	return out
-}
-
-// tune gives the loss to the variant's SPSA and returns the moves to its next
-// point. A variant that serves several classes is tuned by the first of them.
-func (a *Adaptation) tune(m *machine, c Class, loss float64) []KnobDelta {
-	id := m.lanes[c].incumbent
-	for i := range c {
-		if m.lanes[i].incumbent == id {
-			return nil
-		}
+	if v.Classes[c].Success < 0 { // nothing is learned: what serves stays
+		return Choice{c, incumbent, 1}
 	}
-	t := a.tuner(m, id)
-	if t == nil {
-		return nil
+	l.bandit.Serve(slices.Index(l.ids, incumbent))
+	pick := l.bandit.Prefer(nil, eligible, predicted)
+	if !pick.OK || pick.Breach {
+		return Choice{c, v.base(c), 1}
 	}
-	now := make([]float64, len(t.knobs))
-	for i, k := range t.knobs {
-		now[i] = m.knobs[k]
-	}
-	if t.asked {
-		t.spsa.Tell(now, loss)
-	}
-	t.asked = true
-	var out []KnobDelta
-	for i, x := range t.spsa.Ask() {
-		if x != now[i] {
-			out = append(out, KnobDelta{Knob: t.knobs[i], Delta: x - now[i]})
-		}
-	}
-	return out
-}
-
-// tuner finds or makes the SPSA of a variant; a release with other bounds
-// starts it afresh. It is nil for a variant without knobs.
-func (a *Adaptation) tuner(m *machine, id catalog.VariantID) *tuner {
-	n := tuner{variant: id}
-	var theta []float64
-	for i, k := range m.view.Knobs {
-		if k.Variant == id && k.Present {
-			n.knobs = append(n.knobs, KnobID(i))
-			n.ranges = append(n.ranges, adapt.Range{Min: k.Bounds.Min, Max: k.Bounds.Max, StepMax: k.Bounds.MaxDelta})
-			theta = append(theta, m.knobs[i])
-		}
-	}
-	if len(n.knobs) == 0 {
-		return nil
-	}
-	i, ok := slices.BinarySearchFunc(a.tuners, id, func(t tuner, id catalog.VariantID) int { return int(t.variant) - int(id) })
-	if ok && slices.Equal(a.tuners[i].ranges, n.ranges) {
-		return &a.tuners[i]
-	}
-	var err error
-	n.spsa, err = adapt.NewSPSA(adapt.SPSAConfig{Seed: a.seed, Key: uint64(id), Constant: a.cfg.Track}, n.ranges, theta)
-	if err != nil {
-		return nil // bounds that newView accepted are bounds that SPSA accepts
-	}
-	if ok {
-		a.tuners[i] = n
-	} else {
-		a.tuners = slices.Insert(a.tuners, i, n)
-	}
-	return &a.tuners[i]
-}
-
-// stepsMax bounds the proposals of one step: one a class.
-const stepsMax = classesMax
-
-func encodeSteps(b []byte, ps []Proposal) []byte {
-	b = le.AppendUint32(b, uint32(len(ps)))
-	for _, p := range ps {
-		body := p.encode(nil)
-		b = append(le.AppendUint32(b, uint32(len(body))), body...)
-	}
-	return b
-}
-
-func decodeSteps(b []byte) ([]Proposal, error) {
-	r := reader{b: b, what: "step"}
-	var out []Proposal
-	for range r.count(stepsMax, 4, "proposals") {
-		n := r.count(len(b), 1, "bytes")
-		p, err := decodeProposal(r.take(n))
-		if r.err != nil {
-			return nil, r.err
-		}
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, p)
-	}
-	return out, r.end()
+	return Choice{c, l.ids[pick.Arm], l.bandit.Propensity(pick)}
 }

@@ -23,12 +23,12 @@ const (
 	recordWindow                       // input
 	recordTransition                   // output
 	recordCommand                      // input: widen, promote, rollback, snapback, pause, resume, kill, revive
-	recordAdapt                        // input: how Tier 2 is configured (JSON)
-	recordStep                         // output: what Tier 2 proposed on the last window
+	recordAdapt                        // input: how Tier 2 is configured, and its state where one is resumed (JSON)
+	recordStep                         // output: what Tier 2 chose, with propensities, and proposed on the last window
 )
 
 // LogPurpose is what the header of a ledger that holds an event log says.
-const LogPurpose = "arqon runtime events/1"
+const LogPurpose = "arqon runtime events/2"
 
 // ErrRecord is wrapped by errors about records that cannot be decoded.
 var ErrRecord = errors.New("event record is not well formed")

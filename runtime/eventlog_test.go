@@ -34,7 +34,7 @@ func TestALedgerFileReplaysToTheSameBytes(t *testing.T) {
 		}
 		var cells []Cell
 		for id := idBase; id <= idUntold; id++ {
-			cells = append(cells, seen(cLow, id, 50+10*float64(id)+float64(tick%3), accuracy, 100)...)
+			cells = append(cells, seen(cLow, id, 100-10*float64(id%3)+float64(tick%3), accuracy, 100)...)
 		}
 		tier2.Cycle(window(tick, cells...))
 	}
@@ -115,11 +115,12 @@ func TestRecordsSurviveTheirEncoding(t *testing.T) {
 	w2, err3 := decodeWindow(w.encode(nil))
 	t2, err4 := decodeTransition(tr.encode(nil))
 	c2, err5 := decodeCommand(c.encode(nil))
-	s2, err6 := decodeSteps(encodeSteps(nil, []Proposal{p, {}}))
+	step := adaptStep{Choices: []Choice{{Class: 1, Variant: 3, Propensity: .25}, {}}, Proposals: []Proposal{p, {}}}
+	s2, err6 := decodeStep(step.encode(nil))
 	if err := errors.Join(err1, err2, err3, err4, err5, err6); err != nil {
 		t.Fatal(err)
 	}
-	for _, x := range [][2]any{{p, p2}, {d, d2}, {*w, *w2}, {tr, t2}, {c, c2}, {[]Proposal{p, {}}, s2}} {
+	for _, x := range [][2]any{{p, p2}, {d, d2}, {*w, *w2}, {tr, t2}, {c, c2}, {step, s2}} {
 		if a, b := fmt.Sprintf("%+v", x[0]), fmt.Sprintf("%+v", x[1]); a != b {
 			t.Errorf("%s\n%s", a, b)
 		}
@@ -134,7 +135,7 @@ func FuzzRecords(f *testing.F) {
 	for kind, b := range map[uint16][]byte{
 		recordProposal: p.encode(nil), recordDecision: d.encode(nil), recordWindow: window(1, seen(0, 1, 2, 3, 4)...).encode(nil),
 		recordTransition: Transition{}.encode(nil), recordCommand: command{Verb: verbKill}.encode(nil), recordAdopted: adopted{}.encode(nil),
-		recordStep: encodeSteps(nil, []Proposal{p}), recordOpen: []byte(`{"seed":1,"view":null}`), recordAdapt: []byte(`{"method":0}`),
+		recordStep: adaptStep{Proposals: []Proposal{p}}.encode(nil), recordOpen: []byte(`{"seed":1,"view":null}`), recordAdapt: []byte(`{"config":{"policy":0}}`),
 	} {
 		f.Add(kind, b)
 	}
@@ -196,6 +197,6 @@ func recode(kind uint16, b []byte) ([]byte, error) {
 		x, err := decodeAdopted(b)
 		return x.encode(nil), err
 	}
-	x, err := decodeSteps(b)
-	return encodeSteps(nil, x), err
+	x, err := decodeStep(b)
+	return x.encode(nil), err
 }

@@ -110,7 +110,7 @@ func (r *Replayer) output(kind uint16, payload []byte) error {
 		if r.step == nil || r.last == nil {
 			return fmt.Errorf("%s: no adaptation was configured: %w", describe(kind, payload), ErrDiffers)
 		}
-		got = logRecord{kind, encodeSteps(nil, r.step.step(r.m, r.last))}
+		got = logRecord{kind, r.step.step(r.m, r.last).encode(nil)}
 	default:
 		if len(r.want) == 0 {
 			return fmt.Errorf("log has %s, replay has nothing: %w", describe(kind, payload), ErrDiffers)
@@ -141,11 +141,11 @@ func (r *Replayer) input(kind uint16, payload []byte) error {
 		}
 		r.coming = v
 	case recordAdapt:
-		var c AdaptConfig
-		if err := decodeJSON(payload, &c); err != nil {
+		var s adaptState
+		if err := decodeJSON(payload, &s); err != nil {
 			return err
 		}
-		a, err := newAdaptation(c, r.done.Seed)
+		a, err := newAdaptation(s, r.done.Seed)
 		if err != nil {
 			return err
 		}
@@ -297,9 +297,12 @@ func describe(kind uint16, payload []byte) string {
 	case recordCommand:
 		v, err = decodeCommand(payload)
 	case recordAdapt:
-		return "adaptation " + string(payload)
+		var s adaptState
+		if err = decodeJSON(payload, &s); err == nil {
+			return fmt.Sprintf("adapt %+v, %d classes and %d tuners resumed", s.Config, len(s.Lanes), len(s.Tuners))
+		}
 	case recordStep:
-		v, err = decodeSteps(payload)
+		v, err = decodeStep(payload)
 	}
 	if err != nil {
 		return err.Error()

@@ -71,7 +71,7 @@ func newSimHost(t testing.TB, seedOf uint64) *simHost {
 	cfg.Log, cfg.Seed = h.log, seed.Root(seedOf)
 	h.rt = openToy(t, cfg)
 	var err error
-	h.tier2, err = NewAdaptation(h.rt, AdaptConfig{Method: adapt.Method(seedOf % 2), Knobs: true, SLA: "latency", Track: seedOf%3 == 0})
+	h.tier2, err = NewAdaptation(h.rt, AdaptConfig{Policy: adapt.Policy(seedOf % 2), Knobs: true, SLA: "latency", Algorithm: adapt.Algorithm(seedOf % 6)})
 	if err != nil {
 		t.Fatal(err)
 	}

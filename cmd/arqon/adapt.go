@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -271,7 +272,9 @@ func (a *agent) hello(m *agentMessage) (err error) {
 		a.bandit, err = adapt.NewBandit(adapt.BanditConfig{Arms: m.Arms, Dim: m.Dim, Seed: m.Seed, LimitMS: m.LimitMS.or(0)})
 	case "knob":
 		lo, hi := m.Lo.or(0), m.Hi.or(1)
-		a.tuner, err = adapt.NewTuner(adapt.TunerConfig{Seed: m.Seed}, m.Dim, lo, hi, m.Baseline.or((lo+hi)/2))
+		dim := min(max(m.Dim, 0), adapt.KnobsMax+1)
+		ranges := slices.Repeat([]adapt.Range{{Min: lo, Max: hi}}, dim)
+		a.tuner, err = adapt.NewTuner(adapt.TunerConfig{Seed: m.Seed}, ranges, slices.Repeat([]float64{m.Baseline.or((lo + hi) / 2)}, dim))
 	default:
 		err = fmt.Errorf("suite %q: want bandit or knob", m.Suite)
 	}

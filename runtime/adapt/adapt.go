@@ -1,5 +1,5 @@
-// Package adapt holds the learners of Tier 2: a contextual selector over arms
-// with constraints first, a drift detector, and SPSA for knobs.
+// Package adapt holds the learners of Tier 2: a contextual bandit over arms,
+// constraints first, with drift detection, and searches that move knobs.
 //
 // Everything here is a pure function of (state, seed, what it is told): no
 // clock, no global randomness, no goroutines, and nothing of Arqon is

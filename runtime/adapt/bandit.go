@@ -1,7 +1,6 @@
 package adapt
 
 import (
-	"encoding/json"
 	"fmt"
 	"math"
 )
@@ -16,25 +15,30 @@ const (
 	policyCount
 )
 
-// BanditConfig of a contextual bandit. Arms and Dim are mandatory; the zero of
+// BanditConfig of a contextual bandit. Arms is mandatory; the zero of
 // everything else is the default.
 type BanditConfig struct {
 	Arms     int     `json:"arms"`
-	Dim      int     `json:"dim"` // features of a request
+	Dim      int     `json:"dim"` // features of a request; 0: none
 	Seed     uint64  `json:"seed"`
 	LimitMS  float64 `json:"limit_ms"` // latency that no choice may pass; 0: none
 	Policy   Policy  `json:"policy"`
-	Explore  float64 `json:"explore"`  // standard deviations of optimism; 0: .8
-	Finalist int     `json:"finalist"` // arms in a tournament, 2 to 4; 0: 3
-	Ridge    float64 `json:"ridge"`    // prior variance of a weight ÷ noise variance; 0: 4
-	Fixed    bool    `json:"fixed"`    // no drift detection: for comparison
+	Explore  float64 `json:"explore"`   // standard deviations of optimism; 0: .8
+	Finalist int     `json:"finalist"`  // arms in a tournament, 2 to 4; 0: 3
+	Ridge    float64 `json:"ridge"`     // prior variance of a weight ÷ noise variance, until arms have shown theirs; 0: 4
+	NoiseMin float64 `json:"noise_min"` // standard deviation of rewards that is always allowed for; 0: 1e-6
+	Stay     float64 `json:"stay"`      // what another arm must promise more than the one that serves, in standard deviations of the noise
+	Fixed    bool    `json:"fixed"`     // no drift detection: for comparison
 }
 
 // The limits of a bandit.
 const (
-	armsMax     = 1 << 12
-	dimMax      = 64
-	pendingSize = 1 << 10 // choices whose reward may still come
+	armsMax      = 1 << 12
+	dimMax       = 64
+	pendingSize  = 1 << 10 // choices whose reward may still come
+	finalistsMax = 4
+	rewardMax    = 1e24 // what counts as a number: the fourth power stays in range
+	featureMax   = 8    // of a scaled feature
 )
 
 func (c BanditConfig) filled() (BanditConfig, error) {
@@ -49,26 +53,22 @@ func (c BanditConfig) filled() (BanditConfig, error) {
 			*x = d
 		}
 	}
-	or(&c.Explore, .8)
+	or(&c.Explore, 1.5)
 	or(&c.Ridge, 4)
+	or(&c.NoiseMin, 1e-6)
 	if c.Finalist == 0 {
 		c.Finalist = 3
 	}
 	if c.Finalist < 2 || c.Finalist > finalistsMax {
 		return c, fmt.Errorf("bandit: %d finalists: want 2 to %d", c.Finalist, finalistsMax)
 	}
-	for _, x := range [...]float64{c.Explore, c.Ridge, c.LimitMS} {
+	for _, x := range [...]float64{c.Explore, c.Ridge, c.LimitMS, c.NoiseMin, c.Stay} {
 		if !(x >= 0 && x <= 1e9) {
 			return c, fmt.Errorf("bandit: %v: want numbers from 0 to 1e9", x)
 		}
 	}
 	return c, nil
 }
-
-const finalistsMax = 4
-
-// rewardMax is what counts as a number: the fourth power stays in range.
-const rewardMax = 1e24
 
 // Pick is a bandit's choice. The zero Pick is none.
 type Pick struct {
@@ -80,10 +80,12 @@ type Pick struct {
 	N        int // finalists
 }
 
-// Finalist is an arm of a tournament with the belief it was drawn from.
+// Finalist is an arm that may be chosen, with the belief that speaks for it,
+// in units of the reward.
 type Finalist struct {
 	Arm      int
 	Mean, SD float64
+	Bonus    float64 // for the arm that serves, and for arms that must be looked at again
 }
 
 // choice is what is kept of a pick until its reward comes.
@@ -95,30 +97,6 @@ type choice struct {
 	waiting   bool
 }
 
-// arm is what is known of one arm's reward.
-type arm struct {
-	Linear linear  `json:"linear"` // on the features
-	Flat   linear  `json:"flat"`   // without them
-	Noise  spread  `json:"noise"`
-	Watch  CUSUM   `json:"watch"`
-	Last   float64 `json:"last"` // step of the last reward
-}
-
-type banditState struct {
-	Config   BanditConfig `json:"config"`
-	Step     uint64       `json:"step"`
-	Arms     []arm        `json:"arms"`
-	Shared   linear       `json:"shared"` // all arms, forgetting: what a fresh arm starts from
-	Noise    spread       `json:"noise"`
-	Gate     Gate         `json:"gate"`
-	Scale    []float64    `json:"scale"` // of features; empty until the first request
-	LossLin  float64      `json:"loss_lin"`
-	LossFlat float64      `json:"loss_flat"`
-	Alarms   float64      `json:"alarms"`
-	Quiet    uint64       `json:"quiet"`   // alarms before this step are of the same change as the last this step
-	Waiting  []choice     `json:"waiting"` // of a snapshot: choices without a reward, by slot
-}
-
 // Bandit chooses an arm for each request by its features: eligibility and the
 // latency limit first, then the reward that a Bayesian linear model of each
 // arm promises. It is a function of (state, seed, what it is told).
@@ -128,7 +106,7 @@ type Bandit struct {
 	ring []choice  // by t, modulo its length
 	x    []float64 // features of this request, scaled, 1 last
 	xx   []float64 // its squares
-	g    []float64 // scratch of an update
+	work []float64 // scratch of an update
 
 	dropped uint64 // rewards that belong to no choice, or are no numbers
 }
@@ -139,10 +117,12 @@ func NewBandit(c BanditConfig) (*Bandit, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := c.Dim + 1
-	b := &Bandit{s: banditState{Config: c, Arms: make([]arm, c.Arms), Shared: newLinear(d, c.Ridge), Gate: NewGate(c.Arms, c.LimitMS)}}
+	b := &Bandit{s: banditState{Config: c, Arms: make([]arm, c.Arms), Gate: NewGate(c.Arms, c.LimitMS), Serving: -1}}
+	for i := range b.s.Populations {
+		b.s.Populations[i] = newPopulation(c.Dim+1, c.Ridge*b.noise())
+	}
 	for i := range b.s.Arms {
-		b.s.Arms[i] = arm{Linear: newLinear(d, c.Ridge), Flat: newLinear(1, flatRidge*c.Ridge)}
+		b.s.Arms[i] = b.newArm()
 	}
 	b.scratch()
 	return b, nil
@@ -150,16 +130,14 @@ func NewBandit(c BanditConfig) (*Bandit, error) {
 
 func (b *Bandit) scratch() {
 	d := b.s.Config.Dim + 1
-	b.x, b.g, b.xx = make([]float64, d), make([]float64, d), make([]float64, d*(d+1)/2)
+	n := d * (d + 1) / 2
+	b.x, b.xx, b.work = make([]float64, d), make([]float64, n), make([]float64, n)
 	b.ring = make([]choice, pendingSize)
 	xs := make([]float64, pendingSize*d)
 	for i := range b.ring {
 		b.ring[i].X = xs[i*d : (i+1)*d : (i+1)*d]
 	}
 }
-
-// featureMax bounds a scaled feature.
-const featureMax = 8
 
 // features takes the request's features in: what is no number counts as 0.
 func (b *Bandit) features(x []float64) {
@@ -187,6 +165,15 @@ func (b *Bandit) features(x []float64) {
 // arms may be used at all, predictedMS is their expected latency (nil: no
 // limit is applied). It does not allocate after the first request.
 func (b *Bandit) Choose(t uint64, x []float64, eligible []bool, predictedMS []float64) Pick {
+	p := b.Prefer(x, eligible, predictedMS)
+	if p.OK {
+		b.remember(t, p.Arm, predictedMS)
+	}
+	return p
+}
+
+// Prefer is Choose for a caller that tells by Observe what became of it.
+func (b *Bandit) Prefer(x []float64, eligible []bool, predictedMS []float64) Pick {
 	b.s.Step++
 	b.features(x)
 	p := Pick{Arm: -1}
@@ -214,26 +201,22 @@ func (b *Bandit) Choose(t uint64, x []float64, eligible []bool, predictedMS []fl
 			}
 		}
 		p.Safe++
-		mean, sd := b.belief(k, now)
-		p.enter(Finalist{k, mean, sd}, b.s.Config.Explore, finalists)
+		p.enter(b.belief(k, now), b.s.Config.Explore, finalists)
 	}
 	switch {
 	case p.N > 0:
-		p.Arm, p.OK = b.decide(&p, t), true
+		p.Arm, p.OK = b.decide(&p), true
 	case nearest >= 0:
 		p.Arm, p.OK, p.Breach = nearest, true, true
-	default:
-		return p
 	}
-	b.remember(t, p.Arm, predictedMS)
 	return p
 }
 
 // enter keeps the n most optimistic arms, the best first.
 func (p *Pick) enter(f Finalist, explore float64, n int) {
-	score := f.Mean + float64(explore*f.SD)
+	score := f.optimism(explore)
 	i := p.N
-	for i > 0 && score > p.Finalist[i-1].Mean+float64(explore*p.Finalist[i-1].SD) {
+	for i > 0 && score > p.Finalist[i-1].optimism(explore) {
 		i--
 	}
 	if i >= n {
@@ -244,13 +227,15 @@ func (p *Pick) enter(f Finalist, explore float64, n int) {
 	p.Finalist[i] = f
 }
 
-func (b *Bandit) decide(p *Pick, t uint64) int {
+func (f Finalist) optimism(explore float64) float64 { return f.Mean + f.Bonus + float64(explore*f.SD) }
+
+func (b *Bandit) decide(p *Pick) int {
 	if b.s.Config.Policy == Optimist || p.N == 1 {
 		return p.Finalist[0].Arm
 	}
 	best, top := -1, math.Inf(-1)
 	for _, f := range p.Finalist[:p.N] {
-		draw := f.Mean + float64(f.SD*Normal(b.s.Config.Seed, b.s.Step, uint64(f.Arm)))
+		draw := f.Mean + f.Bonus + float64(f.SD*Normal(b.s.Config.Seed, b.s.Step, uint64(f.Arm)))
 		if best < 0 || draw > top {
 			best, top = f.Arm, draw
 		}
@@ -260,45 +245,52 @@ func (b *Bandit) decide(p *Pick, t uint64) int {
 
 // moment is what all arms share within one request.
 type moment struct {
-	noise, hazard float64
-	flat          bool
+	model  int
+	stay   float64 // bonus of the arm that serves
+	wander float64 // variance a step by which an arm's reward may have moved unseen
+	audit  float64 // bonus a step of an arm that must be looked at again
 }
 
-func (b *Bandit) now() moment { return moment{b.noise(), b.hazard(), b.flat()} }
+func (b *Bandit) now() moment {
+	m := moment{model: b.s.Model}
+	if b.s.Config.Stay > 0 {
+		m.stay = b.s.Config.Stay * math.Sqrt(b.noise())
+	}
+	if b.s.Alarms > 0 {
+		m.wander = b.wander()
+	}
+	if m.wander > 0 || b.s.Gate.Shock > 0 {
+		m.audit = auditPace * math.Sqrt(b.s.Populations[m.model].variance(b.x))
+	}
+	return m
+}
 
 // belief is an arm's expected reward for the present request and how far off
-// that may be, in units of the reward.
-func (b *Bandit) belief(k int, now moment) (mean, sd float64) {
+// that may be.
+func (b *Bandit) belief(k int, now moment) Finalist {
 	a := &b.s.Arms[k]
-	wander := float64(now.hazard * (float64(b.s.Step) - a.Last))
-	if now.flat {
-		return a.Flat.W[0], math.Sqrt(now.noise * (a.Flat.P[0] + wander))
+	l := &a.Models[now.model]
+	variance := l.width(b.xx)
+	f := Finalist{Arm: k, Mean: l.mean(b.x)}
+	if now.wander > 0 {
+		variance += float64(now.wander * float64(b.s.Step-a.Last))
+		if a.Audit > 0 {
+			f.Bonus = now.audit * float64(b.s.Step-a.Audit)
+		}
 	}
-	return a.Linear.mean(b.x), math.Sqrt(now.noise * (a.Linear.width(b.xx) + wander))
-}
-
-// ratio is an arm's noise ÷ the pooled one: an observation of a noisy arm
-// counts for less, but what it may turn out to be worth is no larger.
-func (b *Bandit) ratio(a *arm) float64 {
-	pooled := b.noise()
-	return min(max(a.Noise.against(pooled, 8)/pooled, 1./16), 16)
-}
-
-// noise is the pooled variance of rewards around their predictions.
-func (b *Bandit) noise() float64 { return max(b.s.Noise.against(.01, 2), 1e-12) }
-
-// flat says whether features have not earned their keep: the model without
-// them has predicted as well.
-func (b *Bandit) flat() bool { return b.s.LossFlat <= flatBias*b.s.LossLin }
-
-// hazard is how much an arm's belief widens for each step in which it was not
-// asked, in units of its noise: nothing before a first change was seen.
-func (b *Bandit) hazard() float64 {
-	if b.s.Config.Fixed {
-		return 0
+	if asked, since := b.s.Gate.Unsettled(k); asked {
+		f.Bonus += now.audit * float64(since)
 	}
-	return float64(b.s.Config.Ridge*wanderShare*b.s.Alarms) / float64(b.s.Step+1000)
+	f.SD = math.Sqrt(variance)
+	if k == b.s.Serving {
+		f.Bonus += now.stay
+	}
+	return f
 }
+
+// Serve tells which arm serves while no other is chosen, −1 for none: with
+// BanditConfig.Stay another must promise more than it by a margin.
+func (b *Bandit) Serve(k int) { b.s.Serving = min(max(k, -1), b.s.Config.Arms-1) }
 
 func (b *Bandit) remember(t uint64, k int, predicted []float64) {
 	c := &b.ring[t%pendingSize]
@@ -309,169 +301,5 @@ func (b *Bandit) remember(t uint64, k int, predicted []float64) {
 	copy(c.X, b.x)
 }
 
-// What drift does, and how long things are remembered.
-const (
-	driftSlack     = .5
-	driftThreshold = 9
-	driftDoubt     = .3  // share of the prior's variance that other arms' intercepts regain
-	driftQuiet     = 100 // steps in which alarms are of one change
-	wanderShare    = .002
-	noiseMemory    = 300
-	pooledMemory   = 20_000
-	lossMemory     = .995
-	sharedMemory   = .99
-	flatBias       = 1.02 // how much better features must predict to be used
-	flatRidge      = 4    // the prior variance of an arm's mean ÷ that of a weight
-)
-
-// Reward tells what choice t earned (more is better) and how long it took. A
-// reward that belongs to no waiting choice (late by more than 1,024 steps, a
-// duplicate, of another arm) or that is no number changes nothing; a latency
-// that is no number is not learned from. It reports whether beliefs were
-// reset because the world has changed.
-func (b *Bandit) Reward(t uint64, k int, reward, latencyMS float64) (drift bool) {
-	c := &b.ring[t%pendingSize]
-	if !c.waiting || c.T != t || c.Arm != k {
-		b.dropped++
-		return false
-	}
-	c.waiting = false
-	if c.Predicted > 0 {
-		b.s.Gate.Observe(k, c.Predicted, latencyMS)
-	}
-	if !(math.Abs(reward) <= rewardMax) {
-		b.dropped++
-		return false
-	}
-	squares(c.X, b.xx)
-	return b.learn(k, c.X, reward)
-}
-
-func (b *Bandit) learn(k int, x []float64, y float64) bool {
-	a, ridge := &b.s.Arms[k], b.s.Config.Ridge
-	one := x[len(x)-1:]
-	wander := float64(b.hazard() * (float64(b.s.Step) - a.Last))
-	a.Last = float64(b.s.Step)
-	a.Linear.doubt(wander/ridge, ridge)
-	a.Flat.doubt(wander/ridge, ridge)
-	ratio := b.ratio(a)
-	noise := ratio * b.noise()
-	eLin, eFlat := y-a.Linear.mean(x), y-a.Flat.W[0]
-	if a.Linear.N > 0 {
-		b.s.LossLin = float64(lossMemory*b.s.LossLin) + float64(eLin*eLin)
-		b.s.LossFlat = float64(lossMemory*b.s.LossFlat) + float64(eFlat*eFlat)
-	}
-	e, w := eLin, a.Linear.width(b.xx)/ratio // of the prediction, in units of the arm's noise
-	if b.flat() {
-		e, w = eFlat, a.Flat.P[0]/ratio
-	}
-	drift := false
-	if a.Linear.N > 1 && !b.s.Config.Fixed {
-		if drift = a.Watch.Add(e/math.Sqrt(noise*(1+w)), driftSlack, driftThreshold) != 0; drift {
-			b.changed(a)
-		}
-	}
-	if !drift && a.Linear.N > 0 {
-		squared := min(e*e/(1+w), 16*noise)
-		a.Noise.add(squared, noiseMemory)
-		b.s.Noise.add(squared, pooledMemory)
-	}
-	a.Linear.learn(x, b.g, y, ratio, 1, ridge)
-	a.Flat.learn(one, b.g[:1], y, ratio, 1, flatRidge*ridge)
-	b.s.Shared.learn(x, b.g, y, 1, sharedMemory, ridge)
-	b.seedFresh()
-	return drift
-}
-
-// seedFresh starts arms that were never asked from what all arms share.
-func (b *Bandit) seedFresh() {
-	mean := b.s.Shared.W
-	for i := range b.s.Arms {
-		if a := &b.s.Arms[i]; a.Linear.N == 0 && a.Flat.N == 0 {
-			copy(a.Linear.W, mean)
-			a.Flat.W[0] = mean[len(mean)-1]
-		}
-	}
-}
-
-// changed forgets the arm whose rewards have moved, and doubts what is known
-// of the others: they may have moved too. Alarms that follow at once are taken
-// for the same change.
-func (b *Bandit) changed(moved *arm) {
-	ridge := b.s.Config.Ridge
-	moved.Linear.reset(ridge)
-	moved.Flat.reset(flatRidge * ridge)
-	moved.Noise.N, moved.Noise.Sum = moved.Noise.N/4, moved.Noise.Sum/4
-	if b.s.Step < b.s.Quiet {
-		return
-	}
-	b.s.Alarms++
-	b.s.Quiet = b.s.Step + driftQuiet
-	for i := range b.s.Arms {
-		if a := &b.s.Arms[i]; a != moved {
-			a.Linear.doubt(driftDoubt, ridge)
-			a.Flat.doubt(1, flatRidge*ridge)
-		}
-	}
-}
-
-// Dropped counts rewards that changed nothing.
-func (b *Bandit) Dropped() uint64 { return b.dropped }
-
-// Snapshot returns the whole state.
-func (b *Bandit) Snapshot() ([]byte, error) {
-	s := b.s
-	s.Waiting = nil
-	for _, c := range b.ring {
-		if c.waiting {
-			s.Waiting = append(s.Waiting, c)
-		}
-	}
-	return json.Marshal(s)
-}
-
-// Restore takes a snapshot back; on an error the bandit is unchanged.
-func (b *Bandit) Restore(raw []byte) error {
-	var n banditState
-	if err := decode(raw, &n); err != nil {
-		return err
-	}
-	c, err := n.Config.filled()
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrState, err)
-	}
-	n.Config = c
-	d := c.Dim + 1
-	ok := len(n.Arms) == c.Arms && n.Shared.valid(d) && n.Noise.valid() && n.Gate.valid(c.Arms) && usable(n.LossLin) && usable(n.LossFlat) &&
-		n.Alarms >= 0 && usable(n.Alarms) && len(n.Waiting) <= pendingSize && (len(n.Scale) == 0 || len(n.Scale) == c.Dim)
-	for i := range n.Arms {
-		a := &n.Arms[i]
-		ok = ok && a.Linear.valid(d) && a.Flat.valid(1) && a.Noise.valid() && usable(a.Last) && a.Last >= 0
-	}
-	for _, c := range n.Waiting {
-		ok = ok && c.Arm >= 0 && c.Arm < n.Config.Arms && c.Predicted >= 0 && usable(c.Predicted) && len(c.X) == d && allUsable(c.X)
-	}
-	ok = ok && allUsable(n.Scale)
-	if !ok {
-		return fmt.Errorf("bandit: sizes or numbers: %w", ErrState)
-	}
-	waiting := n.Waiting
-	n.Waiting = nil
-	b.s = n
-	b.scratch()
-	for _, w := range waiting {
-		c := &b.ring[w.T%pendingSize]
-		copy(c.X, w.X)
-		c.T, c.Arm, c.Predicted, c.waiting = w.T, w.Arm, w.Predicted, true
-	}
-	return nil
-}
-
-func allUsable(xs []float64) bool {
-	for _, x := range xs {
-		if !usable(x) {
-			return false
-		}
-	}
-	return true
-}
+// Arms is how many there are to choose from.
+func (b *Bandit) Arms() int { return len(b.s.Arms) }

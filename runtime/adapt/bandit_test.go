@@ -19,7 +19,7 @@ func newTestBandit(t testing.TB, c BanditConfig) *Bandit {
 }
 
 func TestTheLinearModelIsRidgeRegression(t *testing.T) {
-	l, g := newLinear(3, 4), make([]float64, 3)
+	l, prior, work := newLinear(3), newPopulation(3, .04), make([]float64, 6)
 	truth := []float64{2, -1, .5}
 	for i := range uint64(500) {
 		x := []float64{Normal(1, i, 0), Normal(1, i, 1), 1}
@@ -27,25 +27,96 @@ func TestTheLinearModelIsRidgeRegression(t *testing.T) {
 		for j := range x {
 			y += truth[j] * x[j]
 		}
-		l.learn(x, g, y, 1, 1, 4)
+		l.add(x, y)
 	}
+	l.solve(.01, &prior, work)
 	for j := range truth {
 		if math.Abs(l.W[j]-truth[j]) > .03 {
 			t.Errorf("weight %d is %g, want %g", j, l.W[j], truth[j])
 		}
 	}
-	// P ≈ (I/4 + Σ x xᵀ)⁻¹ ≈ I/500
 	width := func(x ...float64) float64 {
-		q := make([]float64, 6)
-		squares(x, q)
-		return l.width(q)
+		squares(x, work)
+		return l.width(work)
 	}
-	if w := width(1, 0, 0); math.Abs(w*500-1) > .2 {
+	if w := width(1, 0, 0); math.Abs(w*500/.01-1) > .2 { // P ≈ .01·(I/4 + Σ x xᵀ)⁻¹
 		t.Errorf("width %g", w)
 	}
-	l.reset(4)
-	if w := width(0, 2, 0); w != 16 || math.Abs(l.W[0]-2) > .03 {
-		t.Errorf("after a reset: width %g, weights %v", w, l.W)
+	// P·(A÷noise + V⁻¹) is the identity
+	for i := range 3 {
+		for j := range 3 {
+			sum := 0.0
+			for k := range 3 {
+				q := l.A[packed(k, j)] / .01
+				if k == j {
+					q += 1 / .04
+				}
+				sum += l.P[packed(i, k)] * q
+			}
+			if want := map[bool]float64{true: 1}[i == j]; math.Abs(sum-want) > 1e-9 {
+				t.Errorf("P·P⁻¹ at %d, %d is %g", i, j, sum)
+			}
+		}
+	}
+	l.keep(0)
+	l.solve(.01, &prior, work)
+	if w := width(0, 2, 0); math.Abs(w-.16) > 1e-15 || l.W[0] != 0 {
+		t.Errorf("of nothing: width %g, weights %v", w, l.W)
+	}
+}
+
+func TestWhatArmsHaveInCommonIsLearned(t *testing.T) {
+	b := newTestBandit(t, BanditConfig{Arms: 20, Dim: 2, Seed: 1})
+	for i := range uint64(2000) { // the first feature moves all arms alike, the second one says nothing
+		x, k := []float64{2*Uniform(1, i, 0) - 1, 2*Uniform(1, i, 1) - 1}, int(i%20)
+		b.Observe(k, x, .5+.3*x[0]+.1*Normal(2, uint64(k))+.1*Normal(3, i), 0, 0)
+	}
+	p := b.s.Populations[0]
+	if math.Abs(p.Mean[0]-.3) > .02 || math.Abs(p.Mean[1]) > .02 || p.Var[0] > .003 || p.Var[1] > .003 || p.Var[2] < .004 || p.Var[2] > .025 {
+		t.Fatalf("%+v", p)
+	}
+}
+
+func TestAnArmThatServesStaysForAMargin(t *testing.T) {
+	b := newTestBandit(t, BanditConfig{Arms: 2, Stay: 3, Explore: 1e-9})
+	b.Expect(0, .5, 10)
+	b.Expect(1, .55, 10)
+	all := []bool{true, true}
+	if p := b.Prefer(nil, all, nil); p.Arm != 1 {
+		t.Fatalf("%+v", p)
+	}
+	b.Serve(0)
+	if p := b.Prefer(nil, all, nil); p.Arm != 0 || b.Propensity(p) != 1 {
+		t.Fatalf("%+v", p)
+	}
+	if p := b.Prefer(nil, []bool{false, true}, nil); p.Arm != 1 {
+		t.Fatalf("what serves is not eligible: %+v", p)
+	}
+}
+
+func TestArmsThatStayKeepWhatIsKnownOfThem(t *testing.T) {
+	b := newTestBandit(t, BanditConfig{Arms: 3, LimitMS: 100})
+	for i := range uint64(90) {
+		b.Observe(int(i%3), nil, float64(i%3)/10+.01*Normal(1, i), 10, 10)
+	}
+	if err := b.Rearm([]int{2, -1, 0, -1}, 50); err != nil {
+		t.Fatal(err)
+	}
+	if b.Arms() != 4 || b.s.Arms[0].Models[0].N != 30 || b.s.Arms[1].Models[0].N != 0 || b.s.Gate.Limit != 50 {
+		t.Fatalf("%d arms: %+v", b.Arms(), b.s.Arms[0].Models[0].N)
+	}
+	if p := b.Prefer(nil, []bool{true, false, true, false}, []float64{10, 10, 10, 10}); p.Arm != 0 {
+		t.Fatalf("%+v", p)
+	}
+	if err := b.Rearm(nil, 50); err == nil {
+		t.Fatal("no arms")
+	}
+	raw, err := b.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := new(Bandit).Restore(raw); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -110,7 +181,7 @@ func TestRewardsThatAreLateTwiceOrNoNumbersChangeNothing(t *testing.T) {
 	}
 	q := b.Choose(9, []float64{1}, all, nil)
 	b.Reward(9, q.Arm, math.NaN(), math.Inf(1))
-	if b.Dropped() != 4 || !finite(b.s.Arms[q.Arm].Linear.W[0]) {
+	if b.Dropped() != 4 || !finite(b.s.Arms[q.Arm].Models[0].W[0]) {
 		t.Fatal("NaN was learned")
 	}
 }
@@ -181,12 +252,12 @@ func TestABanditRelearnsAfterASwitch(t *testing.T) {
 
 func TestPropensitiesAreFrequencies(t *testing.T) {
 	b := newTestBandit(t, BanditConfig{Arms: 3, Dim: 0, Policy: Tournament, Seed: 4})
-	p := Pick{OK: true, N: 3, Finalist: [finalistsMax]Finalist{{0, .5, .1}, {1, .4, .2}, {2, .45, .05}}}
+	p := Pick{OK: true, N: 3, Finalist: [finalistsMax]Finalist{{0, .5, .1, 0}, {1, .3, .2, .1}, {2, .45, .05, 0}}}
 	count, sum := [3]float64{}, 0.0
 	const n = 100_000
 	for range n {
 		b.s.Step++
-		count[b.decide(&p, 0)]++
+		count[b.decide(&p)]++
 	}
 	for k := range 3 {
 		p.Arm = k

@@ -18,30 +18,35 @@ import (
 // generation does, generations grow; and the spread never falls so far that a
 // drift could not be followed.
 type cma struct {
-	seed     uint64
-	watchful bool
+	Seed     uint64 `json:"seed"`
+	Watchful bool   `json:"watchful"`
 
-	mean, pSigma, pC []float64
-	sigma            float64
-	c, a             []float64 // C and its factor, d×d by rows, lower triangle
-	weights          []float64
+	Mean       []float64 `json:"mean"`
+	PSigma     []float64 `json:"p_sigma"`
+	PC         []float64 `json:"p_c"`
+	Sigma      float64   `json:"sigma"`
+	C          []float64 `json:"c"`     // d×d by rows, lower triangle
+	A          []float64 `json:"a"`     // its factor
+	Shape      []float64 `json:"shape"` // standard deviation of each knob ÷ Sigma where a search begins
+	Lambda     int       `json:"lambda"`
+	Generation uint64    `json:"generation"`
+	Stale      int       `json:"stale"` // generations since C was factored
+
+	Points  [][]float64 `json:"points"` // as tried, in order of asking
+	Losses  []float64   `json:"losses"`
+	Repeat  bool        `json:"repeat"` // the next question repeats the generation's best
+	Again   int         `json:"again"`  // which it was
+	Noise   float64     `json:"noise"`
+	Spread  float64     `json:"spread"`
+	Last    float64     `json:"last"` // median loss of the generation before
+	LastSD  float64     `json:"last_sd"`
+	Worse   int         `json:"worse"`   // generations in a row
+	Restful int         `json:"restful"` // generations since the last restart
+
+	weights []float64 // of λ, and what depends on them
 	muEff, cSigma,
 	dSigma, cc, c1,
 	cMu, chi float64 // eq. 49, 53–58
-	lambda     int
-	generation uint64
-	stale      int // generations since C was factored
-
-	points  [][]float64 // clipped, in order of asking
-	losses  []float64
-	repeat  bool // the next question repeats the generation's best
-	again   int  // which it was
-	noise   float64
-	spread  float64
-	last    float64 // median loss of the generation before
-	lastSD  float64
-	worse   int // generations in a row
-	restful int // generations since the last restart
 }
 
 const (
@@ -51,23 +56,34 @@ const (
 	cmaSigmaTrack = 2e-4 // a watchful one's
 )
 
-func newCMA(seed uint64, start []float64, watchful bool) *cma {
+func newCMA(seed uint64, start, step []float64, watchful bool) *cma {
 	d := len(start)
-	s := &cma{seed: seed, watchful: watchful, mean: slices.Clone(start), sigma: cmaSigma,
-		pSigma: make([]float64, d), pC: make([]float64, d), c: make([]float64, d*d), a: make([]float64, d*d)}
+	s := &cma{Seed: seed, Watchful: watchful, Mean: slices.Clone(start), Sigma: cmaSigma,
+		PSigma: make([]float64, d), PC: make([]float64, d), C: make([]float64, d*d), A: make([]float64, d*d), Shape: make([]float64, d)}
 	for i := range d {
-		s.c[i*d+i], s.a[i*d+i] = 1, 1
+		s.Shape[i] = min(1, step[i]/cmaSigma)
 	}
+	s.round()
 	s.size(s.lambdaDefault())
 	return s
 }
 
-func (s *cma) lambdaDefault() int { return 4 + int(3*math.Log(float64(len(s.mean)))) } // eq. 48
+// round gives the search the shape that it begins with.
+func (s *cma) round() {
+	d := len(s.Mean)
+	clear(s.C)
+	clear(s.A)
+	for i, v := range s.Shape {
+		s.C[i*d+i], s.A[i*d+i] = v*v, v
+	}
+}
+
+func (s *cma) lambdaDefault() int { return 4 + int(3*math.Log(float64(len(s.Mean)))) } // eq. 48
 
 // size sets λ and what depends on it.
 func (s *cma) size(lambda int) {
-	n := float64(len(s.mean))
-	s.lambda = lambda
+	n := float64(len(s.Mean))
+	s.Lambda = lambda
 	mu := lambda / 2
 	s.weights = make([]float64, mu)
 	sum, squares := 0.0, 0.0
@@ -89,44 +105,46 @@ func (s *cma) size(lambda int) {
 }
 
 func (s *cma) Ask() []float64 {
-	if s.repeat {
-		return slices.Clone(s.points[s.again])
+	if s.Repeat {
+		return slices.Clone(s.Points[s.Again])
 	}
-	d, k := len(s.mean), uint64(len(s.points))
+	d, k := len(s.Mean), uint64(len(s.Points))
 	z := make([]float64, d)
 	for i := range z {
-		z[i] = Normal(s.seed, s.generation, k, uint64(i))
+		z[i] = Normal(s.Seed, s.Generation, k, uint64(i))
 	}
-	x := slices.Clone(s.mean)
+	x := slices.Clone(s.Mean)
 	for i := range x {
-		x[i] = min(max(x[i]+s.sigma*dot(s.a[i*d:i*d+i+1], z[:i+1]), 0), 1)
+		x[i] = min(max(x[i]+s.Sigma*dot(s.A[i*d:i*d+i+1], z[:i+1]), 0), 1)
 	}
 	return x
 }
 
-func (s *cma) Tell(loss float64) {
+func (s *cma) Tell(at []float64, loss float64) {
 	if !usable(loss) {
 		loss = lossMax
 	}
-	if s.repeat {
-		s.repeat = false
-		s.remeasured(loss)
+	if s.Repeat {
+		s.Repeat = false
+		if slices.Equal(at, s.Points[s.Again]) {
+			s.remeasured(loss)
+		}
 		s.update()
 		return
 	}
-	s.points = append(s.points, s.Ask())
-	s.losses = append(s.losses, loss)
-	if len(s.points) < s.lambda {
+	s.Points = append(s.Points, slices.Clone(at))
+	s.Losses = append(s.Losses, loss)
+	if len(s.Points) < s.Lambda {
 		return
 	}
-	if s.watchful && (s.noise > cmaQuiet*s.spread || s.generation%4 == 0) {
-		s.again = 0
-		for i, l := range s.losses {
-			if l < s.losses[s.again] {
-				s.again = i
+	if s.Watchful && (s.Noise > cmaQuiet*s.Spread || s.Generation%4 == 0) {
+		s.Again = 0
+		for i, l := range s.Losses {
+			if l < s.Losses[s.Again] {
+				s.Again = i
 			}
 		}
-		s.repeat = true
+		s.Repeat = true
 		return
 	}
 	s.update()
@@ -136,20 +154,20 @@ func (s *cma) Tell(loss float64) {
 // differs by. The first of the two was chosen for being small, so that only a
 // share of the difference is noise.
 func (s *cma) remeasured(loss float64) {
-	if loss >= lossMax || s.losses[s.again] >= lossMax {
+	if loss >= lossMax || s.Losses[s.Again] >= lossMax {
 		return
 	}
-	d := loss - s.losses[s.again]
-	s.losses[s.again] = (loss + s.losses[s.again]) / 2
-	_, sd := middle(s.losses)
-	s.spread += .2 * (float64(sd*sd) - s.spread)
-	s.noise += .2 * (min(float64(d*d)/4, 4*s.spread) - s.noise) // a jump between the two is no noise
+	d := loss - s.Losses[s.Again]
+	s.Losses[s.Again] = (loss + s.Losses[s.Again]) / 2
+	_, sd := middle(s.Losses)
+	s.Spread += .2 * (float64(sd*sd) - s.Spread)
+	s.Noise += .2 * (min(float64(d*d)/4, 4*s.Spread) - s.Noise) // a jump between the two is no noise
 	most := 2 * s.lambdaDefault()
 	switch {
-	case s.noise > .3*s.spread && s.lambda < most:
-		s.size(min(most, s.lambda+max(1, s.lambda/8)))
-	case s.noise < .1*s.spread && s.lambda > s.lambdaDefault():
-		s.size(max(s.lambdaDefault(), s.lambda-max(1, s.lambda/8)))
+	case s.Noise > .3*s.Spread && s.Lambda < most:
+		s.size(min(most, s.Lambda+max(1, s.Lambda/8)))
+	case s.Noise < .1*s.Spread && s.Lambda > s.lambdaDefault():
+		s.size(max(s.lambdaDefault(), s.Lambda-max(1, s.Lambda/8)))
 	}
 }
 
@@ -164,100 +182,100 @@ func middle(losses []float64) (median, sd float64) {
 
 // update is one generation: eq. 38–47.
 func (s *cma) update() {
-	if s.watchful && s.jumped() {
+	if s.Watchful && s.jumped() {
 		s.reopen()
 		s.next()
 		return
 	}
-	d := len(s.mean)
-	order := make([]int, len(s.points))
+	d := len(s.Mean)
+	order := make([]int, len(s.Points))
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return compare(s.losses[a], s.losses[b]) })
+	slices.SortStableFunc(order, func(a, b int) int { return compare(s.Losses[a], s.Losses[b]) })
 	ys := make([][]float64, len(s.weights))
 	step := make([]float64, d) // ⟨y⟩_w
 	for r, w := range s.weights {
 		ys[r] = make([]float64, d)
-		for i, x := range s.points[order[r]] {
-			ys[r][i] = (x - s.mean[i]) / s.sigma
+		for i, x := range s.Points[order[r]] {
+			ys[r][i] = (x - s.Mean[i]) / s.Sigma
 			step[i] += float64(w * ys[r][i])
 		}
 	}
-	for i := range s.mean {
-		s.mean[i] = min(max(s.mean[i]+float64(s.sigma*step[i]), 0), 1)
+	for i := range s.Mean {
+		s.Mean[i] = min(max(s.Mean[i]+float64(s.Sigma*step[i]), 0), 1)
 	}
 	white := s.solve(step)
 	norm := 0.0
 	for i := range white {
-		s.pSigma[i] = float64((1-s.cSigma)*s.pSigma[i]) + math.Sqrt(s.cSigma*(2-s.cSigma)*s.muEff)*white[i] // eq. 43
-		norm += s.pSigma[i] * s.pSigma[i]
+		s.PSigma[i] = float64((1-s.cSigma)*s.PSigma[i]) + math.Sqrt(s.cSigma*(2-s.cSigma)*s.muEff)*white[i] // eq. 43
+		norm += s.PSigma[i] * s.PSigma[i]
 	}
 	norm = math.Sqrt(norm)
 	s.covariance(ys, step, norm)
-	s.sigma *= math.Exp(math.Min(1, s.cSigma/s.dSigma*(norm/s.chi-1))) // eq. 44
+	s.Sigma *= math.Exp(math.Min(1, s.cSigma/s.dSigma*(norm/s.chi-1))) // eq. 44
 	s.next()
 }
 
 func (s *cma) covariance(ys [][]float64, step []float64, norm float64) {
-	d := len(s.mean)
+	d := len(s.Mean)
 	h := 0.0
-	if norm/math.Sqrt(1-math.Pow(1-s.cSigma, 2*float64(s.generation+1))) < (1.4+2/float64(d+1))*s.chi {
+	if norm/math.Sqrt(1-math.Pow(1-s.cSigma, 2*float64(s.Generation+1))) < (1.4+2/float64(d+1))*s.chi {
 		h = 1
 	}
-	for i := range s.pC {
-		s.pC[i] = float64((1-s.cc)*s.pC[i]) + h*math.Sqrt(s.cc*(2-s.cc)*s.muEff)*step[i] // eq. 45
+	for i := range s.PC {
+		s.PC[i] = float64((1-s.cc)*s.PC[i]) + h*math.Sqrt(s.cc*(2-s.cc)*s.muEff)*step[i] // eq. 45
 	}
 	keep := 1 - s.c1 - s.cMu + (1-h)*s.c1*s.cc*(2-s.cc)
 	for i := range d {
 		for j := range i + 1 {
-			v := float64(keep*s.c[i*d+j]) + float64(s.c1*s.pC[i]*s.pC[j])
+			v := float64(keep*s.C[i*d+j]) + float64(s.c1*s.PC[i]*s.PC[j])
 			for r, w := range s.weights {
 				v += float64(s.cMu * w * ys[r][i] * ys[r][j]) // eq. 47
 			}
-			s.c[i*d+j] = v
+			s.C[i*d+j] = v
 		}
 	}
-	if s.stale++; float64(s.stale) > .1/(s.c1+s.cMu)/float64(d) {
-		s.stale = 0
+	if s.Stale++; float64(s.Stale) > .1/(s.c1+s.cMu)/float64(d) {
+		s.Stale = 0
 		s.factor()
 	}
 }
 
 // next begins a generation.
 func (s *cma) next() {
-	s.points, s.losses = nil, nil
-	s.generation++
+	s.Points, s.Losses = nil, nil
+	s.Generation++
 	floor := cmaSigmaMin
-	if s.watchful {
+	if s.Watchful {
 		floor = cmaSigmaTrack
 	}
-	s.sigma = min(max(s.sigma, floor), .5)
+	s.Sigma = min(max(s.Sigma, floor), .5)
 }
 
 // jumped reports that the landscape moved: two generations in a row, all of
 // whose points are worse than the median of the last good one by more than
 // spread and noise explain.
 func (s *cma) jumped() bool {
-	median, sd := middle(s.losses)
-	s.restful++
-	if s.generation == 0 || s.restful < 3 {
-		s.last, s.lastSD, s.worse = median, sd, 0
+	median, sd := middle(s.Losses)
+	s.Restful++
+	if s.Generation == 0 || s.Restful < 3 {
+		s.Last, s.LastSD, s.Worse = median, sd, 0
 		return false
 	}
-	if slices.Min(s.losses)-s.last > cmaJumpSpreads*(s.lastSD+math.Sqrt(s.noise)) {
-		if s.worse++; s.worse >= 2 {
+	if slices.Min(s.Losses)-s.Last > cmaJumpSpreads*(s.LastSD+math.Sqrt(s.Noise)) {
+		if s.Worse++; s.Worse >= 2 {
 			return true
 		}
 		return false
 	}
-	s.worse = 0
+	s.Worse = 0
 	// a generation that a jump has cut in two must not pass for a good one
-	s.last += min(median-s.last, .2*(s.lastSD+math.Sqrt(s.noise)))
-	if s.lastSD > 0 {
-		sd = min(sd, 4*s.lastSD)
+	s.Last += min(median-s.Last, .2*(s.LastSD+math.Sqrt(s.Noise)))
+	if s.LastSD > 0 {
+		sd = min(sd, 4*s.LastSD)
 	}
-	s.lastSD += .3 * (sd - s.lastSD)
+	s.LastSD += .3 * (sd - s.LastSD)
 	return false
 }
 
@@ -271,45 +289,59 @@ const cmaQuiet = .02
 // learned is dropped: after a jump it is that of a place far away, and where a
 // landscape is steep it would keep the search narrow.
 func (s *cma) reopen() {
-	d := len(s.mean)
-	clear(s.c)
-	clear(s.a)
-	for i := range d {
-		s.c[i*d+i], s.a[i*d+i] = 1, 1
-		s.pSigma[i], s.pC[i] = 0, 0
-	}
-	s.sigma = max(s.sigma, cmaReopen)
-	s.restful, s.worse, s.noise, s.spread = 0, 0, 0, 0
+	s.round()
+	clear(s.PSigma)
+	clear(s.PC)
+	s.Sigma = max(s.Sigma, cmaReopen)
+	s.Restful, s.Worse, s.Noise, s.Spread = 0, 0, 0, 0
 	s.size(s.lambdaDefault())
 }
 
 // factor sets a to the Cholesky factor of c; a c that has none is mended by
 // its diagonal.
 func (s *cma) factor() {
-	d := len(s.mean)
+	d := len(s.Mean)
 	for i := range d {
 		for j := range i + 1 {
-			v := s.c[i*d+j] - dot(s.a[i*d:i*d+j], s.a[j*d:j*d+j])
+			v := s.C[i*d+j] - dot(s.A[i*d:i*d+j], s.A[j*d:j*d+j])
 			if i != j {
-				s.a[i*d+j] = v / s.a[j*d+j]
+				s.A[i*d+j] = v / s.A[j*d+j]
 				continue
 			}
-			if least := 1e-14 * (1 + math.Abs(s.c[i*d+i])); !(v > least) {
+			if least := 1e-14 * (1 + math.Abs(s.C[i*d+i])); !(v > least) {
 				v = least
 			}
-			s.a[i*d+i] = math.Sqrt(v)
+			s.A[i*d+i] = math.Sqrt(v)
 		}
 	}
 }
 
 // solve returns a⁻¹·y.
 func (s *cma) solve(y []float64) []float64 {
-	d := len(s.mean)
+	d := len(s.Mean)
 	out := make([]float64, d)
 	for i := range d {
-		out[i] = (y[i] - dot(s.a[i*d:i*d+i], out[:i])) / s.a[i*d+i]
+		out[i] = (y[i] - dot(s.A[i*d:i*d+i], out[:i])) / s.A[i*d+i]
 	}
 	return out
 }
 
-func (s *cma) Best() []float64 { return slices.Clone(s.mean) }
+func (s *cma) Best() []float64 { return slices.Clone(s.Mean) }
+
+// valid also computes what is not part of the state.
+func (s *cma) valid(d int) bool {
+	ok := inCube(s.Mean, d) && len(s.PSigma) == d && len(s.PC) == d && len(s.C) == d*d && len(s.A) == d*d && len(s.Shape) == d &&
+		allUsable(s.PSigma) && allUsable(s.PC) && allUsable(s.C) && allUsable(s.A) && allUsable(s.Shape) && s.Sigma > 0 && s.Sigma <= .5 &&
+		s.Lambda >= 2 && s.Lambda <= 2*s.lambdaDefault() && len(s.Points) == len(s.Losses) && len(s.Losses) <= s.Lambda && allUsable(s.Losses) &&
+		s.Again >= 0 && (!s.Repeat || s.Again < len(s.Points)) && s.Noise >= 0 && finite(s.Noise) && s.Spread >= 0 && finite(s.Spread) && usable(s.Last) && usable(s.LastSD)
+	for _, p := range s.Points {
+		ok = ok && inCube(p, d)
+	}
+	for i := range s.Shape {
+		ok = ok && s.A[i*d+i] > 0
+	}
+	if ok {
+		s.size(s.Lambda)
+	}
+	return ok
+}

@@ -18,11 +18,9 @@ type Gate struct {
 	Noise  spread    `json:"noise"` // pooled
 	Arms   []gateArm `json:"arms"`
 	Below  int       `json:"below"`  // surprises downwards in a row
-	Shock  int       `json:"shock"`  // the arm of the last surprise upwards, plus one
+	Shock  int       `json:"shock"`  // the arm of a surprise upwards that no other arm has spoken to, plus one
 	Since  int       `json:"since"`  // observations since
-	Raised float64   `json:"raised"` // by how much it was
-	To     float64   `json:"to"`     // and to where
-	Total  float64   `json:"total"`  // what was believed of that arm right after
+	Raised float64   `json:"raised"` // by how much the level was
 	Local  int       `json:"local"`  // surprises that were one arm's
 }
 
@@ -31,28 +29,31 @@ type gateArm struct {
 	Factor float64 `json:"factor"` // upper bound ÷ predicted, kept ready
 	P      float64 `json:"p"`
 	Noise  spread  `json:"noise"`
+	// Strikes is how often it broke the limit: each halves the pace at which it
+	// is forgotten that it was slow.
+	Strikes int `json:"strikes"`
 }
 
 // The gate's constants, in logarithms of a ratio.
 const (
-	gateSigmas   = 3.7     // of the noise, which every request pays: P(N > 3.7) = .011 %
-	gateDoubt    = 2.2     // of what an arm's first request settles: P(N > 2.2) = 1.4 %, once an arm
-	gateNoise    = .01     // variance before anything was seen: ±10 %
-	gateNoiseN   = 8       // values that it counts for
-	gateArmP     = .0064   // predictions of arms differ by ±8 %
-	gateLevelP   = .0025   // and all together by ±5 %
-	gateDrift    = 1.6e-5  // variance a step by which the level may wander
-	gateSurprise = 4       // standard deviations
-	gateMemory   = 400     // observations that noise is remembered for
-	gateFloor    = 4e-6    // variance that is always allowed for
-	gateRatioMax = 1 << 10 // what is further off is no measurement
-	gateArmN     = 5       // observations that make an arm count in what is usual
-	gateAll      = 1. / 64 // share of a squared surprise that becomes doubt about every arm
-	gateSome     = 1. / 5  // the same once it is clear that not all arms were hit
-	gateRecent   = 200     // observations in which that may become clear
-	gateCalm     = .01     // share of doubt that passes in a step, halved by each such surprise
-	gateLocalMax = 5       // halvings
-	gateReturn   = 3e-4    // share of an arm's offset that is forgotten in a step without it
+	gateSigmas     = 3.7     // of the noise, which every request pays: P(N > 3.7) = .011 %
+	gateDoubt      = 2.2     // of what an arm's first request settles: P(N > 2.2) = 1.4 %, once an arm
+	gateNoise      = .01     // variance before anything was seen: ±10 %
+	gateNoiseN     = 8       // values that it counts for
+	gateArmP       = .0064   // predictions of arms differ by ±8 %
+	gateLevelP     = .0025   // and all together by ±5 %
+	gateDrift      = 1.6e-5  // variance a step by which the level may wander
+	gateSurprise   = 4       // standard deviations
+	gateMemory     = 400     // observations that noise is remembered for
+	gateFloor      = 4e-6    // variance that is always allowed for
+	gateRatioMax   = 1 << 10 // what is further off is no measurement
+	gateArmN       = 5       // observations that make an arm count in what is usual
+	gateAll        = 1. / 64 // share of a squared surprise that becomes doubt about every arm
+	gateSome       = 1. / 5  // the same once it is clear that not all arms were hit
+	gateCalm       = .01     // share of doubt that passes in a step, halved by each such surprise
+	gateLocalMax   = 3       // halvings
+	gateStrikesMax = 6
+	gateReturn     = 6e-4 // share of an arm's offset that is forgotten in a step without it
 )
 
 // NewGate makes a gate for that many arms; a limit of 0 lets everything pass.
@@ -97,16 +98,25 @@ func (g *Gate) Observe(arm int, predicted, seen float64) {
 		return
 	}
 	a := &g.Arms[arm]
+	if seen > g.Limit {
+		a.Strikes = min(a.Strikes+1, gateStrikesMax)
+	}
 	g.LevelP += gateDrift
 	a.P += gateDrift / 4
-	noise, level := g.variances(arm)
 	e := math.Log(ratio) - g.Level - a.Offset
+	own := g.Shock == arm+1 // its surprise may be its own: it says nothing of the level yet
+	if g.Shock > 0 && !own {
+		e += g.settle(e)
+	}
+	noise, level := g.variances(arm)
 	sd := math.Sqrt(noise + level)
-	shock, before := false, g.Level
 	switch {
+	case own:
 	case e > gateSurprise*sd:
-		g.LevelP, g.Below, shock = e*e, 0, true
+		g.LevelP, g.Below = e*e, 0
 		g.doubt(e * e * gateAll)
+		g.Shock, g.Since = arm+1, 0
+		own = false
 	case e < -gateSurprise*sd:
 		if g.Below++; g.Below >= 3 {
 			g.LevelP, g.Below = e*e, 0
@@ -119,33 +129,45 @@ func (g *Gate) Observe(arm int, predicted, seen float64) {
 	noise, _ = g.variances(arm)
 	s := g.LevelP + a.P + noise
 	squared := min(e*e*noise/s, 9*noise) // the part of the error that is noise
-	kLevel, kArm := g.LevelP/s, a.P/s
-	g.Level += float64(kLevel * e)
-	a.Offset += float64(kArm * e)
-	g.LevelP -= float64(kLevel * g.LevelP)
-	a.P -= float64(kArm * a.P)
+	if own {
+		a.P = max(a.P, gateArmP)
+		s = a.P + noise
+	} else {
+		move := float64(g.LevelP / s * e)
+		g.Level += move
+		g.LevelP -= float64(g.LevelP / s * g.LevelP)
+		if g.Shock == arm+1 {
+			g.Raised = move
+		}
+	}
+	a.Offset += float64(a.P / s * e)
+	a.P -= float64(a.P / s * a.P)
 	a.Noise.add(squared, gateMemory)
 	g.Noise.add(squared, 4*gateMemory)
-	if shock {
-		g.Shock, g.Since, g.Raised, g.To, g.Total = arm+1, 0, g.Level-before, g.Level, g.Level+a.Offset
-	} else {
-		g.localise(arm)
-	}
 	g.refresh()
 }
 
-// localise notices that a raised level does not hold for other arms: what had
-// surprised was the arm that did, and some of the rest may be like it.
-func (g *Gate) localise(arm int) {
+// settle is what another arm has to say on a surprise: the level was raised
+// rightly, or the surprise was one arm's own. Then the level returns, and some
+// of the rest may be like that arm. e is the other arm's error; settle returns
+// by how much that changes.
+func (g *Gate) settle(e float64) float64 {
 	k := g.Shock - 1
-	if k < 0 || k == arm || g.Since > gateRecent || g.Level > g.To-g.Raised/2 {
-		return
-	}
-	g.Arms[k].Offset = g.Total - g.Level
-	g.doubt(float64(g.Raised * g.Raised * gateSome))
 	g.Shock = 0
+	if e > -g.Raised/2 {
+		return 0
+	}
+	g.Level -= g.Raised
+	g.Arms[k].Offset += g.Raised
+	g.doubt(float64(g.Raised * g.Raised * gateSome))
 	g.Local = min(g.Local+1, gateLocalMax)
+	return g.Raised
 }
+
+// Unsettled reports whether a surprise was seen of another arm, so that a
+// request of this one would tell whether it concerns all, and for how many
+// observations that has been so.
+func (g *Gate) Unsettled(arm int) (bool, int) { return g.Shock > 0 && g.Shock != arm+1, g.Since }
 
 // doubt makes every arm's offset at least that uncertain; an observation of
 // the arm settles it.
@@ -171,19 +193,17 @@ func (g *Gate) relax(asked int) {
 	calm := gateCalm / float64(uint64(1)<<g.Local)
 	for i := range g.Arms {
 		if a := &g.Arms[i]; i != asked {
-			a.Offset -= float64(gateReturn * a.Offset)
+			a.Offset -= float64(gateReturn * a.Offset / float64(uint64(1)<<a.Strikes))
 			a.P += float64(calm * (usual - a.P))
 		}
 	}
 }
 
 func (g *Gate) valid(arms int) bool {
-	ok := len(g.Arms) == arms && g.Local >= 0 && g.Local <= gateLocalMax && usable(g.Raised) && usable(g.To) && g.Shock >= 0 && g.Shock <= arms && usable(g.Total) && usable(g.Limit) && usable(g.Level) && g.LevelP >= 0 && usable(g.LevelP) &&
+	ok := len(g.Arms) == arms && g.Local >= 0 && g.Local <= gateLocalMax && usable(g.Raised) && g.Shock >= 0 && g.Shock <= arms && g.Since >= 0 && usable(g.Limit) && usable(g.Level) && g.LevelP >= 0 && usable(g.LevelP) &&
 		g.Noise.valid()
 	for _, a := range g.Arms {
-		ok = ok && usable(a.Offset) && a.Factor > 0 && a.P >= 0 && usable(a.P) && a.Noise.valid()
+		ok = ok && usable(a.Offset) && a.Strikes >= 0 && a.Strikes <= gateStrikesMax && a.Factor > 0 && a.P >= 0 && usable(a.P) && a.Noise.valid()
 	}
 	return ok
 }
-
-func (s *spread) valid() bool { return s.Sum >= 0 && s.N >= 0 && usable(s.Sum) && usable(s.N) }

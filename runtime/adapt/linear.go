@@ -2,39 +2,123 @@ package adapt
 
 import "math"
 
-// linear is Bayesian linear regression by recursive least squares in units of
-// the noise: θ ~ N(w, σ²P). P is symmetric, packed by rows of the lower
-// triangle, so that an update and a width each cost d²/2 multiplications.
+// linear is Bayesian linear regression of one arm's reward on the features of
+// a request: θ ~ N(mean, diag(variance)) of the population, y ~ N(θ·x, noise).
+// What was seen is kept apart from the prior, so that the prior may be learned
+// while rewards come. Symmetric matrices are packed by rows of the lower
+// triangle, so that a width costs d²/2 multiplications.
 type linear struct {
-	W []float64 `json:"w"` // weights, the intercept last
-	P []float64 `json:"p"` // packed lower triangle
-	N float64   `json:"n"` // observations since the last reset
+	W []float64 `json:"w"` // posterior mean, the intercept last
+	P []float64 `json:"p"` // posterior covariance
+	A []float64 `json:"a"` // Σ x xᵀ of what is remembered
+	B []float64 `json:"b"` // Σ x y
+	N float64   `json:"n"` // how many that are
 }
 
-func newLinear(d int, ridge float64) linear {
-	l := linear{W: make([]float64, d), P: make([]float64, d*(d+1)/2)}
-	l.reset(ridge)
-	return l
+func newLinear(d int) linear {
+	n := d * (d + 1) / 2
+	return linear{W: make([]float64, d), P: make([]float64, n), A: make([]float64, n), B: make([]float64, d)}
 }
 
-// reset makes P the prior ridge·I and keeps the weights as the prior mean.
-func (l *linear) reset(ridge float64) {
-	clear(l.P)
-	for i := range l.W {
-		l.P[i*(i+3)/2] = ridge
+// keep scales what is remembered.
+func (l *linear) keep(share float64) {
+	l.N *= share
+	for i := range l.A {
+		l.A[i] *= share
 	}
-	l.N = 0
-}
-
-// doubt adds share·ridge to the variance of the intercept, up to the prior's:
-// one observation then says whether the old belief still holds.
-func (l *linear) doubt(share, ridge float64) {
-	k := len(l.P) - 1
-	l.P[k] = max(l.P[k], min(l.P[k]+share*ridge, ridge))
+	for i := range l.B {
+		l.B[i] *= share
+	}
 }
 
 // mean is w·x.
 func (l *linear) mean(x []float64) float64 { return dot(l.W, x) }
+
+// width is xᵀPx of the x that squares was made of, never negative.
+func (l *linear) width(squares []float64) float64 { return max(dot(l.P, squares), 0) }
+
+// add remembers a reward; solve makes the posterior of it.
+func (l *linear) add(x []float64, y float64) {
+	k := 0
+	for i, xi := range x {
+		for j := range i + 1 {
+			l.A[k] += float64(xi * x[j])
+			k++
+		}
+		l.B[i] += float64(xi * y)
+	}
+	l.N++
+}
+
+// solve computes the posterior: P = (A÷noise + V⁻¹)⁻¹ and w = P·(B÷noise +
+// V⁻¹m), by Cholesky. scratch has the length of P.
+func (l *linear) solve(noise float64, prior *population, scratch []float64) {
+	d := len(l.W)
+	if l.N == 0 {
+		clear(l.P)
+		for i, v := range prior.Var {
+			l.P[i*(i+3)/2] = v
+		}
+		copy(l.W, prior.Mean)
+		return
+	}
+	f := scratch[:len(l.P)]
+	for i := range d { // f = the factor of P⁻¹
+		row := f[i*(i+1)/2:]
+		for j := range i + 1 {
+			v := l.A[i*(i+1)/2+j] / noise
+			if i == j {
+				v += 1 / prior.Var[i]
+			}
+			other := f[j*(j+1)/2:]
+			for k := range j {
+				v -= float64(row[k] * other[k])
+			}
+			if i == j {
+				row[j] = math.Sqrt(max(v, 1e-12/prior.Var[i]))
+			} else {
+				row[j] = v / other[j]
+			}
+		}
+	}
+	for i := range d { // f = its inverse, row by row in place
+		row := f[i*(i+1)/2:]
+		pivot := 1 / row[i]
+		for j := range i {
+			v := 0.0
+			for k := j; k < i; k++ {
+				v += float64(row[k] * f[k*(k+1)/2+j])
+			}
+			row[j] = -v * pivot
+		}
+		row[i] = pivot
+	}
+	clear(l.P)
+	for k := range d {
+		row := f[k*(k+1)/2:]
+		for i := range k + 1 {
+			at := l.P[i*(i+1)/2:]
+			for j := range i + 1 {
+				at[j] += float64(row[i] * row[j])
+			}
+		}
+	}
+	clear(l.W)
+	for i := range d {
+		r := l.B[i]/noise + prior.Mean[i]/prior.Var[i]
+		for j := range d {
+			l.W[j] += float64(l.P[packed(i, j)] * r)
+		}
+	}
+}
+
+// packed is the place of (i, j) in a packed symmetric matrix.
+func packed(i, j int) int {
+	if i < j {
+		i, j = j, i
+	}
+	return i*(i+1)/2 + j
+}
 
 // squares lays out the products of x so that xᵀPx is one dot product with the
 // packed P; it is made once a request, for all arms.
@@ -48,9 +132,6 @@ func squares(x, out []float64) {
 		k += i + 1
 	}
 }
-
-// width is xᵀPx of the x that squares was made of, never negative.
-func (l *linear) width(squares []float64) float64 { return max(dot(l.P, squares), 0) }
 
 // dot is Σ a b in four sums, so that additions need not wait for one another.
 func dot(a, b []float64) float64 {
@@ -70,74 +151,71 @@ func dot(a, b []float64) float64 {
 	return (s0 + s1) + (s2 + s3)
 }
 
-// learn is the Kalman update with noise variance in units of σ² and a
-// forgetting factor; g is scratch of the length of x. ridge bounds how far
-// forgetting may inflate P.
-func (l *linear) learn(x, g []float64, y, noise, forget, ridge float64) {
-	k := 0
-	clear(g)
-	for i, xi := range x { // g = P x
-		row := l.P[k : k+i+1]
-		for j, p := range row[:i] {
-			g[i] += float64(p * x[j])
-			g[j] += float64(p * xi)
-		}
-		g[i] += float64(row[i] * xi)
-		k += i + 1
-	}
-	s := noise
-	for i, xi := range x {
-		s += float64(xi * g[i])
-	}
-	if !(s > 0) || !finite(s) {
-		l.reset(ridge)
-		return
-	}
-	e := y - l.mean(x)
-	k = 0
-	for i := range x {
-		l.W[i] += float64(g[i] / s * e)
-		for j := range i + 1 {
-			l.P[k] -= float64(g[i] / s * g[j])
-			k++
-		}
-	}
-	l.N++
-	l.forget(forget, ridge)
-}
-
-// forget divides P by the factor unless that would pass the prior.
-func (l *linear) forget(factor, ridge float64) {
-	if factor >= 1 {
-		return
-	}
-	top := 0.0
-	for i := range l.W {
-		d := l.P[i*(i+3)/2]
-		if !(d >= 1e-12) { // rounding has eaten it
-			l.P[i*(i+3)/2] = 1e-12
-		}
-		top = max(top, d)
-	}
-	if top/factor > ridge {
-		return
-	}
-	for i := range l.P {
-		l.P[i] /= factor
-	}
-}
-
 func (l *linear) valid(d int) bool {
-	if len(l.W) != d || len(l.P) != d*(d+1)/2 || !(l.N >= 0) {
+	n := d * (d + 1) / 2
+	return len(l.W) == d && len(l.P) == n && len(l.A) == n && len(l.B) == d && l.N >= 0 && usable(l.N) &&
+		allUsable(l.W) && allUsable(l.P) && allUsable(l.A) && allUsable(l.B)
+}
+
+// population is what arms have in common: the weights of an arm are drawn from
+// N(Mean, diag(Var)). Both are learned from the arms seen so far by expectation
+// maximisation (empirical Bayes: Dempster, Laird, Rubin 1977, §4.5), so that
+// features which say nothing about rewards, or the same of all arms, stop
+// costing exploration.
+type population struct {
+	Mean []float64 `json:"mean"`
+	Var  []float64 `json:"var"`
+}
+
+func newPopulation(d int, variance float64) population {
+	p := population{Mean: make([]float64, d), Var: make([]float64, d)}
+	for i := range p.Var {
+		p.Var[i] = variance
+	}
+	return p
+}
+
+// fit is one maximisation. variance is what a weight's variance is taken for
+// before anything was seen, and counts as populationWeight arms.
+func (p *population) fit(arms []arm, model int, variance float64) {
+	for i := range p.Mean {
+		n, sum := 0.0, 0.0
+		for k := range arms {
+			if l := &arms[k].Models[model]; l.N > 0 {
+				sum += l.W[i]
+				n++
+			}
+		}
+		if n == 0 {
+			return
+		}
+		mean, squares := sum/n, float64(populationWeight*variance)
+		for k := range arms {
+			if l := &arms[k].Models[model]; l.N > 0 {
+				e := l.W[i] - mean
+				squares += float64(e*e) + l.P[i*(i+3)/2]
+			}
+		}
+		p.Mean[i], p.Var[i] = mean, max(squares/(populationWeight+n), 1e-6*variance)
+	}
+}
+
+const populationWeight = 1
+
+// variance is the prior variance of a reward, without noise, at x.
+func (p *population) variance(x []float64) (v float64) {
+	for i, xi := range x {
+		v += float64(xi * xi * p.Var[i])
+	}
+	return v
+}
+
+func (p *population) valid(d int) bool {
+	if len(p.Mean) != d || len(p.Var) != d || !allUsable(p.Mean) || !allUsable(p.Var) {
 		return false
 	}
-	for _, v := range l.W {
-		if !usable(v) {
-			return false
-		}
-	}
-	for _, v := range l.P {
-		if !usable(v) {
+	for _, v := range p.Var {
+		if !(v > 0) {
 			return false
 		}
 	}
@@ -164,6 +242,8 @@ func (s *spread) add(squared, memory float64) {
 func (s *spread) against(prior, weight float64) float64 {
 	return (s.Sum + float64(prior*weight)) / (s.N + weight)
 }
+
+func (s *spread) valid() bool { return s.Sum >= 0 && s.N >= 0 && usable(s.Sum) && usable(s.N) }
 
 // CUSUM watches a stream of standardised residuals for a shift of their mean
 // in either direction (Page 1954). Threshold and slack are in standard

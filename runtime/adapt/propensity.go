@@ -35,7 +35,7 @@ func (b *Bandit) Propensity(p Pick) float64 {
 		v := math.Exp(-z*z/2) / math.Sqrt(2*math.Pi)
 		for j, o := range p.Finalist[:p.N] {
 			if j != own {
-				v *= math.Erfc(-(f.Mean+f.SD*z-o.Mean)/(max(o.SD, math.SmallestNonzeroFloat64)*math.Sqrt2)) / 2
+				v *= math.Erfc(-(f.Mean+f.Bonus+f.SD*z-o.Mean-o.Bonus)/(max(o.SD, math.SmallestNonzeroFloat64)*math.Sqrt2)) / 2
 			}
 		}
 		total += v * step

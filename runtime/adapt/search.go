@@ -7,11 +7,12 @@ import (
 )
 
 // Search is one way of moving through the unit cube [0, 1]^d, told one loss a
-// question in the order of asking. Best is the recommended point.
+// question in the order of asking. Its exported fields are its whole state.
 type Search interface {
-	Ask() []float64
-	Tell(loss float64) // NaN: not measured
-	Best() []float64
+	Ask() []float64                  // the next point to measure; the same until something is told
+	Tell(at []float64, loss float64) // what was lost at the point that was really tried; NaN: not measured
+	Best() []float64                 // the recommended point
+	valid(d int) bool                // whether a restored state may be used
 }
 
 // Algorithm names a Search.
@@ -39,30 +40,14 @@ func (a Algorithm) String() string {
 // KnobsMax bounds the knobs that one search moves.
 const KnobsMax = 256
 
-// NewSearch starts a search at a point of the unit cube.
-func NewSearch(a Algorithm, seed uint64, start []float64) (Search, error) {
-	d := len(start)
-	if d < 1 || d > KnobsMax {
-		return nil, fmt.Errorf("search: %d knobs: want 1 to %d", d, KnobsMax)
-	}
-	for i, v := range start {
-		if !(v >= 0 && v <= 1) {
-			return nil, fmt.Errorf("search: knob %d starts at %v: want 0 to 1", i, v)
-		}
-	}
+// newSearch starts a search at a point of the unit cube; step is the most that
+// each knob may move at once, in (0, 1].
+func newSearch(a Algorithm, seed uint64, start, step []float64) (Search, error) {
 	switch a {
 	case Auto, CMA:
-		return newCMA(seed, start, a == Auto), nil
+		return newCMA(seed, start, step, a == Auto), nil
 	case SPSADecaying, SPSAConstant:
-		ranges := make([]Range, d)
-		for i := range ranges {
-			ranges[i] = Range{Min: 0, Max: 1, StepMax: 1}
-		}
-		s, err := NewSPSA(SPSAConfig{Seed: seed, Constant: a == SPSAConstant}, ranges, start)
-		if err != nil {
-			return nil, err
-		}
-		return &spsaSearch{spsa: s}, nil
+		return newSPSA(seed, start, step, a == SPSAConstant), nil
 	case NES:
 		return newNES(seed, start), nil
 	case PBT:
@@ -72,30 +57,25 @@ func NewSearch(a Algorithm, seed uint64, start []float64) (Search, error) {
 	return nil, fmt.Errorf("search: %v", a)
 }
 
-// spsaSearch asks SPSA's questions.
-type spsaSearch struct {
-	spsa *SPSA
-	at   []float64
+// inCube reports whether x is a point of [0, 1]^d.
+func inCube(x []float64, d int) bool {
+	for _, v := range x {
+		if !(v >= 0 && v <= 1) {
+			return false
+		}
+	}
+	return len(x) == d
 }
-
-func (s *spsaSearch) Ask() []float64 {
-	s.at = s.spsa.Ask()
-	return s.at
-}
-
-func (s *spsaSearch) Tell(loss float64) { s.spsa.Tell(s.at, loss) }
-
-func (s *spsaSearch) Best() []float64 { return s.spsa.Theta() }
 
 // nes is an antithetic evolution strategy: pairs m ± σε, ranked, with
 // momentum. Its spread is fixed, so it never stops looking around.
 type nes struct {
-	seed       uint64
-	mean, step []float64
-	half       int // pairs a generation
-	asked      int
-	generation uint64
-	loss       []float64
+	Seed       uint64      `json:"seed"`
+	Mean       []float64   `json:"mean"`
+	Step       []float64   `json:"step"` // of the mean, with momentum
+	Generation uint64      `json:"generation"`
+	Points     [][]float64 `json:"points"` // in order of asking
+	Losses     []float64   `json:"losses"`
 }
 
 const (
@@ -104,45 +84,52 @@ const (
 )
 
 func newNES(seed uint64, start []float64) *nes {
-	half := 2 + int(1.5*math.Log(float64(len(start))+1))
-	return &nes{seed: seed, mean: slices.Clone(start), step: make([]float64, len(start)), half: half}
+	return &nes{Seed: seed, Mean: slices.Clone(start), Step: make([]float64, len(start))}
 }
 
-func (s *nes) noise(pair, i int) float64 {
-	return Normal(s.seed, s.generation, uint64(pair), uint64(i))
-}
+// pairs a generation.
+func (s *nes) pairs() int { return 2 + int(1.5*math.Log(float64(len(s.Mean))+1)) }
 
 func (s *nes) Ask() []float64 {
-	out := slices.Clone(s.mean)
-	sign := 1 - 2*float64(s.asked%2)
+	out, k := slices.Clone(s.Mean), len(s.Losses)
+	sign := 1 - 2*float64(k%2)
 	for i := range out {
-		out[i] = min(max(out[i]+float64(sign*nesSigma*s.noise(s.asked/2, i)), 0), 1)
+		out[i] = min(max(out[i]+float64(sign*nesSigma*Normal(s.Seed, s.Generation, uint64(k/2), uint64(i))), 0), 1)
 	}
 	return out
 }
 
-func (s *nes) Tell(loss float64) {
+func (s *nes) Tell(at []float64, loss float64) {
 	if !usable(loss) {
 		loss = lossMax
 	}
-	s.loss = append(s.loss, loss)
-	if s.asked++; s.asked < 2*s.half {
+	s.Points, s.Losses = append(s.Points, slices.Clone(at)), append(s.Losses, loss)
+	n := s.pairs()
+	if len(s.Losses) < 2*n {
 		return
 	}
-	u := utilities(s.loss)
-	for i := range s.mean {
+	u := utilities(s.Losses)
+	for i := range s.Mean {
 		g := 0.0
-		for p := range s.half {
-			g += float64((u[2*p] - u[2*p+1]) * s.noise(p, i))
+		for p := range n {
+			g += float64((u[2*p] - u[2*p+1]) * (s.Points[2*p][i] - s.Points[2*p+1][i]) / (2 * nesSigma))
 		}
-		s.step[i] = float64(.7*s.step[i]) + g*nesRate/math.Sqrt(float64(s.half))
-		s.mean[i] = min(max(s.mean[i]+s.step[i], 0), 1)
+		s.Step[i] = float64(.7*s.Step[i]) + g*nesRate/math.Sqrt(float64(n))
+		s.Mean[i] = min(max(s.Mean[i]+s.Step[i], 0), 1)
 	}
-	s.asked, s.loss = 0, s.loss[:0]
-	s.generation++
+	s.Points, s.Losses = s.Points[:0], s.Losses[:0]
+	s.Generation++
 }
 
-func (s *nes) Best() []float64 { return slices.Clone(s.mean) }
+func (s *nes) Best() []float64 { return slices.Clone(s.Mean) }
+
+func (s *nes) valid(d int) bool {
+	ok := inCube(s.Mean, d) && len(s.Step) == d && allUsable(s.Step) && len(s.Points) == len(s.Losses) && len(s.Losses) < 2*s.pairs() && allUsable(s.Losses)
+	for _, p := range s.Points {
+		ok = ok && inCube(p, d)
+	}
+	return ok
+}
 
 // utilities are centred ranks, the least loss at +½; equal losses share.
 func utilities(loss []float64) []float64 {
@@ -164,24 +151,24 @@ func utilities(loss []float64) []float64 {
 // pbt keeps a few points and their own spreads; each round the worst becomes a
 // perturbed copy of the best (after Jaderberg et al. 2017).
 type pbt struct {
-	seed    uint64
-	members []member
-	turn    int
-	round   uint64
+	Seed    uint64   `json:"seed"`
+	Members []member `json:"members"`
+	Turn    int      `json:"turn"`
+	Round   uint64   `json:"round"`
 }
 
 type member struct {
-	at    []float64
-	sigma float64
-	loss  float64
+	At    []float64 `json:"at"`
+	Sigma float64   `json:"sigma"`
+	Loss  float64   `json:"loss"`
 }
 
 const pbtMembers = 8
 
 func newPBT(seed uint64, start []float64) *pbt {
-	p := &pbt{seed: seed, members: make([]member, pbtMembers)}
-	for k := range p.members {
-		p.members[k] = member{at: slices.Clone(start), sigma: .1 * math.Pow(.6, float64(k%4)), loss: lossMax}
+	p := &pbt{Seed: seed, Members: make([]member, pbtMembers)}
+	for k := range p.Members {
+		p.Members[k] = member{At: slices.Clone(start), Sigma: .1 * math.Pow(.6, float64(k%4)), Loss: lossMax}
 		if k > 0 {
 			p.perturb(k)
 		}
@@ -190,37 +177,39 @@ func newPBT(seed uint64, start []float64) *pbt {
 }
 
 func (p *pbt) perturb(k int) {
-	m := &p.members[k]
-	for i := range m.at {
-		m.at[i] = min(max(m.at[i]+float64(m.sigma*Normal(p.seed, p.round, uint64(k), uint64(i))), 0), 1)
+	m := &p.Members[k]
+	for i := range m.At {
+		m.At[i] = min(max(m.At[i]+float64(m.Sigma*Normal(p.Seed, p.Round, uint64(k), uint64(i))), 0), 1)
 	}
 }
 
-func (p *pbt) Ask() []float64 { return slices.Clone(p.members[p.turn].at) }
+func (p *pbt) Ask() []float64 { return slices.Clone(p.Members[p.Turn].At) }
 
-func (p *pbt) Tell(loss float64) {
+func (p *pbt) Tell(at []float64, loss float64) {
 	if !usable(loss) {
 		loss = lossMax
 	}
-	p.members[p.turn].loss = loss
-	if p.turn++; p.turn < len(p.members) {
+	m := &p.Members[p.Turn]
+	copy(m.At, at)
+	m.Loss = loss
+	if p.Turn++; p.Turn < len(p.Members) {
 		return
 	}
-	p.turn = 0
-	p.round++
-	order := make([]int, len(p.members))
+	p.Turn = 0
+	p.Round++
+	order := make([]int, len(p.Members))
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return compare(p.members[a].loss, p.members[b].loss) })
+	slices.SortStableFunc(order, func(a, b int) int { return compare(p.Members[a].Loss, p.Members[b].Loss) })
 	const half = pbtMembers / 2
 	for i := range half { // the better half stays and is measured again
-		from, k := &p.members[order[i]], order[half+i]
+		from, k := &p.Members[order[i]], order[half+i]
 		factor := 1.25
-		if Sign(p.seed, p.round, uint64(k)) < 0 {
+		if Sign(p.Seed, p.Round, uint64(k)) < 0 {
 			factor = .8
 		}
-		p.members[k] = member{at: slices.Clone(from.at), sigma: min(max(from.sigma*factor, 1e-4), .3), loss: lossMax}
+		p.Members[k] = member{At: slices.Clone(from.At), Sigma: min(max(from.Sigma*factor, 1e-4), .3), Loss: lossMax}
 		p.perturb(k)
 	}
 }
@@ -237,10 +226,18 @@ func compare(a, b float64) int {
 
 func (p *pbt) Best() []float64 {
 	best := 0
-	for k := range p.members {
-		if p.members[k].loss < p.members[best].loss {
+	for k := range p.Members {
+		if p.Members[k].Loss < p.Members[best].Loss {
 			best = k
 		}
 	}
-	return slices.Clone(p.members[best].at)
+	return slices.Clone(p.Members[best].At)
+}
+
+func (p *pbt) valid(d int) bool {
+	ok := len(p.Members) == pbtMembers && p.Turn >= 0 && p.Turn < pbtMembers
+	for _, m := range p.Members {
+		ok = ok && inCube(m.At, d) && m.Sigma > 0 && m.Sigma <= .3 && usable(m.Loss)
+	}
+	return ok
 }

@@ -1,6 +1,18 @@
 package adapt
 
-import "fmt"
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+)
+
+// Range is a knob as a tuner sees it.
+type Range struct {
+	Min     float64 `json:"min"`
+	Max     float64 `json:"max"`
+	StepMax float64 `json:"step_max"` // the most that it may move at once; 0: any distance
+}
 
 // TunerConfig of a Tuner. The zero config watches for drift and noise itself.
 type TunerConfig struct {
@@ -8,53 +20,147 @@ type TunerConfig struct {
 	Algorithm Algorithm `json:"algorithm"`
 }
 
-// Tuner moves knobs that share one range by asking for losses, one point at a
-// time. It is a function of the configuration and the losses that it was told.
+// Tuner moves knobs by asking for losses, one point at a time. It is a
+// function of the configuration and of what it was told.
 type Tuner struct {
-	search   Search
-	lo, span float64
-	waiting  bool
+	s      tunerState
+	search Search
 }
 
-// NewTuner starts with every knob at baseline.
-func NewTuner(c TunerConfig, knobs int, lo, hi, baseline float64) (*Tuner, error) {
-	if !usable(lo) || !usable(hi) || !(lo < hi) || !(baseline >= lo && baseline <= hi) || knobs < 1 || knobs > KnobsMax {
-		return nil, fmt.Errorf("tuner: %d knobs from %v in [%v, %v]: want 1 to %d knobs that start within their range", knobs, baseline, lo, hi, KnobsMax)
+type tunerState struct {
+	Config TunerConfig     `json:"config"`
+	Ranges []Range         `json:"ranges"`
+	Asked  []float64       `json:"asked"` // in the unit cube; empty: nothing waits for a loss
+	Search json.RawMessage `json:"search"`
+}
+
+// NewTuner starts at a point within the ranges.
+func NewTuner(c TunerConfig, ranges []Range, start []float64) (*Tuner, error) {
+	t := &Tuner{s: tunerState{Config: c, Ranges: slices.Clone(ranges)}}
+	if err := t.s.checkRanges(); err != nil {
+		return nil, err
 	}
-	start := make([]float64, knobs)
-	for i := range start {
-		start[i] = min(max((baseline-lo)/(hi-lo), 0), 1)
+	if len(start) != len(ranges) {
+		return nil, fmt.Errorf("tuner: %d ranges, %d knobs to start from", len(ranges), len(start))
 	}
-	s, err := NewSearch(c.Algorithm, c.Seed, start)
+	step := make([]float64, len(ranges))
+	for i, r := range ranges {
+		if !(start[i] >= r.Min && start[i] <= r.Max) {
+			return nil, fmt.Errorf("tuner: knob %d starts at %v, outside [%v, %v]", i, start[i], r.Min, r.Max)
+		}
+		step[i] = 1
+		if r.StepMax > 0 && r.StepMax < r.Max-r.Min {
+			step[i] = r.StepMax / (r.Max - r.Min)
+		}
+	}
+	s, err := newSearch(c.Algorithm, c.Seed, t.unit(start), step)
 	if err != nil {
 		return nil, err
 	}
-	return &Tuner{search: s, lo: lo, span: hi - lo}, nil
+	t.search = s
+	return t, nil
+}
+
+func (s *tunerState) checkRanges() error {
+	if len(s.Ranges) < 1 || len(s.Ranges) > KnobsMax {
+		return fmt.Errorf("tuner: %d knobs: want 1 to %d", len(s.Ranges), KnobsMax)
+	}
+	for i, r := range s.Ranges {
+		if !usable(r.Min) || !usable(r.Max) || !(r.Min < r.Max) || !(r.StepMax >= 0) {
+			return fmt.Errorf("tuner: knob %d in [%v, %v], steps of %v: want a range and steps that are not negative", i, r.Min, r.Max, r.StepMax)
+		}
+	}
+	return nil
+}
+
+func (t *Tuner) unit(knobs []float64) []float64 {
+	out := make([]float64, len(knobs))
+	for i, r := range t.s.Ranges {
+		out[i] = min(max((knobs[i]-r.Min)/(r.Max-r.Min), 0), 1)
+	}
+	return out
 }
 
 func (t *Tuner) knobs(unit []float64) []float64 {
-	for i, u := range unit {
-		unit[i] = min(max(t.lo+float64(u*t.span), t.lo), t.lo+t.span)
+	out := make([]float64, len(unit))
+	for i, r := range t.s.Ranges {
+		out[i] = min(max(r.Min+float64(unit[i]*(r.Max-r.Min)), r.Min), r.Max)
 	}
-	return unit
+	return out
 }
 
 // Ask returns the next point to measure. Asking again before a loss was told
 // gives the same point.
 func (t *Tuner) Ask() []float64 {
-	t.waiting = true
-	return t.knobs(t.search.Ask())
+	if len(t.s.Asked) == 0 {
+		t.s.Asked = t.search.Ask()
+	}
+	return t.knobs(t.s.Asked)
 }
 
 // Tell gives the loss of the point that was asked last; NaN says that it was
-// not measured. A loss that nothing was asked for changes nothing.
-func (t *Tuner) Tell(loss float64) {
-	if !t.waiting {
+// not measured or must not be tried again. A loss that nothing was asked for
+// changes nothing.
+func (t *Tuner) Tell(loss float64) { t.tell(t.s.Asked, loss) }
+
+// TellAt gives the loss of the point that was tried instead of the one asked
+// for, where something had cut the way short.
+func (t *Tuner) TellAt(knobs []float64, loss float64) {
+	if len(knobs) != len(t.s.Ranges) || slices.ContainsFunc(knobs, func(x float64) bool { return math.IsNaN(x) }) {
+		knobs, loss = t.knobs(t.s.Asked), math.NaN()
+	}
+	if len(t.s.Asked) > 0 && !slices.Equal(knobs, t.knobs(t.s.Asked)) {
+		t.tell(t.unit(knobs), loss)
 		return
 	}
-	t.waiting = false
-	t.search.Tell(loss)
+	t.tell(t.s.Asked, loss)
+}
+
+func (t *Tuner) tell(at []float64, loss float64) {
+	if len(t.s.Asked) == 0 {
+		return
+	}
+	t.s.Asked = nil
+	t.search.Tell(at, loss)
 }
 
 // Best is the recommended point: what to serve when nothing is to be tried.
 func (t *Tuner) Best() []float64 { return t.knobs(t.search.Best()) }
+
+// Snapshot returns the whole state.
+func (t *Tuner) Snapshot() ([]byte, error) {
+	s, err := t.s, error(nil)
+	if s.Search, err = json.Marshal(t.search); err != nil {
+		return nil, err
+	}
+	return json.Marshal(s)
+}
+
+// Restore takes a snapshot back; on an error the tuner is unchanged.
+func (t *Tuner) Restore(raw []byte) error {
+	var n tunerState
+	if err := decode(raw, &n); err != nil {
+		return err
+	}
+	if err := n.checkRanges(); err != nil {
+		return fmt.Errorf("%w: %w", ErrState, err)
+	}
+	d := len(n.Ranges)
+	blank := make([]float64, d)
+	s, err := newSearch(n.Config.Algorithm, n.Config.Seed, blank, blank)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrState, err)
+	}
+	if err := decode(n.Search, s); err != nil {
+		return err
+	}
+	if !s.valid(d) || len(n.Asked) > 0 && !inCube(n.Asked, d) {
+		return fmt.Errorf("tuner: %v: sizes or numbers: %w", n.Config.Algorithm, ErrState)
+	}
+	n.Search = nil
+	t.s, t.search = n, s
+	return nil
+}
+
+// Knobs is how many there are.
+func (t *Tuner) Knobs() int { return len(t.s.Ranges) }

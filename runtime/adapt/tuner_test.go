@@ -1,6 +1,8 @@
 package adapt
 
 import (
+	"bytes"
+	"errors"
 	"math"
 	"slices"
 	"testing"
@@ -10,39 +12,73 @@ import (
 
 var algorithms = []Algorithm{Auto, CMA, SPSADecaying, SPSAConstant, NES, PBT}
 
-// Whatever losses come, every question and every recommendation is within the
+// newTestTuner makes a tuner of knobs that share a range and a start.
+func newTestTuner(t testing.TB, c TunerConfig, knobs int, r Range, start float64) *Tuner {
+	t.Helper()
+	ranges, at := make([]Range, knobs), make([]float64, knobs)
+	for i := range ranges {
+		ranges[i], at[i] = r, start
+	}
+	tuner, err := NewTuner(c, ranges, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tuner
+}
+
+// Whatever losses come, wherever Tier 1 lets the knobs go, every question and every recommendation is within the
 // range, and the same losses give the same questions.
 func TestATunerStaysInItsRange(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := TunerConfig{Seed: rapid.Uint64().Draw(t, "seed"), Algorithm: Algorithm(rapid.IntRange(0, int(algorithmCount)-1).Draw(t, "algorithm"))}
-		n := rapid.IntRange(1, 6).Draw(t, "knobs")
-		a, err := NewTuner(c, n, -3, 5, 1)
-		if err != nil {
-			t.Fatal(err)
+		ranges, start := make([]Range, rapid.IntRange(1, 6).Draw(t, "knobs")), []float64(nil)
+		for i := range ranges {
+			ranges[i] = Range{Min: -3, Max: 5 + float64(i), StepMax: rapid.SampledFrom([]float64{0, .1, 50}).Draw(t, "step")}
+			start = append(start, 1)
 		}
-		b, err := NewTuner(c, n, -3, 5, 1)
+		a, err := NewTuner(c, ranges, start)
 		if err != nil {
 			t.Fatal(err)
 		}
 		loss := rapid.OneOf(rapid.Float64Range(-10, 10), rapid.SampledFrom([]float64{0, math.NaN(), math.Inf(1), math.Inf(-1), 1e300, -1e99}))
 		for range 60 {
+			raw, err := a.Snapshot()
+			if err != nil {
+				t.Fatalf("state cannot be saved: %v", err)
+			}
+			b := &Tuner{}
+			if err := b.Restore(raw); err != nil {
+				t.Fatalf("state cannot be restored: %v\n%s", err, raw)
+			}
 			x := a.Ask()
 			if again := a.Ask(); !slices.Equal(x, again) {
 				t.Fatalf("asked twice: %v, then %v", x, again)
 			}
 			if twin := b.Ask(); !slices.Equal(x, twin) {
-				t.Fatalf("%v, twin %v", x, twin)
+				t.Fatalf("%v, restored: %v", x, twin)
 			}
-			for _, v := range append(x, a.Best()...) {
-				if !(v >= -3 && v <= 5) {
-					t.Fatalf("%v leaves the range", v)
+			for _, p := range [][]float64{x, a.Best()} {
+				for i, v := range p {
+					if !(v >= -3 && v <= ranges[i].Max) {
+						t.Fatalf("%v leaves the range", v)
+					}
 				}
 			}
 			l := loss.Draw(t, "loss")
-			a.Tell(l)
-			b.Tell(l)
+			if rapid.Bool().Draw(t, "cut short") {
+				for i := range x {
+					x[i] = min(x[i], loss.Draw(t, "at"))
+				}
+			}
+			a.TellAt(x, l)
+			b.TellAt(x, l)
 			if rapid.IntRange(0, 9).Draw(t, "twice") == 0 {
 				a.Tell(99) // a duplicate
+			}
+			after, err1 := a.Snapshot()
+			twin, err2 := b.Snapshot()
+			if err := errors.Join(err1, err2); err != nil || !bytes.Equal(after, twin) {
+				t.Fatalf("a restored %v goes another way: %v", c.Algorithm, err)
 			}
 		}
 	})
@@ -51,10 +87,7 @@ func TestATunerStaysInItsRange(t *testing.T) {
 func TestEverySearchImproves(t *testing.T) {
 	for _, a := range algorithms {
 		for _, dim := range []int{2, 12} {
-			tuner, err := NewTuner(TunerConfig{Seed: 3, Algorithm: a}, dim, 0, 10, 2)
-			if err != nil {
-				t.Fatal(err)
-			}
+			tuner := newTestTuner(t, TunerConfig{Seed: 3, Algorithm: a}, dim, Range{Min: 0, Max: 10}, 2)
 			loss := func(x []float64) (sum float64) {
 				for i, v := range x {
 					sum += float64(1+i%3) * (v - 6) * (v - 6)
@@ -73,7 +106,7 @@ func TestEverySearchImproves(t *testing.T) {
 }
 
 func TestCMAFindsTheBottomOfABentValley(t *testing.T) {
-	s := newCMA(1, []float64{.3, .3, .3, .3, .3}, false)
+	s := newTestTuner(t, TunerConfig{Seed: 1, Algorithm: CMA}, 5, Range{Min: 0, Max: 1}, .3)
 	rosenbrock := func(x []float64) (sum float64) {
 		at := func(i int) float64 { return -2 + 4*x[i] }
 		for i := range len(x) - 1 {
@@ -92,10 +125,7 @@ func TestCMAFindsTheBottomOfABentValley(t *testing.T) {
 
 func TestAutoFollowsAJumpThatCMALoses(t *testing.T) {
 	after := func(a Algorithm) float64 {
-		s, err := NewSearch(a, 5, []float64{.5, .5, .5, .5, .5, .5})
-		if err != nil {
-			t.Fatal(err)
-		}
+		s := newTestTuner(t, TunerConfig{Seed: 5, Algorithm: a}, 6, Range{Min: 0, Max: 1}, .5)
 		goal, sum := .3, 0.0
 		for i := range 3000 {
 			if i == 1500 {
@@ -119,27 +149,89 @@ func TestAutoFollowsAJumpThatCMALoses(t *testing.T) {
 	}
 }
 
+// A tuner whose knobs can only creep still gets where it wants.
+func TestSmallStepsGetThere(t *testing.T) {
+	for _, a := range algorithms {
+		if a == PBT {
+			continue // a population that is far apart cannot be walked to one step at a time
+		}
+		tuner := newTestTuner(t, TunerConfig{Seed: 2, Algorithm: a}, 4, Range{Min: 0, Max: 1, StepMax: .01}, .3)
+		at := []float64{.3, .3, .3, .3}
+		loss := func() (sum float64) {
+			for _, v := range at {
+				sum += (v - .6) * (v - .6)
+			}
+			return sum
+		}
+		start := loss()
+		for range 4000 {
+			for i, x := range tuner.Ask() {
+				at[i] += min(max(x-at[i], -.01), .01)
+			}
+			tuner.TellAt(at, loss())
+		}
+		at = tuner.Best()
+		if end := loss(); end > start/4 {
+			t.Errorf("%v: loss %g → %g", a, start, end)
+		}
+	}
+}
+
 func TestTunersAreChecked(t *testing.T) {
+	unit := []Range{{Min: 0, Max: 1}}
 	for _, c := range []struct {
-		knobs            int
-		lo, hi, baseline float64
-	}{{0, 0, 1, .5}, {KnobsMax + 1, 0, 1, .5}, {2, 1, 0, .5}, {2, 0, 1, 2}, {2, 0, 1, math.NaN()}, {2, math.Inf(-1), 1, 0}, {2, 0, 0, 0}} {
-		if _, err := NewTuner(TunerConfig{}, c.knobs, c.lo, c.hi, c.baseline); err == nil {
+		ranges []Range
+		start  []float64
+	}{
+		{nil, nil}, {make([]Range, KnobsMax+1), make([]float64, KnobsMax+1)}, {[]Range{{Min: 1, Max: 0}}, []float64{0}}, {unit, []float64{2}}, {unit, []float64{math.NaN()}},
+		{[]Range{{Min: math.Inf(-1), Max: 1}}, []float64{0}}, {[]Range{{}}, []float64{0}}, {unit, nil}, {[]Range{{Min: 0, Max: 1, StepMax: math.NaN()}}, []float64{0}},
+	} {
+		if _, err := NewTuner(TunerConfig{}, c.ranges, c.start); err == nil {
 			t.Errorf("accepted %+v", c)
 		}
 	}
-	if _, err := NewTuner(TunerConfig{Algorithm: algorithmCount}, 1, 0, 1, .5); err == nil {
+	if _, err := NewTuner(TunerConfig{Algorithm: algorithmCount}, unit, []float64{.5}); err == nil {
 		t.Error("accepted an algorithm that does not exist")
 	}
+}
+
+func FuzzTunerRestore(f *testing.F) {
+	for _, a := range algorithms {
+		t := newTestTuner(f, TunerConfig{Algorithm: a}, 2, Range{Min: 0, Max: 1}, .5)
+		for i := range 5 {
+			t.Ask()
+			t.Tell(float64(i))
+		}
+		raw, err := t.Snapshot()
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(raw)
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		u := &Tuner{}
+		if err := u.Restore(raw); err != nil {
+			if !errors.Is(err, ErrState) {
+				t.Fatal(err)
+			}
+			return
+		}
+		for range 3 {
+			for i, x := range u.Ask() {
+				if r := u.s.Ranges[i]; !(x >= r.Min && x <= r.Max) {
+					t.Fatalf("knob %d asked at %v", i, x)
+				}
+			}
+			u.Tell(1)
+		}
+		u.Best()
+	})
 }
 
 func BenchmarkTuner50(b *testing.B) {
 	for _, a := range algorithms {
 		b.Run(a.String(), func(b *testing.B) {
-			s, err := NewTuner(TunerConfig{Algorithm: a}, 50, 0, 1, .5)
-			if err != nil {
-				b.Fatal(err)
-			}
+			s := newTestTuner(b, TunerConfig{Algorithm: a}, 50, Range{Min: 0, Max: 1}, .5)
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
 				x := s.Ask()

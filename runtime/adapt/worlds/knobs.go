@@ -86,6 +86,15 @@ func (l Landscape) loss(x, o []float64) (sum float64) {
 	return sum / n
 }
 
+// Tuner starts in the middle of the landscape.
+func (l Landscape) Tuner(c adapt.TunerConfig) (*adapt.Tuner, error) {
+	ranges, start := make([]adapt.Range, l.Dim), make([]float64, l.Dim)
+	for i := range ranges {
+		ranges[i], start[i] = adapt.Range{Max: 1}, .5
+	}
+	return adapt.NewTuner(c, ranges, start)
+}
+
 // Run asks a tuner T times and returns the mean true loss of what it asked
 // for and of what it recommended, as shares of the loss of never moving.
 func (l Landscape) Run(t *adapt.Tuner, seed uint64, T int) (asked, best float64) {

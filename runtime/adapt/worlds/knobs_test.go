@@ -28,7 +28,7 @@ func TestKnobTable(t *testing.T) {
 		for _, a := range algorithms {
 			asked, best := 0.0, 0.0
 			for s := range n {
-				tuner, err := adapt.NewTuner(adapt.TunerConfig{Seed: s, Algorithm: a}, l.Dim, 0, 1, .5)
+				tuner, err := l.Tuner(adapt.TunerConfig{Seed: s, Algorithm: a})
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -1,0 +1,145 @@
+package adapt
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// ErrState is wrapped when a snapshot cannot be restored.
+var ErrState = errors.New("learner state is not well formed")
+
+const stateBytesMax = 64 << 20
+
+func decode(b []byte, v any) error {
+	if len(b) > stateBytesMax {
+		return fmt.Errorf("%d bytes, at most %d: %w", len(b), stateBytesMax, ErrState)
+	}
+	if err := json.Unmarshal(b, v); err != nil {
+		return fmt.Errorf("%w: %w", ErrState, err)
+	}
+	return nil
+}
+
+// banditState is everything that a bandit's next choice depends on.
+type banditState struct {
+	Config      BanditConfig       `json:"config"`
+	Step        uint64             `json:"step"`
+	Arms        []arm              `json:"arms"`
+	Populations [models]population `json:"populations"`
+	Model       int                `json:"model"`  // which rate of forgetting is believed
+	Likely      [models]float64    `json:"likely"` // log likelihood of late rewards
+	Turn        int                `json:"turn"`   // arm that last took over what arms have in common
+	Begun       bool               `json:"begun"`
+	Origin      float64            `json:"origin"` // first reward: what all others are measured from
+	Noise       spread             `json:"noise"`
+	Gate        Gate               `json:"gate"`
+	Scale       []float64          `json:"scale"` // of features; empty until the first request
+	Alarms      float64            `json:"alarms"`
+	Quiet       uint64             `json:"quiet"`   // alarms before this step are of the same change
+	Serving     int                `json:"serving"` // the arm that serves, −1: none
+	Waiting     []choice           `json:"waiting"` // of a snapshot: choices without a reward, by slot
+}
+
+func (b *Bandit) newArm() arm {
+	a := arm{}
+	for m := range a.Models {
+		a.Models[m] = newLinear(b.s.Config.Dim + 1)
+		a.Models[m].solve(1, &b.s.Populations[m], nil)
+	}
+	return a
+}
+
+// Rearm changes what there is to choose from: arm i is what arm from[i] was, or
+// new where from[i] is −1. Choices that wait for a reward are forgotten.
+func (b *Bandit) Rearm(from []int, limitMS float64) error {
+	c := b.s.Config
+	c.Arms, c.LimitMS = len(from), limitMS
+	if _, err := c.filled(); err != nil {
+		return err
+	}
+	before, gate := b.s.Arms, b.s.Gate
+	b.s.Config, b.s.Arms = c, make([]arm, c.Arms)
+	b.s.Gate = NewGate(c.Arms, limitMS)
+	b.s.Gate.Level, b.s.Gate.LevelP, b.s.Gate.Noise = gate.Level, gate.LevelP, gate.Noise
+	for i, k := range from {
+		if k < 0 || k >= len(before) {
+			b.s.Arms[i] = b.newArm()
+			continue
+		}
+		b.s.Arms[i], b.s.Gate.Arms[i] = before[k], gate.Arms[k]
+	}
+	b.s.Gate.refresh()
+	b.s.Serving, b.s.Turn = -1, 0
+	b.scratch()
+	return nil
+}
+
+// Snapshot returns the whole state.
+func (b *Bandit) Snapshot() ([]byte, error) {
+	s := b.s
+	s.Waiting = nil
+	for _, c := range b.ring {
+		if c.waiting {
+			s.Waiting = append(s.Waiting, c)
+		}
+	}
+	return json.Marshal(s)
+}
+
+// Restore takes a snapshot back; on an error the bandit is unchanged.
+func (b *Bandit) Restore(raw []byte) error {
+	var n banditState
+	if err := decode(raw, &n); err != nil {
+		return err
+	}
+	c, err := n.Config.filled()
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrState, err)
+	}
+	n.Config = c
+	if !n.valid() {
+		return fmt.Errorf("bandit: sizes or numbers: %w", ErrState)
+	}
+	waiting := n.Waiting
+	n.Waiting = nil
+	b.s = n
+	b.scratch()
+	for _, w := range waiting {
+		c := &b.ring[w.T%pendingSize]
+		copy(c.X, w.X)
+		c.T, c.Arm, c.Predicted, c.waiting = w.T, w.Arm, w.Predicted, true
+	}
+	return nil
+}
+
+func (n *banditState) valid() bool {
+	c := n.Config
+	d := c.Dim + 1
+	ok := len(n.Arms) == c.Arms && n.Noise.valid() && n.Gate.valid(c.Arms) && usable(n.Origin) && n.Alarms >= 0 && usable(n.Alarms) &&
+		len(n.Waiting) <= pendingSize && (len(n.Scale) == 0 || len(n.Scale) == c.Dim) && allUsable(n.Scale) &&
+		n.Model >= 0 && n.Model < models && n.Turn >= 0 && n.Turn < c.Arms && n.Serving >= -1 && n.Serving < c.Arms && allUsable(n.Likely[:])
+	for m := range n.Populations {
+		ok = ok && n.Populations[m].valid(d)
+	}
+	for i := range n.Arms {
+		a := &n.Arms[i]
+		ok = ok && a.Noise.valid() && a.Last <= n.Step && a.Audit <= n.Step && usable(a.Odds)
+		for m := range a.Models {
+			ok = ok && a.Models[m].valid(d)
+		}
+	}
+	for _, c := range n.Waiting {
+		ok = ok && c.Arm >= 0 && c.Arm < n.Config.Arms && c.Predicted >= 0 && usable(c.Predicted) && len(c.X) == d && allUsable(c.X)
+	}
+	return ok
+}
+
+func allUsable(xs []float64) bool {
+	for _, x := range xs {
+		if !usable(x) {
+			return false
+		}
+	}
+	return true
+}

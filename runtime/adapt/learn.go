@@ -1,0 +1,242 @@
+package adapt
+
+import "math"
+
+// arm is what is known of one arm's reward.
+type arm struct {
+	Models [models]linear `json:"models"`
+	Noise  spread         `json:"noise"`
+	Watch  CUSUM          `json:"watch"`
+	Last   uint64         `json:"last"`  // step of the last reward
+	Audit  uint64         `json:"audit"` // step since which it must be looked at again; 0: it need not
+	Odds   float64        `json:"odds"`  // of an audit: log of P(changed) ÷ P(unchanged)
+}
+
+// Every arm has a model for each rate of forgetting; the one whose rewards
+// were the likelier lately is believed.
+const models = 2
+
+// memories are the shares of what was seen that remain after another reward.
+var memories = [models]float64{1, .98}
+
+// What drift does, and how long things are remembered.
+const (
+	driftSlack     = .5
+	driftThreshold = 11
+	driftQuiet     = 100   // steps in which alarms are of one change
+	auditPace      = .05   // standard deviations of arms by which an arm's claim to be looked at grows a step
+	auditPrior     = -.85  // log odds that an arm has changed with another
+	auditClear     = -1.15 // log odds at which it has not
+	auditChanged   = 2.    // log odds at which it has
+	wanderShare    = .002
+	noiseMemory    = 300
+	pooledMemory   = 20_000
+	likelyMemory   = .995
+	likelyMargin   = 4. // nats by which another rate of forgetting must predict better
+)
+
+// noise is the pooled variance of rewards around their predictions.
+func (b *Bandit) noise() float64 {
+	return max(b.s.Noise.against(.01, 2), b.s.Config.NoiseMin*b.s.Config.NoiseMin)
+}
+
+// noiseOf is an arm's own.
+func (b *Bandit) noiseOf(a *arm) float64 {
+	pooled := b.noise()
+	return min(max(a.Noise.against(pooled, 8), pooled/16), 16*pooled)
+}
+
+// wander is the variance that an arm's reward gains a step while it is not
+// asked: nothing before a first change was seen.
+func (b *Bandit) wander() float64 {
+	if b.s.Config.Fixed {
+		return 0
+	}
+	return float64(b.noise()*b.s.Config.Ridge*wanderShare*b.s.Alarms) / float64(b.s.Step+1000)
+}
+
+// Reward tells what choice t earned (more is better) and how long it took. A
+// reward that belongs to no waiting choice (late by more than 1,024 steps, a
+// duplicate, of another arm) or that is no number changes nothing; a latency
+// that is no number is not learned from. It reports whether beliefs were
+// reset because the world has changed.
+func (b *Bandit) Reward(t uint64, k int, reward, latencyMS float64) (drift bool) {
+	c := &b.ring[t%pendingSize]
+	if !c.waiting || c.T != t || c.Arm != k {
+		b.dropped++
+		return false
+	}
+	c.waiting = false
+	return b.observe(k, c.X, reward, c.Predicted, latencyMS)
+}
+
+// Observe learns from a request that the bandit did not choose an arm for: k
+// served it, x are its features. What is no number is not learned from. It
+// reports whether beliefs were reset.
+func (b *Bandit) Observe(k int, x []float64, reward, predictedMS, latencyMS float64) (drift bool) {
+	if k < 0 || k >= b.s.Config.Arms {
+		b.dropped++
+		return false
+	}
+	b.s.Step++
+	b.features(x)
+	return b.observe(k, b.x, reward, predictedMS, latencyMS)
+}
+
+func (b *Bandit) observe(k int, x []float64, reward, predictedMS, latencyMS float64) bool {
+	if predictedMS > 0 {
+		b.s.Gate.Observe(k, predictedMS, latencyMS)
+	}
+	if !(math.Abs(reward) <= rewardMax) {
+		b.dropped++
+		return false
+	}
+	if !b.s.Begun {
+		b.s.Begun, b.s.Origin = true, reward
+	}
+	squares(x, b.xx)
+	return b.learn(k, x, reward-b.s.Origin)
+}
+
+func (b *Bandit) learn(k int, x []float64, y float64) (drift bool) {
+	a := &b.s.Arms[k]
+	a.Last = b.s.Step
+	noise := b.noiseOf(a)
+	known := a.Models[b.s.Model].N > 0
+	if known {
+		b.compare(a, x, y, noise)
+	}
+	l := &a.Models[b.s.Model]
+	e, width := y-l.mean(x), l.width(b.xx)
+	sd := math.Sqrt(noise + width)
+	switch {
+	case b.s.Config.Fixed || !known:
+	case a.Audit > 0 && b.audited(a, x, y, e, sd*sd, noise):
+		a.forget()
+	case l.N > 1 && a.Watch.Add(e/sd, driftSlack, driftThreshold) != 0:
+		drift = true
+		b.changed(a)
+	}
+	if known && !drift {
+		squared := min(e*e*noise/(noise+width), 16*noise)
+		a.Noise.add(squared, noiseMemory)
+		b.s.Noise.add(squared, pooledMemory)
+	}
+	for m := range a.Models {
+		if memories[m] < 1 {
+			a.Models[m].keep(memories[m])
+		}
+		a.Models[m].add(x, y)
+		a.Models[m].solve(noise, &b.s.Populations[m], b.work)
+	}
+	b.generalise()
+	return drift
+}
+
+// compare scores both rates of forgetting by how likely the reward was.
+func (b *Bandit) compare(a *arm, x []float64, y, noise float64) {
+	best := b.s.Model
+	for m := range a.Models {
+		l := &a.Models[m]
+		s := noise + l.width(b.xx)
+		e := y - l.mean(x)
+		b.s.Likely[m] = float64(likelyMemory*b.s.Likely[m]) - (math.Log(s)+min(e*e/s, 16))/2
+		if b.s.Likely[m] > b.s.Likely[best]+likelyMargin {
+			best = m
+		}
+	}
+	b.s.Model = best
+}
+
+// audited weighs whether an arm that is looked at again has changed. It
+// reports that it has.
+func (b *Bandit) audited(a *arm, x []float64, y, e, variance, noise float64) bool {
+	p := &b.s.Populations[b.s.Model]
+	fresh, other := p.variance(x)+noise, y-dot(p.Mean, x)
+	a.Odds += (math.Log(variance/fresh) + float64(e*e/variance) - float64(other*other/fresh)) / 2
+	a.Audit = b.s.Step
+	switch {
+	case a.Odds > auditChanged:
+		a.Audit = 0
+		return true
+	case a.Odds < auditClear:
+		a.Audit = 0
+	}
+	return false
+}
+
+// forget leaves of what was seen of an arm as much as one reward would say.
+func (a *arm) forget() {
+	for m := range a.Models {
+		if l := &a.Models[m]; l.N > 1 {
+			l.keep(1 / l.N)
+		}
+	}
+	a.Noise.N, a.Noise.Sum = a.Noise.N/4, a.Noise.Sum/4
+	a.Watch = CUSUM{}
+}
+
+// changed forgets the arm whose rewards have moved. The others may have moved
+// too: each will be looked at again, the sooner the less that costs. Alarms
+// that follow at once are taken for the same change.
+func (b *Bandit) changed(moved *arm) {
+	moved.forget()
+	moved.Audit = 0
+	if b.s.Step < b.s.Quiet {
+		return
+	}
+	b.s.Alarms++
+	b.s.Quiet = b.s.Step + driftQuiet
+	for i := range b.s.Arms {
+		if a := &b.s.Arms[i]; a != moved && a.Models[0].N > 0 {
+			a.Audit, a.Odds = b.s.Step, auditPrior
+		}
+	}
+}
+
+// generalise learns what arms have in common, and lets a few arms at a time,
+// in turn, believe it.
+func (b *Bandit) generalise() {
+	variance := b.s.Config.Ridge * b.noise()
+	for m := range b.s.Populations {
+		b.s.Populations[m].fit(b.s.Arms, m, variance)
+	}
+	for range 1 + len(b.s.Arms)/16 {
+		b.s.Turn = (b.s.Turn + 1) % len(b.s.Arms)
+		b.believe(&b.s.Arms[b.s.Turn])
+	}
+	for i := range b.s.Arms {
+		if a := &b.s.Arms[i]; a.Models[0].N == 0 {
+			b.believe(a)
+		}
+	}
+}
+
+func (b *Bandit) believe(a *arm) {
+	noise := b.noiseOf(a)
+	for m := range a.Models {
+		a.Models[m].solve(noise, &b.s.Populations[m], b.work)
+	}
+}
+
+// Expect tells what an arm is expected to earn before anything was seen of it:
+// that counts as weight rewards. Rewards that are no numbers change nothing.
+func (b *Bandit) Expect(k int, reward, weight float64) {
+	if k < 0 || k >= len(b.s.Arms) || !(math.Abs(reward) <= rewardMax) || !(weight > 0 && weight <= 1e9) {
+		return
+	}
+	if !b.s.Begun {
+		b.s.Begun, b.s.Origin = true, reward
+	}
+	a := &b.s.Arms[k]
+	for m := range a.Models {
+		l := &a.Models[m]
+		l.A[len(l.A)-1] += weight
+		l.B[len(l.B)-1] += float64(weight * (reward - b.s.Origin))
+		l.N += weight
+	}
+	b.believe(a)
+}
+
+// Dropped counts rewards that changed nothing.
+func (b *Bandit) Dropped() uint64 { return b.dropped }
