@@ -21,12 +21,14 @@ import (
 func (s Space) Dim() int {
 	n := 0
 	for _, p := range s.Parameters {
-		n += p.width()
+		n += p.Width()
 	}
 	return n
 }
 
-func (p Parameter) width() int {
+// Width is the number of coordinates of the parameter: one, or one an item of
+// a permutation.
+func (p Parameter) Width() int {
 	if p.Kind == Permutation {
 		return len(p.Choices)
 	}
@@ -43,7 +45,7 @@ func (s Space) Encode(pt Point) []float64 {
 			v, active = c, err == nil
 		}
 		if !active {
-			for range p.width() {
+			for range p.Width() {
 				out = append(out, .5)
 			}
 			continue
@@ -72,8 +74,8 @@ func (s Space) Decode(u []float64) (Point, error) {
 func (s Space) fromCube(u []float64) Point {
 	all := make(Point, len(s.Parameters))
 	for _, p := range s.Parameters {
-		all[p.Name] = p.decode(u[:p.width()])
-		u = u[p.width():]
+		all[p.Name] = p.decode(u[:p.Width()])
+		u = u[p.Width():]
 	}
 	return s.activeOnly(all)
 }

@@ -188,7 +188,7 @@ func TestArchiveOfARun(t *testing.T) {
 		t.Fatal(err, f.Schema)
 	}
 	low := f.Contexts[0]
-	if low.Cells != 20 || low.Axes[1].Labels[4] != "631…1e+03" || len(low.Elites) < 2 || low.Better == 0 || !(low.Score > 0) {
+	if low.Cells != 20 || low.Axes[1].Labels[4] != "631…1000" || len(low.Elites) < 2 || low.Better == 0 || !(low.Score > 0) {
 		t.Errorf("%+v", low)
 	}
 	a := account(t, path)

@@ -12,6 +12,7 @@ import (
 	"github.com/arqon/arqon/benchmarks/infer"
 	"github.com/arqon/arqon/catalog/publish"
 	"github.com/arqon/arqon/factory"
+	"github.com/arqon/arqon/factory/qd"
 	"github.com/arqon/arqon/gates"
 	"github.com/arqon/arqon/internal/ledger"
 )
@@ -51,6 +52,8 @@ func hints() []knownHint {
 		{infer.ErrBadData, "install the package again, or take the files from another copy"},
 		{factory.ErrStudy, "go doc ./factory Study lists the keys; studies/ has examples"},
 		{factory.ErrNoRun, "ls OUT/runs shows the runs; --out names another place"},
+		{factory.ErrNoAccount, "arqon discover or nightly --resume RUN writes what is missing and goes on; runs of older versions have no description"},
+		{qd.ErrDescriptor, "an axis is a knob of the space (--axis KNOB), or a metric with the range that matters (--axis METRIC=MIN:MAX)"},
 		{factory.ErrBusy, "wait for the other one, or end it; a run belongs to one process"},
 		{factory.ErrForeignJournal, "a run's files belong together: start a new run with --study"},
 		{factory.ErrNothing, "widen the space, raise budget.evaluations, or loosen tolerances in the study"},

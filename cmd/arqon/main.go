@@ -105,7 +105,7 @@ bounds it cannot leave.
 		newVerify(), newInspect(), newRun(), newGate(), newDoctor(),
 		newYank(), newPromote(), newRollback(), newHistory(), newDiff(), newKeys(),
 		newMirror(), newExport(), newImport(), newAudit(),
-		newAdapt(), newReplay(), newLog(),
+		newAdapt(), newReplay(), newLog(), newStudy(),
 	)
 	return root
 }

@@ -80,7 +80,7 @@ func showReport(f reportFlags, name string, stdout io.Writer) error {
 	case f.json:
 		return report.WriteJSON(stdout, n)
 	case f.html != "":
-		return writeHTML(f.html, n, where, stdout)
+		return writePage(f.html, stdout, func(w io.Writer) error { return report.HTMLFor(w, n, where) })
 	case f.explain != "":
 		return report.Explain(stdout, n, f.explain, o)
 	case f.candidate != "":
@@ -131,10 +131,10 @@ func readNight(out, name string) (gates.Night, error) {
 	return n, err
 }
 
-// writeHTML writes the page whole or not at all.
-func writeHTML(path string, n gates.Night, at report.Where, stdout io.Writer) error {
+// writePage writes a page whole or not at all; "-" is standard output.
+func writePage(path string, stdout io.Writer, draw func(io.Writer) error) error {
 	var page bytes.Buffer
-	if err := report.HTMLFor(&page, n, at); err != nil {
+	if err := draw(&page); err != nil {
 		return err
 	}
 	if path == "-" {

@@ -43,7 +43,7 @@ func axesOf(space benchmarks.Space) (out []axis) {
 			}
 		case benchmarks.Categorical, benchmarks.Bool:
 		}
-		at += width(p)
+		at += p.Width()
 	}
 	return out
 }

@@ -94,17 +94,9 @@ func newAxis(space benchmarks.Space, d engine.Descriptor) (Axis, error) {
 			a.parameter = p
 			return knobAxis(a)
 		}
-		a.at += width(p)
+		a.at += p.Width()
 	}
 	return a, fmt.Errorf("knob %q is not in the space", d.Knob)
-}
-
-// width is the number of coordinates of a parameter in the unit cube.
-func width(p benchmarks.Parameter) int {
-	if p.Kind == benchmarks.Permutation {
-		return len(p.Choices)
-	}
-	return 1
 }
 
 func metricAxis(a Axis) (Axis, error) {
@@ -205,7 +197,13 @@ func between(lo, hi float64, log bool, share float64) float64 {
 	return lo + float64(share*(hi-lo))
 }
 
-func short(x float64) string { return strconv.FormatFloat(x, 'g', 3, 64) }
+// short prints three digits, and large numbers without an exponent.
+func short(x float64) string {
+	if a := math.Abs(x); a >= 1000 && a < 1e7 {
+		return strconv.FormatFloat(x, 'f', 0, 64)
+	}
+	return strconv.FormatFloat(x, 'g', 3, 64)
+}
 
 // Name is the knob or the metric.
 func (a Axis) Name() string { return a.Knob + a.Metric }

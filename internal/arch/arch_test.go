@@ -46,6 +46,7 @@ var mayImport = map[string][]string{
 	"factory/gonum":                {"benchmarks", "factory/engine", "internal/seed"},
 	"factory/gp":                   {"benchmarks", "factory/engine", "factory/engine/enginetest", "internal/seed"},
 	"factory/roster":               {"benchmarks", "factory/..."},
+	"factory/insight":              {"benchmarks", "factory", "factory/engine", "internal/plot", "internal/seed"},
 	"factory/qd":                   {"benchmarks", "factory/cma", "factory/engine", "internal/seed"},
 	"factory/suite":                {"benchmarks", "internal/seed"},
 	"factory/sweep":                {"benchmarks", "factory/engine", "internal/seed"},

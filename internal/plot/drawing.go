@@ -49,8 +49,13 @@ func (d *Drawing) Line(class string, x1, y1, x2, y2 float64) {
 
 // Rect draws a rectangle with corners rounded by r.
 func (d *Drawing) Rect(class string, x, y, w, h, r float64) {
-	fmt.Fprintf(&d.b, `<rect class="%s" x="%s" y="%s" width="%s" height="%s" rx="%s"/>`,
-		esc(class), num(x), num(y), num(math.Max(w, 0)), num(math.Max(h, 0)), num(r))
+	d.Box(class, x, y, w, h, r, "")
+}
+
+// Box is Rect with a tip.
+func (d *Drawing) Box(class string, x, y, w, h, r float64, tip string) {
+	d.mark(fmt.Sprintf(`<rect class="%s" x="%s" y="%s" width="%s" height="%s" rx="%s"`,
+		esc(class), num(x), num(y), num(math.Max(w, 0)), num(math.Max(h, 0)), num(r)), "rect", tip)
 }
 
 // Circle draws a dot; tip, if any, is what a pointer resting on it reads.
