@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 
 	"github.com/arqon/arqon/benchmarks"
 	"github.com/arqon/arqon/factory/engine"
@@ -179,6 +180,12 @@ func (a Axis) knobLabel(values []string, i int) string {
 	lo, hi := a.parameter.Min, a.parameter.Max
 	if a.parameter.Kind == benchmarks.Int {
 		lo, hi = lo-.5, hi+.5 // as the unit cube has it
+		n := float64(a.bins)
+		first, last := math.Ceil(between(lo, hi, a.parameter.Log, float64(i)/n)), math.Floor(between(lo, hi, a.parameter.Log, float64(i+1)/n))
+		if first < last {
+			return short(first) + "…" + short(last)
+		}
+		return short(first)
 	}
 	return a.span(lo, hi, a.parameter.Log, i)
 }
@@ -199,10 +206,11 @@ func between(lo, hi float64, log bool, share float64) float64 {
 
 // short prints three digits, and large numbers without an exponent.
 func short(x float64) string {
-	if a := math.Abs(x); a >= 1000 && a < 1e7 {
+	s := strconv.FormatFloat(x, 'g', 3, 64)
+	if strings.Contains(s, "e+") && math.Abs(x) < 1e7 {
 		return strconv.FormatFloat(x, 'f', 0, 64)
 	}
-	return strconv.FormatFloat(x, 'g', 3, 64)
+	return s
 }
 
 // Name is the knob or the metric.
