@@ -178,6 +178,7 @@ type Entry struct {
 	Expectations []Expectation  `json:"expectations"`
 	Scope        Scope          `json:"scope"`
 	Evidence     []Evidence     `json:"evidence"`
+	Waivers      []Waived       `json:"waivers,omitempty"` // that it was judged under
 	Fallback     VariantID      `json:"fallback"`
 	Reference    bool           `json:"reference,omitempty"` // the baseline itself: approved as not worse, not as better
 }

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"time"
 
@@ -45,6 +46,21 @@ type Charge struct {
 	Alpha      float64          `json:"alpha"`
 	K          int              `json:"k"`
 	Candidates artifacts.Digest `json:"candidates"` // of the registration, its start included
+
+	Waivers   []artifacts.Digest `json:"waivers,omitempty"`   // in force tonight
+	Study     string             `json:"study,omitempty"`     //
+	Approvers int                `json:"approvers,omitempty"` // see Judge
+	Rules     *Policy            `json:"rules,omitempty"`     // tonight's policy, for the next night to be held against
+	Adoption  *Adoption          `json:"adoption,omitempty"`
+}
+
+// same reports whether two charges say the same.
+func (c Charge) same(d Charge) bool { return reflect.DeepEqual(c, d) }
+
+// Budget is what all nights of a year may take together.
+type Budget struct {
+	Alpha   float64 // error probability
+	Waivers int     // distinct waivers
 }
 
 // AlphaHead is what somebody remembers of the ledger: the chain after the
@@ -69,17 +85,18 @@ type AlphaLedger struct {
 }
 
 // Take is AlphaLedger.Take without signatures and without a memory.
-func Take(ctx context.Context, path string, budget float64, c Charge) (Alpha, error) {
+func Take(ctx context.Context, path string, budget Budget, c Charge) (Alpha, error) {
 	return AlphaLedger{Path: path}.Take(ctx, budget, c)
 }
 
 // Take records the charge (the file is created if absent and nobody remembers
 // one) before anything is measured, and returns the budget after it. A charge
 // that is there already is not taken again; a rerun registers anew and is a new
-// charge. A charge that would pass budget is refused with ErrAlphaSpent, one of
+// charge. A charge that would pass budget is refused with ErrAlphaSpent or ErrWaiver,
+// one under a looser policy that nobody adopted with ErrLooser, one of
 // a year before the last one with ErrClock, and nothing is written. Two
 // processes never spend at once: the ledger is locked.
-func (l AlphaLedger) Take(ctx context.Context, budget float64, c Charge) (Alpha, error) {
+func (l AlphaLedger) Take(ctx context.Context, budget Budget, c Charge) (Alpha, error) {
 	out, err := l.take(ctx, budget, c)
 	if err != nil {
 		return Alpha{}, fmt.Errorf("alpha ledger %s: %w", l.Path, err)
@@ -87,7 +104,7 @@ func (l AlphaLedger) Take(ctx context.Context, budget float64, c Charge) (Alpha,
 	return out, nil
 }
 
-func (l AlphaLedger) take(ctx context.Context, budget float64, c Charge) (out Alpha, err error) {
+func (l AlphaLedger) take(ctx context.Context, budget Budget, c Charge) (out Alpha, err error) {
 	if _, err := os.Lstat(l.Path); errors.Is(err, fs.ErrNotExist) && len(l.Heads) > 0 {
 		return Alpha{}, fmt.Errorf("there is none, but %d runs remember one: restore it from a copy: %w", len(l.Heads), ErrAlphaLost)
 	}
@@ -244,8 +261,8 @@ func (l AlphaLedger) open(ctx context.Context, past *[]charged) (*ledger.Log, er
 }
 
 // spend is the arithmetic of Take.
-func spend(past []charged, budget float64, c Charge) (out Alpha, write bool, err error) {
-	out = Alpha{Year: budget, Night: c.Alpha, K: c.K, LogBar: evalue.LogBar(c.K, c.Alpha)}
+func spend(past []charged, budget Budget, c Charge) (out Alpha, write bool, err error) {
+	out = Alpha{Year: budget.Alpha, Night: c.Alpha, K: c.K, LogBar: evalue.LogBar(c.K, c.Alpha)}
 	out.Bar, out.Test = float64(c.K)/c.Alpha, c.Alpha/float64(c.K)
 	latest := c.Year
 	for _, p := range past {
@@ -255,7 +272,7 @@ func spend(past []charged, budget float64, c Charge) (out Alpha, write bool, err
 		}
 		out.Spent += p.Alpha
 		out.Nights++
-		if p.Charge == c { // as it stood right after the charge, on every resume
+		if p.same(c) { // as it stood right after the charge, on every resume
 			out.Sequence, out.Head = p.place.Sequence, p.place.Head
 			return out, false, nil
 		}
@@ -263,9 +280,12 @@ func spend(past []charged, budget float64, c Charge) (out Alpha, write bool, err
 	if latest > c.Year {
 		return Alpha{}, false, fmt.Errorf("it has charges of %d, tonight says %d: set the clock: %w", latest, c.Year, ErrClock)
 	}
-	if out.Spent+c.Alpha > budget*(1+1e-9) {
+	if out.Spent+c.Alpha > budget.Alpha*(1+1e-9) {
 		return Alpha{}, false, fmt.Errorf("%d nights of %d have taken %.3g of %.3g, tonight needs %.3g: %w",
-			out.Nights, c.Year, out.Spent, budget, c.Alpha, ErrAlphaSpent)
+			out.Nights, c.Year, out.Spent, budget.Alpha, c.Alpha, ErrAlphaSpent)
+	}
+	if err := errors.Join(waiversSpent(past, budget.Waivers, c), adopted(past, c)); err != nil {
+		return Alpha{}, false, err
 	}
 	out.Spent += c.Alpha
 	out.Nights++

@@ -110,6 +110,7 @@ type Verdict struct {
 	Findings     []Finding              `json:"findings"`
 	Curves       []catalog.LatencyCurve `json:"curves"`
 	Expectations []catalog.Expectation  `json:"expectations"`
+	Waivers      []Grant                `json:"waivers,omitempty"` // that it was judged under
 
 	variant  catalog.Variant
 	envelope catalog.Envelope
@@ -169,6 +170,9 @@ func (v Verdict) Entry(id catalog.VariantID, s catalog.Scope) (catalog.Entry, er
 	e := catalog.Entry{
 		ID: id, Variant: v.variant, Envelope: v.envelope, Curves: v.Curves,
 		Expectations: v.Expectations, Scope: s, Fallback: catalog.BuiltIn, Reference: v.Reference,
+	}
+	for _, g := range v.Waivers {
+		e.Waivers = append(e.Waivers, catalog.Waived{Waiver: g.Waiver, File: g.File})
 	}
 	for _, f := range v.Findings {
 		e.Evidence = append(e.Evidence, f.Evidence...)

@@ -31,6 +31,10 @@ type Judge struct {
 	AlphaPath  string // the year's error budget, shared by all nights of a repository
 	AnchorPath string // the epoch's anchor and what promotions since have drawn; "": none is kept. See PinAnchor
 
+	Approvers int       // keys that may approve where the night publishes; 0: it publishes nowhere
+	Waivers   []Grant   // signatures checked by the caller
+	Adoption  *Adoption // of a policy that protects less than the last night's; nil: nobody adopted it
+
 	Signer     Signer      // of charges; nil: they are not signed
 	Checker    Checker     // of charges; nil: signatures are not looked at
 	AlphaHeads []AlphaHead // what other runs remember of the year's ledger: see AlphaHeads
@@ -113,6 +117,9 @@ func (j *Judge) Night(ctx context.Context, candidates []Candidate) (night Night,
 	j.rec = rec
 	defer func() { err = errors.Join(err, rec.close()) }()
 	j.begin()
+	if err := j.waive(); err != nil {
+		return Night{}, nil, err
+	}
 	reg, err := j.registration(candidates)
 	if err != nil {
 		return Night{}, nil, err
@@ -121,16 +128,16 @@ func (j *Judge) Night(ctx context.Context, candidates []Candidate) (night Night,
 		return Night{}, nil, fmt.Errorf("gates ledger %s: %w", j.LedgerPath, err)
 	}
 	j.night.Started = reg.Started
-	b, err := json.Marshal(reg)
+	if err := j.checkGrants(reg.Started); err != nil {
+		return Night{}, nil, err
+	}
+	charge, err := j.charge(reg)
 	if err != nil {
 		return Night{}, nil, err
 	}
 	j.night.Alpha, err = recall(rec, "alpha", func() (Alpha, error) {
 		budget := AlphaLedger{Path: j.AlphaPath, Signer: j.Signer, Checker: j.Checker, Heads: j.AlphaHeads}
-		return budget.Take(ctx, j.Policy.AlphaYear, Charge{
-			Run: j.Run, Year: j.year(reg.Started), Alpha: j.Policy.Night(), K: len(candidates),
-			Candidates: artifacts.DigestOf(b),
-		})
+		return budget.Take(ctx, j.Policy.Budget(), charge)
 	})
 	if err != nil {
 		return Night{}, nil, err
@@ -158,6 +165,23 @@ func (j *Judge) Night(ctx context.Context, candidates []Candidate) (night Night,
 		return Night{}, nil, err
 	}
 	return *j.night, verdicts, j.writePromotions()
+}
+
+// charge is what the night takes from the year's ledger.
+func (j *Judge) charge(reg registration) (Charge, error) {
+	b, err := json.Marshal(reg)
+	if err != nil {
+		return Charge{}, err
+	}
+	waivers, err := j.waiverDigests()
+	if err != nil {
+		return Charge{}, err
+	}
+	return Charge{
+		Run: j.Run, Year: j.year(reg.Started), Alpha: j.Policy.Night(), K: len(reg.Candidates),
+		Candidates: artifacts.DigestOf(b), Waivers: waivers,
+		Study: j.Study, Approvers: j.Approvers, Rules: &j.Policy, Adoption: j.Adoption,
+	}, nil
 }
 
 // begin resets what a night accumulates.
@@ -372,7 +396,7 @@ func (t *trial) verdict() Verdict {
 	return Verdict{
 		Candidate: t.c.Variant.Identity, Context: t.c.Context, Reference: t.c.Reference,
 		Findings: append([]Finding(nil), t.rep.Findings...), Curves: orEmptyCurves(t.rep.Curves),
-		Expectations: orEmptyExpectations(t.rep.Expectations), variant: t.c.Variant, envelope: t.c.Envelope,
+		Expectations: orEmptyExpectations(t.rep.Expectations), Waivers: t.rep.Waivers, variant: t.c.Variant, envelope: t.c.Envelope,
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"github.com/arqon/arqon/artifacts"
+	"github.com/arqon/arqon/catalog"
 )
 
 // Policy is what a night's judgement follows. Its digest is in every report.
@@ -35,6 +36,9 @@ type Policy struct {
 	ControlDelay     float64       `json:"control_delay" yaml:"control_delay"`         // the synthetic delay, e.g. .03
 	Approvals        int           `json:"approvals" yaml:"approvals"`                 // distinct signatures that prod needs
 	ReportExpiryDays int           `json:"report_expiry_days" yaml:"report_expiry_days"`
+	WaiversYear      int           `json:"waivers_year" yaml:"waivers_year"`           // distinct waivers that a year's nights may use
+	WaiverDays       int           `json:"waiver_days" yaml:"waiver_days"`             // the longest that one may hold
+	WaiverSignatures int           `json:"waiver_signatures" yaml:"waiver_signatures"` // approvers that it needs; fewer only where there are fewer
 }
 
 // Disturbance is one perturbation that a candidate must stand as well as the
@@ -58,6 +62,7 @@ func DefaultPolicy() Policy {
 		CanaryStages: []float64{.01, .05, .25, .5, 1}, CanaryPairs: 8, CanaryHarmAlpha: .001,
 		CanaryAlpha: .01, CanaryMargin: .05, CanaryPairsMax: 120,
 		ControlPairsMax: 120, ControlDelay: .03, Approvals: 2, ReportExpiryDays: 90,
+		WaiversYear: 4, WaiverDays: 30, WaiverSignatures: 2,
 	}
 }
 
@@ -68,6 +73,9 @@ func (p Policy) Night() float64 {
 	}
 	return p.AlphaYear / 365
 }
+
+// Budget is what the policy gives the nights of one year together.
+func (p Policy) Budget() Budget { return Budget{Alpha: p.AlphaYear, Waivers: p.WaiversYear} }
 
 // Digest names the policy.
 func (p Policy) Digest() artifacts.Digest {
@@ -114,6 +122,9 @@ func (p Policy) spans() []span {
 		{"control_delay", p.ControlDelay, .005, 1, false, 1, "the synthetic delay that the controls must find"},
 		{"approvals", float64(p.Approvals), 1, 100, true, -1, "distinct signatures that prod needs"},
 		{"report_expiry_days", float64(p.ReportExpiryDays), 1, 3650, true, 1, "how long a report may approve"},
+		{"waivers_year", float64(p.WaiversYear), 0, 1000, true, 1, "distinct waivers that the nights of a year may use"},
+		{"waiver_days", float64(p.WaiverDays), 1, catalog.MaxWaiverDays, true, 1, "the longest that a waiver may hold"},
+		{"waiver_signatures", float64(p.WaiverSignatures), 1, 100, true, -1, "approvers that a waiver needs; fewer only where there are fewer"},
 	}
 }
 

@@ -89,6 +89,10 @@ func replayJudge(n Night) (*Judge, []Candidate, error) {
 		j.Command = n.Candidates[0].Command
 	}
 	j.begin()
+	j.Waivers = n.Waivers
+	if err := j.waive(); err != nil {
+		return nil, nil, fmt.Errorf("night %s: %w: %w", n.Run, err, ErrDiffers)
+	}
 	j.night.Started, j.night.Alpha, j.night.Anchor = n.Started, n.Alpha, n.Anchor
 	a := &j.night.Alpha
 	a.Year, a.Night, a.K = n.Policy.AlphaYear, n.Policy.Night(), len(n.Candidates)
@@ -116,6 +120,9 @@ func describeFrom(n Night) benchmarks.Description {
 		s := benchmarks.Scenario{Name: c.Name, Tolerances: map[string]float64{}, Limits: map[string]float64{}}
 		for _, r := range c.Metrics {
 			m := r.Metric()
+			if d := r.Declared; d != nil { // the waivers widen it again
+				m.Tolerance, m.Limit = d.Tolerance, d.Limit
+			}
 			if m.Role == benchmarks.Success {
 				s.Success = m.Name
 			}

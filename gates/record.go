@@ -50,7 +50,8 @@ type Night struct {
 	Policy       Policy            `json:"policy"`
 	PolicyDigest artifacts.Digest  `json:"policy_digest"`
 	Alpha        Alpha             `json:"alpha"`
-	Anchor       *AnchorRecord     `json:"anchor,omitempty"` // nil: no epoch is pinned
+	Anchor       *AnchorRecord     `json:"anchor,omitempty"`  // nil: no epoch is pinned
+	Waivers      []Grant           `json:"waivers,omitempty"` // that widened tonight's metrics
 	Controls     []Control         `json:"controls"`
 	Noise        []NoiseFloor      `json:"noise"`
 	Candidates   []CandidateReport `json:"candidates"`
@@ -135,9 +136,10 @@ type CandidateReport struct {
 	Reference      bool                   `json:"reference,omitempty"` // the baseline itself
 	Lineage        Lineage                `json:"lineage"`
 	Claim          Claim                  `json:"claim"`
-	Outcome        Outcome                `json:"outcome"` // of the last gate that spoke before approval: a missing signature is no fault of a candidate
-	Gate           string                 `json:"gate"`    // that gate
-	Why            string                 `json:"why"`     // one sentence with the numbers
+	Waivers        []Grant                `json:"waivers,omitempty"` // that it was judged under
+	Outcome        Outcome                `json:"outcome"`           // of the last gate that spoke before approval: a missing signature is no fault of a candidate
+	Gate           string                 `json:"gate"`              // that gate
+	Why            string                 `json:"why"`               // one sentence with the numbers
 	Findings       []Finding              `json:"findings"`
 	Results        []Result               `json:"results"`
 	Checks         []CheckRecord          `json:"checks,omitempty"`
@@ -172,6 +174,7 @@ type MetricRecord struct {
 	Tolerance float64               `json:"tolerance"`
 	Limit     *float64              `json:"limit,omitempty"`
 	Range     *[2]float64           `json:"range,omitempty"`
+	Declared  *Declared             `json:"declared,omitempty"` // what it would be held to without a waiver; nil: there is none
 }
 
 // EvalRecord is one arm's deterministic metrics on the gate data.

@@ -48,23 +48,23 @@ func chargeOf(run string) Charge { return Charge{Run: run, Year: 2026, Alpha: .0
 func TestAlphaSigned(t *testing.T) {
 	key, stranger := newTestKey(t), newTestKey(t)
 	path := filepath.Join(t.TempDir(), "alpha.ledger")
-	if _, err := Take(t.Context(), path, .2, chargeOf("before")); err != nil {
+	if _, err := Take(t.Context(), path, Budget{Alpha: .2}, chargeOf("before")); err != nil {
 		t.Fatal(err)
 	}
 	l := AlphaLedger{Path: path, Signer: key, Checker: key}
 	for _, run := range []string{"a", "b"} {
-		if _, err := l.Take(t.Context(), .2, chargeOf(run)); err != nil {
+		if _, err := l.Take(t.Context(), Budget{Alpha: .2}, chargeOf(run)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	first, err := l.Take(t.Context(), .2, chargeOf("a"))
+	first, err := l.Take(t.Context(), Budget{Alpha: .2}, chargeOf("a"))
 	if err != nil || first.Sequence != 1 || first.Nights != 2 || len(first.Head) != 64 {
 		t.Errorf("taken again: %+v, %v", first, err)
 	}
-	if _, err := Take(t.Context(), path, .2, chargeOf("c")); !errors.Is(err, ErrUnsigned) {
+	if _, err := Take(t.Context(), path, Budget{Alpha: .2}, chargeOf("c")); !errors.Is(err, ErrUnsigned) {
 		t.Errorf("unsigned after signed: %v", err)
 	}
-	if _, err := (AlphaLedger{Path: path, Signer: stranger, Checker: stranger}).Take(t.Context(), .2, chargeOf("c")); !errors.Is(err, ErrUnsigned) {
+	if _, err := (AlphaLedger{Path: path, Signer: stranger, Checker: stranger}).Take(t.Context(), Budget{Alpha: .2}, chargeOf("c")); !errors.Is(err, ErrUnsigned) {
 		t.Errorf("a stranger's key: %v", err)
 	}
 	// A writer who holds no key appends a charge with a copied signature.
@@ -83,7 +83,7 @@ func TestAlphaSigned(t *testing.T) {
 	if err := log.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.Take(t.Context(), .2, chargeOf("c")); !errors.Is(err, ErrUnsigned) {
+	if _, err := l.Take(t.Context(), Budget{Alpha: .2}, chargeOf("c")); !errors.Is(err, ErrUnsigned) {
 		t.Errorf("a copied signature: %v", err)
 	}
 }
@@ -108,7 +108,7 @@ func TestAlphaRemembered(t *testing.T) {
 	path, runs := filepath.Join(dir, "alpha.ledger"), filepath.Join(dir, "runs")
 	var short []byte
 	for i, run := range []string{"a", "b"} {
-		a, err := Take(t.Context(), path, .2, chargeOf(run))
+		a, err := Take(t.Context(), path, Budget{Alpha: .2}, chargeOf(run))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -129,7 +129,7 @@ func TestAlphaRemembered(t *testing.T) {
 		t.Fatalf("%v, %v", heads, err)
 	}
 	l := AlphaLedger{Path: path, Heads: heads}
-	if _, err := l.Take(t.Context(), .2, chargeOf("c")); err != nil {
+	if _, err := l.Take(t.Context(), Budget{Alpha: .2}, chargeOf("c")); err != nil {
 		t.Fatal(err)
 	}
 	whole, err := os.ReadFile(path)
@@ -138,7 +138,7 @@ func TestAlphaRemembered(t *testing.T) {
 	}
 	refused := func(name string) {
 		t.Helper()
-		if _, err := l.Take(t.Context(), .2, chargeOf("d")); !errors.Is(err, ErrAlphaLost) {
+		if _, err := l.Take(t.Context(), Budget{Alpha: .2}, chargeOf("d")); !errors.Is(err, ErrAlphaLost) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -157,7 +157,7 @@ func TestAlphaRemembered(t *testing.T) {
 	}
 	refused("deleted")
 	for _, run := range []string{"x", "y", "z"} {
-		if _, err := Take(t.Context(), path, .2, chargeOf(run)); err != nil {
+		if _, err := Take(t.Context(), path, Budget{Alpha: .2}, chargeOf(run)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -170,13 +170,13 @@ func TestAlphaRemembered(t *testing.T) {
 
 func TestAlphaClock(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "alpha.ledger")
-	if _, err := Take(t.Context(), path, .2, chargeOf("a")); err != nil {
+	if _, err := Take(t.Context(), path, Budget{Alpha: .2}, chargeOf("a")); err != nil {
 		t.Fatal(err)
 	}
 	for _, year := range []int{2025, 0} { // 0: a night that was given no clock
 		c := chargeOf("b")
 		c.Year = year
-		if _, err := Take(t.Context(), path, .2, c); !errors.Is(err, ErrClock) {
+		if _, err := Take(t.Context(), path, Budget{Alpha: .2}, c); !errors.Is(err, ErrClock) {
 			t.Errorf("a charge of %d after one of 2026: %v", year, err)
 		}
 	}
@@ -191,7 +191,7 @@ func TestAlphaSignedConcurrent(t *testing.T) {
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
-			if _, err := l.Take(t.Context(), .2, chargeOf(string(rune('a'+i)))); err != nil {
+			if _, err := l.Take(t.Context(), Budget{Alpha: .2}, chargeOf(string(rune('a'+i)))); err != nil {
 				t.Error(err)
 			}
 		}()

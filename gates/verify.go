@@ -192,7 +192,7 @@ func verifyCharge(path string, past []charged, n Night, registered artifacts.Dig
 		if c.Run != n.Run || c.Candidates != registered {
 			continue
 		}
-		then, _, err := spend(past[:i+1], n.Policy.AlphaYear, c.Charge)
+		then, _, err := spend(past[:i+1], n.Policy.Budget(), c.Charge)
 		if err != nil {
 			return fmt.Errorf("alpha ledger %s: %w", path, err)
 		}

@@ -59,6 +59,7 @@ func (p *printer) candidatePage(s subject) {
 	if command != "" {
 		p.Command(command)
 	}
+	p.waivers(s)
 	p.gatesPassed(s)
 	p.forest(s)
 	p.race(s)

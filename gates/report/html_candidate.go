@@ -26,6 +26,7 @@ type candidateView struct {
 	Canary                                []stageView
 	CanaryText                            string
 	Plan                                  []string
+	Waivers                               []string
 	Claim                                 string
 	Budget                                string
 	Controls                              string
@@ -52,7 +53,7 @@ type stageView struct{ Share, Pairs, Harm, Metric, Word, Reason string }
 func newCandidate(s subject, at Where) candidateView {
 	v := candidateView{
 		Anchor: anchor(s), Name: plot.Clean(s.Name, 80), Badge: s.badge().String(), Context: plot.Clean(s.Context, 60), Verdict: s.verdictNumbers(),
-		Plan: planSentences(s.Plan), Claim: claimSentence(s), Command: plot.Clean(s.Command, 400),
+		Plan: planSentences(s.Plan), Waivers: waiverSentences(s), Claim: claimSentence(s), Command: plot.Clean(s.Command, 400),
 	}
 	v.Answers = s.answers(at)
 	v.Gates = gateViews(s)

@@ -151,9 +151,9 @@ func (s subject) standing() string {
 	case s.night.Outcome == gates.Invalid:
 		return "not usable: the night is invalid"
 	case s.scope == catalog.ScopeProd:
-		return "approved for production"
+		return "approved for production" + s.underWaivers()
 	case s.stands():
-		return "ready for staging"
+		return "ready for staging" + s.underWaivers()
 	}
 	switch s.badge() {
 	case gates.Fail:
