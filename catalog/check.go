@@ -186,8 +186,8 @@ func (c *checker) entry(e *Entry) error {
 	if err := c.evidence(e.Evidence); err != nil {
 		return within("evidence", err)
 	}
-	if err := checkWaived(at+".waivers", e); err != nil {
-		return err
+	if err := checkWaived(e); err != nil {
+		return within("waivers", err)
 	}
 	if e.Fallback != BuiltIn && (!c.ids[e.Fallback] || e.Fallback == e.ID) {
 		return refuse("fallback", "%d: want 0 or another entry's id", e.Fallback)

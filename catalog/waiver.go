@@ -3,7 +3,6 @@ package catalog
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"github.com/arqon/arqon/artifacts"
@@ -38,8 +37,8 @@ type Waived struct {
 // EncodeWaiver returns the bytes that are signed. The error names the field.
 func EncodeWaiver(w Waiver) ([]byte, error) {
 	w.Created, w.Expires = w.Created.UTC().Truncate(time.Second), w.Expires.UTC().Truncate(time.Second)
-	if err := checkWaiver("waiver", &w); err != nil {
-		return nil, err
+	if err := checkWaiver(&w); err != nil {
+		return nil, within("waiver", err)
 	}
 	return json.Marshal(w)
 }
@@ -57,59 +56,59 @@ func DecodeWaiver(b []byte) (Waiver, error) {
 		return Waiver{}, err
 	}
 	if !bytes.Equal(b, again) {
-		return Waiver{}, notCanonical(b, again)
+		return Waiver{}, notCanonical("waiver", b, again)
 	}
 	return w, nil
 }
 
-func checkWaiver(at string, w *Waiver) error {
+func checkWaiver(w *Waiver) error {
 	for _, n := range []struct{ field, value string }{{"study", w.Study}, {"context", w.Context}, {"metric", w.Metric}} {
-		if err := checkName(at+"."+n.field, n.value); err != nil {
-			return err
+		if err := checkName(n.value); err != nil {
+			return within(n.field, err)
 		}
 	}
 	if (w.Tolerance == nil) == (w.Limit == nil) {
-		return refuse(at, "want a tolerance or a limit, one of the two")
+		return refuse("", "want a tolerance or a limit, one of the two")
 	}
 	if w.Tolerance != nil && (!finite(*w.Tolerance) || *w.Tolerance <= 0) {
-		return refuse(at+".tolerance", "%v: want above 0 and finite", *w.Tolerance)
+		return refuse("tolerance", "%v: want above 0 and finite", *w.Tolerance)
 	}
 	if w.Limit != nil && !finite(*w.Limit) {
-		return refuse(at+".limit", "%v: want a finite number", *w.Limit)
+		return refuse("limit", "%v: want a finite number", *w.Limit)
 	}
-	if err := checkText(at+".reason", w.Reason); err != nil {
-		return err
+	if err := checkText(w.Reason); err != nil {
+		return within("reason", err)
 	}
 	if w.Reason == "" {
-		return refuse(at+".reason", "is empty: say why, it stays with the entry for life")
+		return refuse("reason", "is empty: say why, it stays with the entry for life")
 	}
-	if err := checkTime(at+".created", w.Created); err != nil {
-		return err
+	if err := checkTime(w.Created); err != nil {
+		return within("created", err)
 	}
-	if err := checkTime(at+".expires", w.Expires); err != nil {
-		return err
+	if err := checkTime(w.Expires); err != nil {
+		return within("expires", err)
 	}
 	if !w.Expires.After(w.Created) || w.Expires.After(w.Created.AddDate(0, 0, MaxWaiverDays)) {
-		return refuse(at+".expires", "%s: want after created %s and within %d days", w.Expires.Format(time.RFC3339), w.Created.Format(time.RFC3339), MaxWaiverDays)
+		return refuse("expires", "%s: want after created %s and within %d days", w.Expires.Format(time.RFC3339), w.Created.Format(time.RFC3339), MaxWaiverDays)
 	}
 	return nil
 }
 
 // checkWaived refuses waivers that are not about what the entry serves.
-func checkWaived(at string, e *Entry) error {
+func checkWaived(e *Entry) error {
 	if len(e.Waivers) > maxList {
-		return refuse(at, "%d, at most %d", len(e.Waivers), maxList)
+		return refuse("", "%d, at most %d", len(e.Waivers), maxList)
 	}
 	for i := range e.Waivers {
-		w, at := &e.Waivers[i], fmt.Sprintf("%s[%d]", at, i)
-		if err := checkWaiver(at+".waiver", &w.Waiver); err != nil {
-			return err
+		w := &e.Waivers[i]
+		if err := checkWaiver(&w.Waiver); err != nil {
+			return nth("", i, within("waiver", err))
 		}
 		if !e.Serves(w.Waiver.Context) {
-			return refuse(at+".waiver.context", "%q: the entry does not serve it", w.Waiver.Context)
+			return nth("", i, refuse("waiver.context", "%q: the entry does not serve it", w.Waiver.Context))
 		}
-		if err := checkRef(at+".file", &w.File); err != nil {
-			return err
+		if err := checkRef(&w.File); err != nil {
+			return nth("", i, within("file", err))
 		}
 	}
 	return nil

@@ -369,6 +369,7 @@ func merge(a, b catalog.Entry) catalog.Entry {
 	a.Curves = append(a.Curves[:len(a.Curves):len(a.Curves)], b.Curves...)
 	a.Expectations = append(a.Expectations[:len(a.Expectations):len(a.Expectations)], b.Expectations...)
 	a.Evidence = append(a.Evidence[:len(a.Evidence):len(a.Evidence)], b.Evidence...)
+	a.Waivers = append(a.Waivers[:len(a.Waivers):len(a.Waivers)], b.Waivers...)
 	a.Reference = a.Reference && b.Reference
 	return a
 }

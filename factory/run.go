@@ -225,6 +225,9 @@ func (r *Run) file(name string) string { return filepath.Join(r.Path, name) }
 // Blobs is the run's store of bundles.
 func (r *Run) Blobs() *artifacts.Dir { return r.blobs }
 
+// Ledger is the path of what the gates measured and found.
+func (r *Run) Ledger() string { return r.file(fileGates) }
+
 // Report returns where report.json and report.html are, or will be.
 func (r *Run) Report() (jsonPath, htmlPath string) { return r.file(fileReport), r.file(fileHTML) }
 

@@ -67,7 +67,7 @@ func (t *trial) open() {
 	t.rep = CandidateReport{
 		Name: c.Variant.Name, Identity: c.Variant.Identity, Context: c.Context, Type: c.Variant.Type,
 		Point: compactPoint(c.Variant.Point), Reference: c.Reference, Lineage: c.Lineage, Claim: c.Claim,
-		Waivers: t.j.waivers(c.Context), Results: []Result{}, Findings: []Finding{}, Command: t.j.Command,
+		Waivers: t.j.waivers(c), Results: []Result{}, Findings: []Finding{}, Command: t.j.Command,
 	}
 	if t.rep.Command == "" {
 		t.rep.Command = "arqon report " + t.j.Run

@@ -3,12 +3,14 @@ package gates
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"time"
 
 	"github.com/arqon/arqon/artifacts"
 	"github.com/arqon/arqon/benchmarks"
 	"github.com/arqon/arqon/catalog"
+	"github.com/arqon/arqon/internal/ledger"
 )
 
 // What a night under waivers or under a looser policy is refused with.
@@ -133,10 +135,11 @@ func widened(m benchmarks.Metric, w catalog.Waiver) (benchmarks.Metric, error) {
 	return m, nil
 }
 
-// waivers are those of one context.
-func (j *Judge) waivers(context string) (out []Grant) {
+// waivers are those that a candidate is judged under. The baseline is held to
+// be the same as itself, which no tolerance touches.
+func (j *Judge) waivers(c Candidate) (out []Grant) {
 	for _, g := range j.Waivers {
-		if g.Waiver.Context == context {
+		if g.Waiver.Context == c.Context && (!c.Reference || g.Waiver.Tolerance == nil) {
 			out = append(out, g)
 		}
 	}
@@ -198,4 +201,37 @@ func adopted(past []charged, c Charge) error {
 		return nil
 	}
 	return fmt.Errorf("%v: want %d approvers to adopt it: %w", looser, need, ErrLooser)
+}
+
+// Preflight says before a search what would be refused after it: a policy that
+// cannot be, a waiver that does not hold, a budget that is spent, a looser
+// policy that nobody adopted. It measures and writes nothing, and says nothing
+// about a night whose ledger exists.
+func (j *Judge) Preflight() error {
+	if _, err := os.Stat(j.LedgerPath); err == nil {
+		return nil
+	}
+	if err := j.Policy.Check(); err != nil {
+		return err
+	}
+	j.begin()
+	started := j.now()
+	if err := errors.Join(j.waive(), j.checkGrants(started)); err != nil {
+		return err
+	}
+	c, err := j.charge(registration{Started: started, Candidates: []string{"not yet known"}})
+	if err != nil {
+		return err
+	}
+	var past []charged
+	if _, err := os.Stat(j.AlphaPath); err == nil {
+		l := AlphaLedger{Path: j.AlphaPath, Checker: j.Checker}
+		if _, err := ledger.Read(j.AlphaPath, l.visit(&past)); err != nil { // a torn tail is mended by the charge
+			return fmt.Errorf("alpha ledger: %w", err)
+		}
+	}
+	if _, _, err := spend(past, j.Policy.Budget(), c); err != nil {
+		return fmt.Errorf("alpha ledger %s: %w", j.AlphaPath, err)
+	}
+	return nil
 }

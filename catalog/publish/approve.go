@@ -217,12 +217,43 @@ func (r *Repository) evidence(ctx context.Context, p *pending) (int, error) {
 				reports++
 			}
 		}
+		if err := r.waivers(ctx, p, e); err != nil {
+			return 0, fmt.Errorf("entry %s: %w", e.Variant.Name, err)
+		}
 		if reports == 0 && e.Scope != catalog.ScopeCanary {
 			return 0, fmt.Errorf("entry %s: no signed gate report: %w", e.Variant.Name, ErrProposal)
 		}
 		checked += reports
 	}
 	return checked, nil
+}
+
+// waivers refuses a waiver that has expired, and one that is new in this
+// release without an approver's signature over its very words. What an earlier
+// release was approved with stays approved when an approver leaves.
+func (r *Repository) waivers(ctx context.Context, p *pending, e catalog.Entry) error {
+	if err := unexpired(e, whole(r.Now)); err != nil || len(e.Waivers) == 0 {
+		return err
+	}
+	last := p.base.channels[p.Channel].release
+	before, _ := last.Entry(e.ID)
+	keys, err := p.base.head.Approvers(string(catalog.ScopeProd))
+	if err != nil {
+		return err
+	}
+	for _, w := range e.Waivers {
+		if slices.ContainsFunc(before.Waivers, func(x catalog.Waived) bool { return x.File.Digest == w.File.Digest }) {
+			continue
+		}
+		b, err := artifacts.GetNamed(ctx, r.Store, trust.EvidenceName(w.File), w.File)
+		if err != nil {
+			return err
+		}
+		if err := trust.VerifyWaiver(b, w.Waiver, keys...); err != nil {
+			return fmt.Errorf("waiver of %s in %s: %w", w.Waiver.Metric, w.Waiver.Context, err)
+		}
+	}
+	return nil
 }
 
 // signatures collects the signatures of distinct keys of the role that verify.

@@ -13,6 +13,7 @@ import (
 	"github.com/sigstore/sigstore/pkg/signature/kms"
 
 	"github.com/arqon/arqon/artifacts"
+	"github.com/arqon/arqon/catalog"
 	"github.com/arqon/arqon/catalog/publish"
 )
 
@@ -228,7 +229,7 @@ func TestKeyService(t *testing.T) {
 	}
 	again.Root = w.made.Root
 	byService.Keys = again
-	if _, _, err := byService.Endorse(t.Context(), "staging", nil, nil); !errors.Is(err, publish.ErrKeyFile) {
+	if _, _, err := byService.Endorse(t.Context(), "staging", catalog.PredicateApproval, nil, nil); !errors.Is(err, publish.ErrKeyFile) {
 		t.Errorf("a damaged .kms file: %v", err)
 	}
 }

@@ -133,6 +133,9 @@ func (r *Repository) release(b *base, p Proposal) (catalog.Release, error) {
 		if e.Fallback != catalog.BuiltIn {
 			return rel, fmt.Errorf("entry %s: fallback %d: ids are not allocated yet, want 0: %w", e.Variant.Name, e.Fallback, ErrProposal)
 		}
+		if err := unexpired(e, now); err != nil {
+			return rel, err
+		}
 		e.ID = ids[i]
 		e.Evidence = slices.Clone(e.Evidence)
 		rel.Entries = append(rel.Entries, e)
@@ -199,6 +202,18 @@ func tombstones(old, now catalog.Release) []catalog.Tombstone {
 	return out
 }
 
+// unexpired refuses an entry that was judged under a waiver which holds no
+// longer.
+func unexpired(e catalog.Entry, now time.Time) error {
+	for _, w := range e.Waivers {
+		if !now.Before(w.Waiver.Expires) {
+			return fmt.Errorf("entry %s: its waiver of %s in %s expired at %s: %w",
+				e.Variant.Name, w.Waiver.Metric, w.Waiver.Context, w.Waiver.Expires.Format(time.RFC3339), ErrProposal)
+		}
+	}
+	return nil
+}
+
 // uploadEvidence signs the statements, checks the evidence that entries list
 // already, and puts all of it into the store.
 func (r *Repository) uploadEvidence(ctx context.Context, b *base, p Proposal, rel *catalog.Release) error {
@@ -208,6 +223,11 @@ func (r *Repository) uploadEvidence(ctx context.Context, b *base, p Proposal, re
 		for _, ev := range e.Evidence {
 			if err := r.upload(ctx, p.Blobs, trust.EvidenceName(ev.Ref), ev.Ref); err != nil {
 				return fmt.Errorf("evidence of %s: %w", e.Variant.Name, err)
+			}
+		}
+		for _, w := range e.Waivers {
+			if err := r.upload(ctx, p.Blobs, trust.EvidenceName(w.File), w.File); err != nil {
+				return fmt.Errorf("waiver of %s: %w", e.Variant.Name, err)
 			}
 		}
 	}

@@ -163,6 +163,11 @@ func (a *auditor) entry(ctx context.Context, manifest string, e *catalog.Entry) 
 			reports++
 		}
 	}
+	for _, w := range e.Waivers { // who signed it was asked when the release was; see History for then
+		if _, err := a.walk.fetchRef(ctx, EvidenceName(w.File), w.File); err != nil {
+			return err
+		}
+	}
 	if reports == 0 && e.Scope != catalog.ScopeCanary {
 		return refuse(BadEvidence, manifest, "entry %d (%s) lists no signed gate report", e.ID, e.Variant.Name)
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/arqon/arqon/artifacts"
+	"github.com/arqon/arqon/catalog"
 )
 
 // CosignedMediaType is the media type of a cosigned statement.
@@ -115,6 +116,24 @@ func CosignedPredicate(file []byte, predicateType string) (json.RawMessage, erro
 		return nil, fmt.Errorf("a %.80q, want a %s: %w", s.PredicateType, predicateType, ErrStatement)
 	}
 	return s.Predicate, nil
+}
+
+// VerifyWaiver refuses a cosigned file that is not the waiver, word for word,
+// under the signature of at least one of the keys. How many are needed is the
+// policy's, which the gates ask for.
+func VerifyWaiver(file []byte, want catalog.Waiver, keys ...*ecdsa.PublicKey) error {
+	s, _, err := VerifyCosigned(file, catalog.PredicateWaiver, keys...)
+	if err != nil {
+		return err
+	}
+	words, err := catalog.EncodeWaiver(want)
+	if err != nil {
+		return fmt.Errorf("%w: %w", err, ErrStatement)
+	}
+	if !bytes.Equal(s.Predicate, words) {
+		return fmt.Errorf("what was signed is another waiver: %w", ErrStatement)
+	}
+	return nil
 }
 
 func readCosigned(file []byte) (cosigned, error) {

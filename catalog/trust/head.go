@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/ecdsa"
 	"encoding/json"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -63,6 +64,15 @@ func (h *Head) PublicKeys(ids []string) ([]*ecdsa.PublicKey, error) {
 		keys = append(keys, k)
 	}
 	return keys, nil
+}
+
+// Approvers returns the keys that may approve for the channel.
+func (h *Head) Approvers(channel string) ([]*ecdsa.PublicKey, error) {
+	d, ok := h.Delegation(channel)
+	if !ok {
+		return nil, errors.New("channel " + channel + ": this repository does not have it")
+	}
+	return h.PublicKeys(d.KeyIDs)
 }
 
 // Manifest returns the reference of a channel's manifest; false before its

@@ -232,12 +232,16 @@ func (t *tale) release(ctx context.Context, n int64, m *metadata.Metadata[metada
 	for _, s := range m.Signatures {
 		p.Approvers = append(p.Approvers, s.KeyID)
 	}
+	var before catalog.Release
+	if len(t.past) > 0 {
+		before = t.past[len(t.past)-1].Release
+	}
 	if len(t.past) > 0 && t.past[len(t.past)-1].Manifest.Digest == ref.Digest {
 		p.Snapshot = t.past[len(t.past)-1].Snapshot
 		t.past = t.past[:len(t.past)-1]
 	}
 	if t.evidence {
-		if err := t.prove(ctx, h, &p); err != nil {
+		if err := t.prove(ctx, h, &p, before); err != nil {
 			return err
 		}
 	}
@@ -246,8 +250,9 @@ func (t *tale) release(ctx context.Context, n int64, m *metadata.Metadata[metada
 }
 
 // prove verifies what people signed for a release: each approver's bundle,
-// each statement about each entry.
-func (t *tale) prove(ctx context.Context, h *Head, p *Past) error {
+// each statement about each entry. before is the release before it, or itself
+// when it was signed again.
+func (t *tale) prove(ctx context.Context, h *Head, p *Past, before catalog.Release) error {
 	for _, id := range p.Approvers {
 		if err := t.walk.approval(ctx, h, t.channel, id, p.Release, p.Manifest.Digest); err != nil {
 			return err
@@ -277,7 +282,37 @@ func (t *tale) prove(ctx context.Context, h *Head, p *Past) error {
 		if len(proof.Reports) == 0 && e.Scope != catalog.ScopeCanary {
 			return refuse(BadEvidence, name, "entry %d (%s) lists no signed gate report", e.ID, e.Variant.Name)
 		}
+		if err := t.waivers(ctx, h, e, before); err != nil {
+			return err
+		}
 		p.Evidence = append(p.Evidence, proof)
+	}
+	return nil
+}
+
+// waivers verifies what an entry was newly judged under, with the approvers of
+// that time.
+func (t *tale) waivers(ctx context.Context, h *Head, e *catalog.Entry, release catalog.Release) error {
+	if len(e.Waivers) == 0 {
+		return nil
+	}
+	keys, err := h.Approvers(string(catalog.ScopeProd))
+	if err != nil {
+		return err
+	}
+	before, _ := release.Entry(e.ID)
+	for _, w := range e.Waivers {
+		if slices.ContainsFunc(before.Waivers, func(x catalog.Waived) bool { return x.File.Digest == w.File.Digest }) {
+			continue
+		}
+		name := EvidenceName(w.File)
+		b, err := t.walk.fetchRef(ctx, name, w.File)
+		if err != nil {
+			return err
+		}
+		if err := VerifyWaiver(b, w.Waiver, keys...); err != nil {
+			return refuse(BadEvidence, name, "entry %d (%s): %v", e.ID, e.Variant.Name, err)
+		}
 	}
 	return nil
 }

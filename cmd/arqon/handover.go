@@ -64,7 +64,7 @@ func (h *handover) Approve(ctx context.Context, subject artifacts.Digest, _ gate
 	if err != nil {
 		return gates.Finding{}, err
 	}
-	bundle, key, err := h.repo.Endorse(ctx, h.channel, []trust.Subject{{Name: "report", Digest: subject}}, predicate)
+	bundle, key, err := h.repo.Endorse(ctx, h.channel, catalog.PredicateApproval, []trust.Subject{{Name: "report", Digest: subject}}, predicate)
 	if errors.Is(err, publish.ErrNoKey) {
 		return gates.Finding{Outcome: gates.Inconclusive, Reason: "awaits a signature: no key of " + h.channel + " is here"}, nil
 	}
@@ -202,7 +202,7 @@ func (h *handover) proposal(ctx context.Context, night gates.Night, verdicts []g
 		return p, 0, err
 	}
 	before := st.Releases[h.channel]
-	entries, contexts := successor(before, night, entries)
+	entries, contexts := successor(before, night, entries, h.repo.Now)
 	policy := onlinePolicy(night, entries)
 	policy.Guardrails = append(policy.Guardrails, keptGuardrails(before, night)...)
 	return publish.Proposal{

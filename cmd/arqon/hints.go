@@ -58,6 +58,8 @@ func hints() []knownHint {
 		{factory.ErrForeignJournal, "a run's files belong together: start a new run with --study"},
 		{factory.ErrNothing, "widen the space, raise budget.evaluations, or loosen tolerances in the study"},
 		{gates.ErrAlphaSpent, "the year's error budget is used up: raise policy.alpha_year, or wait for the new year"},
+		{gates.ErrLooser, "approvers adopt it: arqon gate adopt FILE --study STUDY --reason WHY, then arqon nightly --adoption FILE; or tighten the policy again"},
+		{gates.ErrWaiver, "arqon gate waive --help says what a waiver may say; policy.waivers_year, waiver_days and waiver_signatures bound it"},
 		{gates.ErrForeignNight, "the run's gates.ledger belongs to another night: start a new run with --study"},
 		{gates.ErrNewerNight, "use the newer arqon that wrote it"},
 		{ledger.ErrCorrupt, "the file was changed after it was written: restore it from a copy, or start a new run"},

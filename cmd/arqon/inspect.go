@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -115,6 +116,9 @@ func printEntries(w io.Writer, r catalog.Release) {
 	if err := t.Flush(); err != nil {
 		return // the terminal went away
 	}
+	for i := range r.Entries {
+		printWaivers(w, &r.Entries[i])
+	}
 }
 
 // latency is the first curve as two columns.
@@ -146,6 +150,20 @@ func shown(e catalog.Entry) string {
 	return strings.Join(out, "; ")
 }
 
+// printWaivers says what an entry was let through with.
+func printWaivers(w io.Writer, e *catalog.Entry) {
+	for _, x := range e.Waivers {
+		what := ""
+		if t := x.Waiver.Tolerance; t != nil {
+			what = fmt.Sprintf("tolerance %g", *t)
+		}
+		if l := x.Waiver.Limit; l != nil {
+			what = fmt.Sprintf("limit %g", *l)
+		}
+		fmt.Fprintf(w, "      %d was let through %s with a waiver: %s %s until %s: %s\n", e.ID, x.Waiver.Context, x.Waiver.Metric, what, x.Waiver.Expires.Format(time.DateOnly), x.Waiver.Reason)
+	}
+}
+
 func printDifference(w io.Writer, d catalog.Difference) {
 	if d.Empty() {
 		fmt.Fprintf(w, "no difference to release %d\n", d.OldSequence)
@@ -158,12 +176,14 @@ func printDifference(w io.Writer, d catalog.Difference) {
 	}
 	for _, c := range d.Added {
 		fmt.Fprintf(w, "  + %d %s (%s) for %s\n", c.ID, c.New.Variant.Name, c.New.Variant.Type, strings.Join(c.New.Envelope.Contexts, ", "))
+		printWaivers(w, c.New)
 	}
 	for _, c := range d.Removed {
 		fmt.Fprintf(w, "  - %d %s\n", c.ID, c.Old.Variant.Name)
 	}
 	for _, c := range d.Changed {
 		fmt.Fprintf(w, "  ~ %d %s: %s\n", c.ID, c.New.Variant.Name, strings.Join(c.Fields, ", "))
+		printWaivers(w, c.New)
 	}
 	if d.OldBaseline != d.NewBaseline {
 		fmt.Fprintf(w, "  baseline %d -> %d\n", d.OldBaseline, d.NewBaseline)

@@ -23,7 +23,11 @@ import (
 
 type nightlyFlags struct {
 	study, resume, out, repository, channel, keys string
+	waivers                                       []string
+	adoption                                      string
 	json, quiet                                   bool
+
+	given exceptions // what the waivers and the adoption are, once they are kept with the run
 }
 
 func newNightly() *cobra.Command {
@@ -52,9 +56,12 @@ where it was, to the same candidates and without measuring anything twice.`,
 	c.Flags().StringVar(&f.repository, "repository", "", "publish to this `DIR` instead of the study's repository")
 	c.Flags().StringVar(&f.channel, "channel", "", "publish to this channel instead of the study's")
 	c.Flags().StringVar(&f.keys, "keys", "", "folder with the key files (default REPOSITORY-keys)")
+	c.Flags().StringArrayVar(&f.waivers, "waiver", nil, "judge under the waiver in this `FILE` (arqon gate waive); may be repeated")
+	c.Flags().StringVar(&f.adoption, "adoption", "", "the `FILE` in which approvers adopt a looser policy (arqon gate adopt)")
 	c.Flags().BoolVar(&f.json, "json", false, "print the night's report as JSON instead of a page")
 	c.Flags().BoolVar(&f.quiet, "quiet", false, "no progress on standard error")
 	c.MarkFlagsMutuallyExclusive("study", "resume")
+	c.MarkFlagsMutuallyExclusive("waiver", "resume")
 	return c
 }
 
@@ -124,6 +131,7 @@ type overrides struct {
 	Repository string `json:"repository"`
 	Channel    string `json:"channel"`
 	Keys       string `json:"keys"`
+	exceptions
 }
 
 // begin opens the domain and starts a new run, or opens the one to go on with,
@@ -132,7 +140,7 @@ type overrides struct {
 func begin(ctx context.Context, f *nightlyFlags, s *story) (*factory.Run, open, error) {
 	say := func(line string) { s.say("%s", line) }
 	if f.resume != "" {
-		run, err := resumeRun(f)
+		run, err := resumeRun(ctx, f)
 		if err != nil {
 			return nil, open{}, err
 		}
@@ -185,7 +193,7 @@ func ready(ctx context.Context, st factory.Study, out string, say func(string)) 
 	return domain, nil
 }
 
-func resumeRun(f *nightlyFlags) (*factory.Run, error) {
+func resumeRun(ctx context.Context, f *nightlyFlags) (*factory.Run, error) {
 	path, err := factory.RunPath(f.out, f.resume)
 	if err != nil {
 		return nil, err
@@ -195,7 +203,7 @@ func resumeRun(f *nightlyFlags) (*factory.Run, error) {
 		return nil, err
 	}
 	f.out = filepath.Dir(filepath.Dir(run.Path))
-	if err := loadOverrides(f, run); err != nil {
+	if err := loadOverrides(ctx, f, run); err != nil {
 		return nil, errors.Join(err, run.Close())
 	}
 	return run, nil
@@ -204,7 +212,12 @@ func resumeRun(f *nightlyFlags) (*factory.Run, error) {
 const overridesFile = "target.json"
 
 func saveOverrides(ctx context.Context, f *nightlyFlags, run *factory.Run) error {
-	b, err := json.Marshal(overrides{f.repository, f.channel, f.keys})
+	given, err := f.keep(ctx, run)
+	if err != nil {
+		return err
+	}
+	f.given = given
+	b, err := json.Marshal(overrides{f.repository, f.channel, f.keys, given})
 	if err != nil {
 		return err
 	}
@@ -212,7 +225,7 @@ func saveOverrides(ctx context.Context, f *nightlyFlags, run *factory.Run) error
 }
 
 // loadOverrides recalls the flags of the first session; flags given now win.
-func loadOverrides(f *nightlyFlags, run *factory.Run) error {
+func loadOverrides(ctx context.Context, f *nightlyFlags, run *factory.Run) error {
 	b, err := os.ReadFile(filepath.Join(run.Path, overridesFile))
 	if errors.Is(err, os.ErrNotExist) {
 		settle(f, run.Study)
@@ -234,7 +247,13 @@ func loadOverrides(f *nightlyFlags, run *factory.Run) error {
 	if f.keys == "" {
 		f.keys = o.Keys
 	}
-	return nil
+	f.given = o.exceptions
+	if f.adoption == "" {
+		return nil
+	}
+	now, err := f.keep(ctx, run)
+	f.given.Adoption = now.Adoption
+	return err
 }
 
 // settle fills the flags from the study.
@@ -252,7 +271,7 @@ func settle(f *nightlyFlags, st factory.Study) {
 func checkTarget(ctx context.Context, f *nightlyFlags, st factory.Study) (err error) {
 	settle(f, st)
 	if f.repository == "" {
-		return nil
+		return f.unpublished()
 	}
 	p, err := newPlace(f.repository, f.keys)
 	if err != nil {
@@ -298,6 +317,7 @@ func conduct(ctx context.Context, f nightlyFlags, run *factory.Run, domain open,
 		},
 	}
 	var approver gates.Approver
+	grant := func(*gates.Judge) error { return nil }
 	if f.repository != "" {
 		handover, err := newHandover(ctx, f, run)
 		if err != nil {
@@ -305,11 +325,12 @@ func conduct(ctx context.Context, f nightlyFlags, run *factory.Run, domain open,
 		}
 		defer handover.close()
 		n.Publisher = handover
+		grant = func(j *gates.Judge) error { return handover.grant(ctx, j, f.given) }
 		if handover.solo {
 			approver = handover
 		}
 	}
-	n.Judge = func(ctx context.Context, c factory.Case) (gates.Night, []gates.Verdict, error) {
+	judge := func(c factory.Case) (gates.Judge, error) {
 		j := gates.Judge{
 			Domain: domain, Description: c.Description, Baseline: c.Candidates.Baseline,
 			Policy: run.Study.Policy, Seed: run.NightSeed(), Run: run.Name, Study: run.Study.Name, Host: host(),
@@ -318,12 +339,35 @@ func conduct(ctx context.Context, f nightlyFlags, run *factory.Run, domain open,
 			Approver:    approver, Progress: func(st gates.Step) { s.judging(st) }, Now: now,
 			Command: "arqon report " + run.Name,
 		}
-		if err := budget(&j, f.out); err != nil {
+		return j, errors.Join(budget(&j, f.out), grant(&j))
+	}
+	n.Judge = func(ctx context.Context, c factory.Case) (gates.Night, []gates.Verdict, error) {
+		j, err := judge(c)
+		if err != nil {
 			return gates.Night{}, nil, err
 		}
 		return j.Night(ctx, c.Candidates.List)
 	}
+	if err := preflight(ctx, run, domain, judge); err != nil {
+		return factory.Result{}, err
+	}
 	return n.Do(ctx, run)
+}
+
+// preflight finds out before the search what the gates would refuse after it.
+func preflight(ctx context.Context, run *factory.Run, domain open, judge func(factory.Case) (gates.Judge, error)) error {
+	d, err := domain.Describe(ctx)
+	if err == nil {
+		d, err = run.Study.Apply(d)
+	}
+	if err != nil {
+		return err
+	}
+	j, err := judge(factory.Case{Description: d, Ledger: run.Ledger()})
+	if err != nil {
+		return err
+	}
+	return j.Preflight()
 }
 
 func host() gates.Host {

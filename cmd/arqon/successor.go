@@ -2,6 +2,7 @@ package main
 
 import (
 	"slices"
+	"time"
 
 	"github.com/arqon/arqon/artifacts"
 	"github.com/arqon/arqon/catalog"
@@ -12,7 +13,10 @@ import (
 // that tonight judged, tonight's word counts; a night over some contexts takes
 // nothing away from the others. The contexts keep their order, which is that
 // of the runtime's classes.
-func successor(before catalog.Release, night gates.Night, now []catalog.Entry) (entries []catalog.Entry, contexts []string) {
+//
+// A context that an entry served under a waiver leaves it when the waiver has
+// expired by the clock given.
+func successor(before catalog.Release, night gates.Night, now []catalog.Entry, clock time.Time) (entries []catalog.Entry, contexts []string) {
 	contexts = slices.Clone(before.Contexts)
 	judged := map[string]bool{}
 	for _, c := range night.Contexts {
@@ -28,6 +32,7 @@ func successor(before catalog.Release, night gates.Night, now []catalog.Entry) (
 	}
 	for _, e := range before.Entries {
 		e.Fallback = catalog.BuiltIn
+		e = outside(e, expiredIn(e, clock))
 		i, again := at[e.Variant.Identity]
 		if !again {
 			if e = outside(e, failedIn(night, e.Variant.Identity)); len(e.Envelope.Contexts) > 0 {
@@ -40,6 +45,18 @@ func successor(before catalog.Release, night gates.Night, now []catalog.Entry) (
 		}
 	}
 	return entries, contexts
+}
+
+// expiredIn are the contexts that an entry serves under a waiver that holds no
+// longer.
+func expiredIn(e catalog.Entry, clock time.Time) map[string]bool {
+	out := map[string]bool{}
+	for _, w := range e.Waivers {
+		if !clock.Before(w.Waiver.Expires) {
+			out[w.Waiver.Context] = true
+		}
+	}
+	return out
 }
 
 // failedIn are the contexts in which a variant failed a gate tonight: what was
@@ -60,6 +77,7 @@ func outside(e catalog.Entry, judged map[string]bool) catalog.Entry {
 	e.Envelope.Contexts = slices.DeleteFunc(slices.Clone(e.Envelope.Contexts), func(c string) bool { return judged[c] })
 	e.Curves = slices.DeleteFunc(slices.Clone(e.Curves), func(c catalog.LatencyCurve) bool { return judged[c.Context] })
 	e.Expectations = slices.DeleteFunc(slices.Clone(e.Expectations), func(x catalog.Expectation) bool { return judged[x.Context] })
+	e.Waivers = slices.DeleteFunc(slices.Clone(e.Waivers), func(w catalog.Waived) bool { return judged[w.Waiver.Context] })
 	return e
 }
 
@@ -85,6 +103,7 @@ func joined(now, older catalog.Entry) catalog.Entry {
 	}
 	now.Curves = slices.Concat(now.Curves, older.Curves)
 	now.Expectations = slices.Concat(now.Expectations, older.Expectations)
+	now.Waivers = slices.Concat(now.Waivers, older.Waivers)
 	now.Evidence = slices.Clone(now.Evidence)
 	for _, ev := range older.Evidence {
 		if !slices.ContainsFunc(now.Evidence, func(x catalog.Evidence) bool { return x.Ref.Digest == ev.Ref.Digest }) {

@@ -177,6 +177,9 @@ func (p *printer) candidateLine(s subject) {
 		p.Para(plot.Plain, 18, 0, testName(*s.main)+" "+numbers(*s.main))
 	}
 	p.Para(plot.Faint, 18, 0, s.brief())
+	if w := s.underWaivers(); w != "" {
+		p.Para(plot.Plain, 18, 0, "Judged"+w+".")
+	}
 }
 
 // numbers is a result in one line: change, interval, evidence, sample.
