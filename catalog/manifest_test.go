@@ -38,6 +38,16 @@ func entry(id catalog.VariantID, scope catalog.Scope) catalog.Entry {
 	}
 }
 
+// waived is the entry, served under a waiver.
+func waived(e catalog.Entry) catalog.Entry {
+	tolerance := .5
+	e.Waivers = []catalog.Waived{{
+		Waiver: catalog.Waiver{Study: "infer", Context: "burst", Metric: "p99_ns", Tolerance: &tolerance, Reason: "launch", Created: start, Expires: start.AddDate(0, 0, 7)},
+		File:   artifacts.RefOf("launch.waiver", "application/json", []byte("signed")),
+	}}
+	return e
+}
+
 func release() catalog.Release {
 	limit := .8
 	return catalog.Release{
@@ -45,7 +55,7 @@ func release() catalog.Release {
 		Created: start, Expires: start.AddDate(0, 0, 14), NextID: 9, RuntimeMin: 1,
 		Contexts: []string{"low-load", "burst"}, Baseline: 3,
 		Policy:     catalog.Policy{Guardrails: []catalog.Guardrail{{Metric: "accuracy", Min: &limit}}, MaxExperiments: 1, CoolDownTicks: 5, WindowRequests: 64},
-		Entries:    []catalog.Entry{entry(3, "staging"), entry(5, "staging")},
+		Entries:    []catalog.Entry{entry(3, "staging"), waived(entry(5, "staging"))},
 		Tombstones: []catalog.Tombstone{{ID: 1, Identity: artifacts.DigestOf([]byte("gone")), Reason: "superseded"}},
 	}
 }
@@ -135,6 +145,12 @@ func TestManifestRefusals(t *testing.T) {
 		{"tombstones[0].id", func(r *catalog.Release) { r.Tombstones[0].ID = 5 }},
 		{"tombstones[0].identity", func(r *catalog.Release) { r.Tombstones[0].Identity = r.Entries[0].Variant.Identity }},
 		{"tombstones[0].identity", func(r *catalog.Release) { r.Tombstones[0].Identity = "sha256:00" }},
+		{"entries[1].waivers[0].waiver.reason", func(r *catalog.Release) { r.Entries[1].Waivers[0].Waiver.Reason = "" }},
+		{"entries[1].waivers[0].waiver.context", func(r *catalog.Release) { r.Entries[1].Waivers[0].Waiver.Context = "low-load" }},
+		{"entries[1].waivers[0].waiver.tolerance", func(r *catalog.Release) { r.Entries[1].Waivers[0].Waiver.Tolerance = &nan }},
+		{"entries[1].waivers[0].waiver", func(r *catalog.Release) { r.Entries[1].Waivers[0].Waiver.Limit = new(float64) }},
+		{"entries[1].waivers[0].waiver.expires", func(r *catalog.Release) { r.Entries[1].Waivers[0].Waiver.Expires = start.AddDate(2, 0, 0) }},
+		{"entries[1].waivers[0].file.digest", func(r *catalog.Release) { r.Entries[1].Waivers[0].File.Digest = "" }},
 		{"entries[0].scope", func(r *catalog.Release) { r.Entries[0].Scope = "prod" }},
 		{"entries[0].scope", func(r *catalog.Release) { r.Entries[0].Scope = "canary" }},
 		{"entries[0].scope", func(r *catalog.Release) { r.Channel = "prod" }},
@@ -395,7 +411,7 @@ func TestDiff(t *testing.T) {
 	now.Tombstones[0].Identity = artifacts.DigestOf([]byte("other"))
 	d := catalog.Diff(old, now)
 	if d.Empty() || len(d.Added) != 1 || d.Added[0].ID != 7 || len(d.Removed) != 1 || d.Removed[0].ID != 3 ||
-		len(d.Changed) != 1 || d.Changed[0].ID != 5 || !reflect.DeepEqual(d.Changed[0].Fields, []string{"envelope"}) ||
+		len(d.Changed) != 1 || d.Changed[0].ID != 5 || !reflect.DeepEqual(d.Changed[0].Fields, []string{"envelope", "waivers"}) ||
 		!d.PolicyChanged || d.NewBaseline != 7 || !reflect.DeepEqual(d.Repointed, []catalog.VariantID{1}) {
 		t.Errorf("difference: %+v", d)
 	}

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // scan reads canonical JSON front to back: exactly what encoding/json writes
@@ -174,6 +175,8 @@ func decoderOf(t reflect.Type) decoder {
 	switch t {
 	case reflect.TypeFor[json.RawMessage]():
 		return decodeRaw
+	case reflect.TypeFor[time.Time]():
+		return decodeTime
 	case reflect.TypeFor[map[string]string]():
 		return decodeMap(func(r *scan) (string, bool) { return r.text() })
 	case reflect.TypeFor[map[string]float64]():
@@ -211,6 +214,8 @@ func decoderOf(t reflect.Type) decoder {
 			v.SetFloat(f)
 			return ok
 		}
+	case reflect.Pointer:
+		return decodePointer(t)
 	case reflect.Slice:
 		return decodeSlice(t)
 	case reflect.Struct:
@@ -259,6 +264,29 @@ func decodeRaw(r *scan, v reflect.Value) bool {
 	}
 	v.SetBytes([]byte(r.s[from:r.i]))
 	return true
+}
+
+// decodeTime reads a time as encoding/json writes it.
+func decodeTime(r *scan, v reflect.Value) bool {
+	s, ok := r.text()
+	if !ok {
+		return false
+	}
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil || t.Format(time.RFC3339Nano) != s {
+		return false
+	}
+	v.Set(reflect.ValueOf(t))
+	return true
+}
+
+// decodePointer reads what a pointer points to; nil is left out, never null.
+func decodePointer(t reflect.Type) decoder {
+	element := decoderOf(t.Elem())
+	return func(r *scan, v reflect.Value) bool {
+		v.Set(reflect.New(t.Elem()))
+		return element(r, v.Elem())
+	}
 }
 
 // decodeMap reads an object with ascending keys, so that none repeats.
