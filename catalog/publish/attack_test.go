@@ -95,7 +95,7 @@ func TestEveryByteCounts(t *testing.T) {
 		t.Fatal(err)
 	}
 	for prefix, count := range map[string]int{
-		"metadata/": 7, "targets/catalog/": 2, "targets/yank/": 1, "blobs/": 5, "evidence/": 5, "approvals/": 3,
+		"metadata/": 7, "targets/catalog/": 2, "targets/yank/": 1, "blobs/": 5, "evidence/": 5, "approvals/": 3, "log/": 2,
 	} {
 		n := 0
 		for _, f := range rep.Files {

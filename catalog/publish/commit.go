@@ -1,7 +1,9 @@
 package publish
 
 import (
+	"bytes"
 	"context"
+	"crypto/ecdsa"
 	"errors"
 	"fmt"
 	"maps"
@@ -38,7 +40,8 @@ func (o overlay) Read(ctx context.Context, name string, limit int64) ([]byte, er
 // in the store.
 //
 // Order: the whole closure is audited in memory; N.snapshot.json is created,
-// which is the commit; the timestamp is swapped, which moves the head.
+// which is the commit; the log gets it as its record N−1; the timestamp is
+// swapped, which moves the head.
 // errRace means that somebody else committed and nothing of ours is visible.
 func (r *Repository) commit(ctx context.Context, h *trust.Head, role string, version int64, file []byte) error {
 	snapshot := metadata.Snapshot(whole(r.Now).Add(lifetimes[metadata.SNAPSHOT]))
@@ -60,7 +63,7 @@ func (r *Repository) commit(ctx context.Context, h *trust.Head, role string, ver
 	if err != nil {
 		return err
 	}
-	timestamp, err := r.timestamp(ctx, h, n, b)
+	next, err := r.next(ctx, h, n, b)
 	if err != nil {
 		return err
 	}
@@ -74,7 +77,7 @@ func (r *Repository) commit(ctx context.Context, h *trust.Head, role string, ver
 	if err != nil {
 		return err
 	}
-	return r.move(ctx, h, n, b, timestamp)
+	return r.move(ctx, h, n, b, next)
 }
 
 // settle returns the version for the next snapshot. If somebody's commit is
@@ -94,11 +97,11 @@ func (r *Repository) settle(ctx context.Context, h *trust.Head) (int64, error) {
 		if n > h.Snapshot.Signed.Version+maxGap {
 			return 0, fmt.Errorf("%s: too far ahead of the head", trust.MetadataName(metadata.SNAPSHOT, n))
 		}
-		timestamp, err := r.timestamp(ctx, h, n, b)
+		next, err := r.next(ctx, h, n, b)
 		if err != nil {
 			return 0, err
 		}
-		if err := r.move(ctx, h, n, b, timestamp); err != nil {
+		if err := r.move(ctx, h, n, b, next); err != nil {
 			return 0, err
 		}
 		return 0, errRace
@@ -114,34 +117,50 @@ func signedSnapshot(h *trust.Head, n int64, b []byte) bool {
 		h.Root.VerifyDelegate(metadata.SNAPSHOT, m) == nil
 }
 
-// timestamp signs a new head for the snapshot n after auditing everything that
-// the head would reach, with the code that clients use.
-func (r *Repository) timestamp(ctx context.Context, h *trust.Head, n int64, snapshot []byte) ([]byte, error) {
+// following is what moves the head to a snapshot: the log's new files, which
+// come first, and the timestamp.
+type following struct {
+	log       []trust.File
+	timestamp []byte
+}
+
+// next signs a new head for the snapshot n, and the log up to it, after
+// auditing everything that the head would reach with the code that clients use.
+func (r *Repository) next(ctx context.Context, h *trust.Head, n int64, snapshot []byte) (following, error) {
 	key, err := r.Keys.first(metadata.TIMESTAMP, h.Root.Signed.Roles[metadata.TIMESTAMP].KeyIDs)
 	if err != nil {
-		return nil, err
+		return following{}, err
 	}
 	t := metadata.Timestamp(whole(r.Now).Add(lifetimes[metadata.TIMESTAMP]))
 	t.Signed.Version = h.Timestamp.Signed.Version + 1
 	t.Signed.Meta = map[string]*metadata.MetaFiles{"snapshot.json": metaFile(n, snapshot)}
-	b, err := sealed(t, key)
-	if err != nil {
-		return nil, err
+	var f following
+	if f.timestamp, err = sealed(t, key); err != nil {
+		return f, err
+	}
+	if f.log, err = trust.ExtendLog(ctx, r.Store, h, n, snapshot, key.note()); err != nil {
+		return f, err
 	}
 	view := overlay{Store: r.Store, files: map[string][]byte{
-		trust.MetadataName(metadata.SNAPSHOT, n): snapshot, trust.TimestampName: b,
+		trust.MetadataName(metadata.SNAPSHOT, n): snapshot, trust.TimestampName: f.timestamp,
 	}}
-	if _, err := trust.AuditClosure(ctx, view, r.Keys.Root); err != nil {
-		return nil, fmt.Errorf("snapshot %d is not signed: %w", n, err)
+	for _, l := range f.log {
+		view.files[l.Name] = l.Bytes
 	}
-	return b, nil
+	if _, err := trust.AuditClosure(ctx, view, r.Keys.Root); err != nil {
+		return f, fmt.Errorf("snapshot %d is not signed: %w", n, err)
+	}
+	return f, nil
 }
 
 // move swaps the head to the snapshot n. A head that somebody moved there, or
 // further, in the meantime is as good.
-func (r *Repository) move(ctx context.Context, h *trust.Head, n int64, snapshot, timestamp []byte) error {
+func (r *Repository) move(ctx context.Context, h *trust.Head, n int64, snapshot []byte, next following) error {
 	for range maxRaces {
-		err := r.Store.Swap(ctx, trust.TimestampName, h.TimestampBytes, timestamp)
+		if err := r.putLog(ctx, h, next.log); err != nil {
+			return err
+		}
+		err := r.Store.Swap(ctx, trust.TimestampName, h.TimestampBytes, next.timestamp)
 		if !errors.Is(err, artifacts.ErrConflict) {
 			return err
 		}
@@ -151,11 +170,47 @@ func (r *Repository) move(ctx context.Context, h *trust.Head, n int64, snapshot,
 		if h.Snapshot.Signed.Version >= n {
 			return nil
 		}
-		if timestamp, err = r.timestamp(ctx, h, n, snapshot); err != nil {
+		if next, err = r.next(ctx, h, n, snapshot); err != nil {
 			return err
 		}
 	}
 	return fmt.Errorf("%s: still moving after %d tries; run repair: %w", trust.TimestampName, maxRaces, artifacts.ErrConflict)
+}
+
+// putLog writes the log's new files. Publishers that finish the same commit
+// write the same tiles, and checkpoints of the same tree, of which the first
+// stays; anything else under these names is no log and is replaced.
+func (r *Repository) putLog(ctx context.Context, h *trust.Head, files []trust.File) error {
+	for _, f := range files {
+		err := r.Store.Create(ctx, f.Name, f.Bytes)
+		if errors.Is(err, artifacts.ErrExists) {
+			err = r.relog(ctx, h, f)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Repository) relog(ctx context.Context, h *trust.Head, f trust.File) error {
+	have, err := r.Store.Read(ctx, f.Name, maxProposalBytes)
+	if err != nil {
+		return err
+	}
+	if bytes.Equal(have, f.Bytes) {
+		return nil
+	}
+	for _, id := range h.Root.Signed.Roles[metadata.TIMESTAMP].KeyIDs {
+		public, err := h.Root.Signed.Keys[id].ToPublicKey()
+		if err != nil {
+			return err
+		}
+		if ec, ok := public.(*ecdsa.PublicKey); ok && trust.SameCheckpoint(have, f.Bytes, trust.NoteKey{Public: ec}) {
+			return nil
+		}
+	}
+	return r.Store.Swap(ctx, f.Name, have, f.Bytes)
 }
 
 // Repair finishes a commit whose publisher died before it moved the head, and

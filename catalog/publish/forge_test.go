@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
+	"golang.org/x/mod/sumdb/note"
 
 	"github.com/arqon/arqon/artifacts"
 	"github.com/arqon/arqon/catalog"
@@ -136,7 +138,28 @@ func (f *forger) snapshot(h *trust.Head, version int64, change func(map[string]*
 		f.t.Fatal(err)
 	}
 	f.put(trust.MetadataName(metadata.SNAPSHOT, version), b)
+	log, err := trust.ExtendLog(f.t.Context(), f.store, h, version, b, f.key(h.Root.Signed.Roles[metadata.TIMESTAMP].KeyIDs).note())
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	for _, l := range log {
+		f.put(l.Name, l.Bytes)
+	}
 	f.timestamp(h, h.Timestamp.Signed.Version+1, metaFile(version, b), f.key(h.Root.Signed.Roles[metadata.TIMESTAMP].KeyIDs))
+}
+
+// recheck signs the checkpoint of n commits with another key.
+func (f *forger) recheck(n int64, key *Key) {
+	f.t.Helper()
+	b, err := f.store.Read(f.t.Context(), trust.CheckpointName(n), 1<<12)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	text, _, _ := strings.Cut(string(b), "\n\n")
+	if b, err = note.Sign(&note.Note{Text: text + "\n"}, key.note()); err != nil {
+		f.t.Fatal(err)
+	}
+	f.put(trust.CheckpointName(n), b)
 }
 
 func (f *forger) timestamp(_ *trust.Head, version int64, snapshot *metadata.MetaFiles, key *Key) {
@@ -431,6 +454,7 @@ func TestRootRotation(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.put(trust.MetadataName(metadata.ROOT, 2), b)
+	f.recheck(h.Snapshot.Signed.Version, fresh)
 	f.timestamp(h, 4, h.Timestamp.Signed.Meta["snapshot.json"], fresh)
 	if err := f.refresh(); err != nil {
 		t.Fatalf("after the rotation: %v", err)

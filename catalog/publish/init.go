@@ -239,22 +239,30 @@ func (f *founding) write(ctx context.Context, store artifacts.Store) ([]byte, er
 	if err != nil {
 		return nil, err
 	}
-	for _, file := range []struct {
-		name  string
-		bytes []byte
-	}{
-		{trust.MetadataName(metadata.ROOT, 1), rootBytes}, {trust.MetadataName(metadata.TARGETS, 1), targetsBytes},
-		{trust.MetadataName(metadata.SNAPSHOT, 1), snapshotBytes}, {trust.TimestampName, timestampBytes},
-	} {
-		err := store.Create(ctx, file.name, file.bytes)
+	files := []trust.File{
+		{Name: trust.MetadataName(metadata.ROOT, 1), Bytes: rootBytes}, {Name: trust.MetadataName(metadata.TARGETS, 1), Bytes: targetsBytes},
+		{Name: trust.MetadataName(metadata.SNAPSHOT, 1), Bytes: snapshotBytes},
+	}
+	log, err := trust.ExtendLog(ctx, store, nil, 1, snapshotBytes, timestampKeys[0].note())
+	if err != nil {
+		return nil, err
+	}
+	files = append(append(files, log...), trust.File{Name: trust.TimestampName, Bytes: timestampBytes})
+	return rootBytes, create(ctx, store, files)
+}
+
+// create writes the files of a new repository.
+func create(ctx context.Context, store artifacts.Store, files []trust.File) error {
+	for _, file := range files {
+		err := store.Create(ctx, file.Name, file.Bytes)
 		if errors.Is(err, artifacts.ErrExists) {
-			return nil, fmt.Errorf("%s: somebody else was faster: %w", file.name, ErrRepositoryExists)
+			return fmt.Errorf("%s: somebody else was faster: %w", file.Name, ErrRepositoryExists)
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return rootBytes, nil
+	return nil
 }
 
 func (f *founding) delegations() *metadata.Delegations {

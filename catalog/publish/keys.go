@@ -102,6 +102,13 @@ func SignStatement(k *Key, predicateType string, subjects []trust.Subject, predi
 	return trust.Bundle(s, sig, k.Public)
 }
 
+// note is the key as a signer of the log's checkpoints.
+func (k *Key) note() trust.NoteKey {
+	return trust.NoteKey{Public: k.Public, Key: func(message []byte) ([]byte, error) {
+		return k.signer.SignMessage(bytes.NewReader(message))
+	}}
+}
+
 // WriteFiles writes name.key (0600, encrypted) and name.pub into dir (0700,
 // created if missing). It never replaces a file.
 func (k *Key) WriteFiles(dir, name string, pass Passphrase) (path string, err error) {

@@ -185,7 +185,7 @@ func (c *Client) walk(next *state) (w walk, firstUse bool) {
 	if len(anchor) == 0 {
 		anchor = nil
 	}
-	return walk{store: c.cfg.Store, cache: c.dir, anchor: anchor, now: now.UTC(), floors: next.Versions}, anchor == nil
+	return walk{store: c.cfg.Store, cache: c.dir, anchor: anchor, now: now.UTC(), floors: next.Versions, log: next.Log}, anchor == nil
 }
 
 // anchored checks that the shipped root is one of the repository's, also when

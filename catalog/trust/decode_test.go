@@ -11,7 +11,7 @@ import (
 )
 
 func FuzzDecodeState(f *testing.F) {
-	f.Add([]byte(`{"schema":"arqon-trust-state/2","root":"AA==","versions":{},"channels":{},"identities":{"digest":"","size":0},"yanked":{},"largest_time_unix_s":0}`))
+	f.Add([]byte(`{"schema":"arqon-trust-state/2","root":"AA==","versions":{},"channels":{},"identities":{"digest":"","size":0},"yanked":{},"log":{"size":0,"hash":"","snapshot":""},"largest_time_unix_s":0}`))
 	f.Add([]byte(`{"schema":"arqon-trust-state/2","root":null}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s, err := decodeState(b)

@@ -27,7 +27,10 @@ type Head struct {
 	Roles          map[string]*metadata.Metadata[metadata.TargetsType] // those that the snapshot names
 	RootBytes      []byte                                              // the newest root
 	TimestampBytes []byte                                              // what a publisher swaps against
+	Log            Log                                                 // ends with the snapshot
 	Rules          Rules
+
+	snapshotBytes []byte
 }
 
 // Rules are the repository's own rules, signed inside the targets metadata.
@@ -102,6 +105,7 @@ type walk struct {
 	anchor  []byte                                  // a root to begin with; nil: the repository's own first one
 	now     time.Time                               // for expiry; zero: expiry is not looked at
 	floors  map[string]int64                        // role → version seen before; may be nil
+	log     Log                                     // seen before; zero: none
 	audit   bool                                    // read every root, check every signature of every file
 	only    []string                                // delegated roles to load; nil: all
 	read    []string                                // names read so far
@@ -143,6 +147,9 @@ func (w *walk) head(ctx context.Context) (*Head, error) {
 		return nil, err
 	}
 	if err := w.snapshot(ctx, tm, h); err != nil {
+		return nil, err
+	}
+	if err := w.logged(ctx, h); err != nil {
 		return nil, err
 	}
 	if err := w.targets(ctx, tm, h); err != nil {
@@ -260,6 +267,7 @@ func (w *walk) nextRoot(tm *trustedmetadata.TrustedMetadata, h *Head, name strin
 			// perhaps driven up by a thief, bind nobody.
 			delete(w.floors, metadata.TIMESTAMP)
 			delete(w.floors, metadata.SNAPSHOT)
+			w.log = Log{} // nor does the log that the thief may have signed
 		}
 	}
 	h.Root, h.RootBytes = tm.Root, b
@@ -343,7 +351,7 @@ func (w *walk) snapshot(ctx context.Context, tm *trustedmetadata.TrustedMetadata
 	if want := m.Signed.Meta["root.json"].Version; h.Root.Signed.Version < want {
 		return refuse(Missing, MetadataName(metadata.ROOT, h.Root.Signed.Version+1), "the snapshot was made under root %d", want)
 	}
-	h.Snapshot = tm.Snapshot
+	h.Snapshot, h.snapshotBytes = tm.Snapshot, b
 	if err := w.floor(metadata.SNAPSHOT, name, tm.Snapshot.Signed.Version); err != nil {
 		return err
 	}

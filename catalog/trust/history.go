@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
+	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/arqon/arqon/artifacts"
 	"github.com/arqon/arqon/catalog"
@@ -105,16 +106,23 @@ type tale struct {
 	targets *metadata.Metadata[metadata.TargetsType] // those seen last
 }
 
-// read goes through the snapshots in order.
+// read goes through the snapshots in order, each as the log holds it.
 func (t *tale) read(ctx context.Context) error {
+	records, err := t.walk.records(ctx, t.head)
+	if err != nil {
+		return err
+	}
 	for n := int64(1); n <= t.head.Snapshot.Signed.Version; n++ {
 		name := MetadataName(metadata.SNAPSHOT, n)
-		b, err := t.walk.fetch(ctx, name, maxRoleBytes)
-		if ReasonOf(err) == Missing && n < t.head.Snapshot.Signed.Version {
-			continue // a number that nobody won; the chain of manifests tells a hole
+		if records[n-1] == tlog.RecordHash(LostRecord(n)) {
+			continue // a number that nobody won
 		}
+		b, err := t.walk.fetch(ctx, name, maxRoleBytes)
 		if err != nil {
 			return err
+		}
+		if tlog.RecordHash(b) != records[n-1] {
+			return refuse(NotLogged, name, "is not what the log holds as commit %d", n)
 		}
 		m, err := decodeExact(name, b, metadata.Snapshot())
 		if err != nil {

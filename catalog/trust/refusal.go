@@ -27,6 +27,8 @@ const (
 	Rollback     Reason = "rollback"      // older than what was seen before
 	FastForward  Reason = "fast-forward"  // so far ahead that it can only be meant to lock others out
 	MixAndMatch  Reason = "mix-and-match" // versions that were never published together
+	SplitView    Reason = "split-view"    // a log that does not continue the one that was seen before
+	NotLogged    Reason = "not-logged"    // a commit that the log does not hold
 	WrongChannel Reason = "wrong-channel" // a manifest of another channel
 	Repointed    Reason = "id-repointed"  // an id stands for another variant than before
 	NextID       Reason = "next-id"       // the next id went down: ids would be reused

@@ -27,6 +27,7 @@ type state struct {
 	Channels    map[string]channelState      `json:"channels"`
 	Identities  artifacts.Ref                `json:"identities"` // the file of what each id ever stood for
 	Yanked      map[catalog.VariantID]string `json:"yanked"`     // id → reason, for ever
+	Log         Log                          `json:"log"`
 	LargestTime int64                        `json:"largest_time_unix_s"`
 
 	identities identities // as in that file
@@ -127,6 +128,7 @@ func (s *state) raise(h *Head, now time.Time) {
 	for role, m := range h.Roles {
 		s.Versions[role] = m.Signed.Version
 	}
+	s.Log = h.Log
 	s.LargestTime = max(s.LargestTime, now.Unix())
 }
 
