@@ -7,7 +7,7 @@ KILLS ?= 200
 STUDY ?= studies/infer.yaml
 RACE_ROOMS := ./runtime/... ./factory ./internal/ledger ./artifacts/... ./benchmarks/external ./gates
 
-.PHONY: nightly test lint race fuzz bench integration story clean data build
+.PHONY: nightly test lint race fuzz bench integration story browser clean data build
 
 nightly: build
 	bash internal/scripts/nightly $(STUDY)
@@ -47,6 +47,13 @@ bin/versitygw-$(VERSITYGW_VERSION): internal/tools/versitygw/go.mod
 
 story: data
 	$(GO) test -count=1 -timeout 15m -run 'TestStory|TestTamper' -v ./cmd/arqon
+
+# The pages in a real headless Chromium, scripts off and network down, at two widths; more with PAGES=….
+PAGES ?= $(shell git ls-files '*.html')
+browser:
+	bash internal/scripts/chromium
+	cd internal/tools/browser && $(GO) test -count=1 . && $(GO) build -o ../../../bin/browser .
+	bin/browser $(PAGES)
 
 clean:
 	rm -rf out bin
