@@ -11,8 +11,8 @@ import (
 // 2016). A point outside the cube is clipped, and the clipped point is what is
 // learned from.
 //
-// A watchful one does three things more, for landscapes that move and losses
-// with noise: a generation that is worse than the one before by more than both
+// A watchful one does four things more, for landscapes that move and losses
+// with noise: it walks by SPSA before it learns a shape; a generation that is worse than the one before by more than both
 // explain opens the search again; the best point of each
 // generation is measured twice, and where the two differ as much as the
 // generation does, generations grow; and the spread never falls so far that a
@@ -40,8 +40,9 @@ type cma struct {
 	Spread  float64     `json:"spread"`
 	Last    float64     `json:"last"` // median loss of the generation before
 	LastSD  float64     `json:"last_sd"`
-	Worse   int         `json:"worse"`   // generations in a row
-	Restful int         `json:"restful"` // generations since the last restart
+	Worse   int         `json:"worse"`          // generations in a row
+	Restful int         `json:"restful"`        // generations since the last restart
+	Warm    *spsa       `json:"warm,omitempty"` // walks first; nil: it has
 
 	weights []float64 // of λ, and what depends on them
 	muEff, cSigma,
@@ -51,6 +52,9 @@ type cma struct {
 
 const (
 	cmaSigma      = .06 // at the start
+	cmaWalk       = 30  // iterations of SPSA before a watchful one begins,
+	cmaWalkKnob   = 4   // and as many more a knob
+	cmaSettle     = .03 // its spread then
 	cmaReopen     = .06 // after a jump
 	cmaSigmaMin   = 1e-9
 	cmaSigmaTrack = 2e-4 // a watchful one's
@@ -65,7 +69,23 @@ func newCMA(seed uint64, start, step []float64, watchful bool) *cma {
 	}
 	s.round()
 	s.size(s.lambdaDefault())
+	if watchful {
+		s.Warm = newSPSA(seed, start, step, false)
+	}
 	return s
+}
+
+// walk tells the first steps, which are SPSA's: far from the optimum a slope is
+// worth more than a shape. It reports whether they go on.
+func (s *cma) walk(at []float64, loss float64) bool {
+	if s.Warm == nil {
+		return false
+	}
+	s.Warm.Tell(at, loss)
+	if s.Warm.Iteration >= uint64(cmaWalk+cmaWalkKnob*len(s.Mean)) {
+		s.Mean, s.Sigma, s.Warm = s.Warm.Theta, cmaSettle, nil
+	}
+	return true
 }
 
 // round gives the search the shape that it begins with.
@@ -105,6 +125,9 @@ func (s *cma) size(lambda int) {
 }
 
 func (s *cma) Ask() []float64 {
+	if s.Warm != nil {
+		return s.Warm.Ask()
+	}
 	if s.Repeat {
 		return slices.Clone(s.Points[s.Again])
 	}
@@ -121,6 +144,9 @@ func (s *cma) Ask() []float64 {
 }
 
 func (s *cma) Tell(at []float64, loss float64) {
+	if s.walk(at, loss) {
+		return
+	}
 	if !usable(loss) {
 		loss = lossMax
 	}
@@ -326,11 +352,16 @@ func (s *cma) solve(y []float64) []float64 {
 	return out
 }
 
-func (s *cma) Best() []float64 { return slices.Clone(s.Mean) }
+func (s *cma) Best() []float64 {
+	if s.Warm != nil {
+		return s.Warm.Best()
+	}
+	return slices.Clone(s.Mean)
+}
 
 // valid also computes what is not part of the state.
 func (s *cma) valid(d int) bool {
-	ok := inCube(s.Mean, d) && len(s.PSigma) == d && len(s.PC) == d && len(s.C) == d*d && len(s.A) == d*d && len(s.Shape) == d &&
+	ok := (s.Warm == nil || s.Warm.valid(d)) && inCube(s.Mean, d) && len(s.PSigma) == d && len(s.PC) == d && len(s.C) == d*d && len(s.A) == d*d && len(s.Shape) == d &&
 		allUsable(s.PSigma) && allUsable(s.PC) && allUsable(s.C) && allUsable(s.A) && allUsable(s.Shape) && s.Sigma > 0 && s.Sigma <= .5 &&
 		s.Lambda >= 2 && s.Lambda <= 2*s.lambdaDefault() && len(s.Points) == len(s.Losses) && len(s.Losses) <= s.Lambda && allUsable(s.Losses) &&
 		s.Again >= 0 && (!s.Repeat || s.Again < len(s.Points)) && s.Noise >= 0 && finite(s.Noise) && s.Spread >= 0 && finite(s.Spread) && usable(s.Last) && usable(s.LastSD)

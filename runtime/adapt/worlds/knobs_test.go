@@ -12,7 +12,7 @@ import (
 func TestKnobTable(t *testing.T) {
 	n := seeds()
 	if n == 0 {
-		t.Skip("ARQON_WORLDS=5 go test ./runtime/adapt/worlds -run TestKnobTable -v")
+		t.Skip("ARQON_WORLDS=5 ARQON_FIRST=100 go test ./runtime/adapt/worlds -run TestKnobTable -v")
 	}
 	const T = 6000
 	algorithms := []adapt.Algorithm{adapt.Auto, adapt.CMA, adapt.SPSADecaying, adapt.SPSAConstant, adapt.NES, adapt.PBT}
@@ -27,7 +27,7 @@ func TestKnobTable(t *testing.T) {
 		least := math.Inf(1)
 		for _, a := range algorithms {
 			asked, best := 0.0, 0.0
-			for s := range n {
+			for s := first(); s < first()+n; s++ {
 				tuner, err := l.Tuner(adapt.TunerConfig{Seed: s, Algorithm: a})
 				if err != nil {
 					t.Fatal(err)
