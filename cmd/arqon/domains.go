@@ -11,11 +11,12 @@ import (
 	"github.com/arqon/arqon/benchmarks/cache"
 	"github.com/arqon/arqon/benchmarks/external"
 	"github.com/arqon/arqon/benchmarks/infer"
+	"github.com/arqon/arqon/benchmarks/universe"
 	"github.com/arqon/arqon/factory"
 )
 
 // builtIn are the domains that a study may name.
-const builtIn = infer.Name + ", " + cache.Name
+const builtIn = infer.Name + ", " + cache.Name + ", " + universe.Name
 
 // open is a domain and how to close it.
 type open struct {
@@ -50,6 +51,9 @@ func openDomain(st factory.Study, out string, say func(string)) (open, error) {
 	case st.Domain == cache.Name:
 		d, err := cacheDomain()
 		return open{d, nothingToClose{}}, err
+	case st.Domain == universe.Name:
+		d, err := universe.New(universe.GrayScott())
+		return open{d, d}, err
 	}
 	return open{}, hinted{
 		fmt.Errorf("domain %q is not built in", st.Domain),

@@ -30,6 +30,7 @@ var mayImport = map[string][]string{
 	"benchmarks/external":          {"benchmarks", "artifacts", "internal/seed"},
 	"benchmarks/external/compress": {},
 	"benchmarks/infer":             {"benchmarks", "artifacts", "catalog", "internal/seed"},
+	"benchmarks/universe":          {"benchmarks", "internal/seed"},
 	"catalog":                      {"artifacts", "catalog/internal/seal"},
 	"catalog/internal/seal":        {},
 	"catalog/mirror":               {"catalog", "catalog/trust", "artifacts"},
@@ -79,6 +80,7 @@ var only = map[string]struct{ room, why string }{
 	"github.com/prometheus/client_golang": {"runtime/prometheus", "who embeds the runtime without it must not link it"},
 	"go.opentelemetry.io/otel":            {"runtime/otel", "who embeds the runtime without it must not link it"},
 	"github.com/goccy/go-yaml":            {"", "studies, policies and templates are read where they are defined"},
+	"github.com/tetratelabs/wazero":       {"benchmarks/universe", "one room compiles and runs modules"},
 }
 
 // pure rooms link no third-party module at all.

@@ -1,0 +1,224 @@
+package universe
+
+import (
+	"context"
+	"fmt"
+)
+
+// Precision is what a kernel computes in.
+type Precision uint8
+
+// The precisions.
+const (
+	F64 Precision = iota
+	F32
+	I16 // fixed point, a scale for each node of the law
+	precisionCount
+)
+
+var precisions = [precisionCount]struct {
+	name  string
+	bytes int // a value
+	lanes int // of a 128-bit vector
+}{F64: {"f64", 8, 2}, F32: {"f32", 4, 4}, I16: {"i16", 2, 8}}
+
+func (p Precision) String() string {
+	if p < precisionCount {
+		return precisions[p].name
+	}
+	return fmt.Sprintf("precision %d", uint8(p))
+}
+
+// Interpret runs the law for a number of steps on a copy of f: the oracle. It
+// walks the law's nodes row by row, and rounds after every operation as the
+// precision does, so that an exact kernel agrees bit by bit. F64 is the truth
+// that the other precisions are compared with.
+func (p *Program) Interpret(ctx context.Context, in Precision, f *Field, knobs []float64, steps int) (*Field, error) {
+	if len(knobs) != len(p.law.Knobs) || len(f.Planes) != len(p.law.Channels) {
+		return nil, fmt.Errorf("law %s with %d knobs and %d channels: got %d and %d", p.law.Name, len(p.law.Knobs), len(p.law.Channels), len(knobs), len(f.Planes))
+	}
+	switch in {
+	case F64:
+		return interpret(ctx, newInterpreter(p.lowered, float[float64]{knobs}, f), steps)
+	case F32:
+		return interpret(ctx, newInterpreter(p.lowered, float[float32]{knobs}, f), steps)
+	case I16:
+		if err := p.has(I16); err != nil {
+			return nil, err
+		}
+		return interpret(ctx, newInterpreter(p.fixed.lowered, fixedRun{p.fixed.channel, p.slotValues(knobs)}, f), steps)
+	}
+	return nil, fmt.Errorf("%v is unknown", in)
+}
+
+// arithmetic is how values of one precision are computed.
+type arithmetic[T any] interface {
+	leaf(n node) T // of what is the same everywhere and depends on no node
+	load(channel int, v float64) T
+	store(channel int, v T) float64
+	lap(c, left, right, up, down T) T
+	ring(around *[16]T) T
+	apply(n node, a, b, c T) T
+}
+
+// ringAt are the 16 cells two away, in the order in which they are added: as a
+// tree, first with second, third with fourth, and so on.
+var ringAt = [16][2]int{
+	{-2, -2}, {-1, -2}, {0, -2}, {1, -2}, {2, -2},
+	{-2, -1}, {2, -1}, {-2, 0}, {2, 0}, {-2, 1}, {2, 1},
+	{-2, 2}, {-1, 2}, {0, 2}, {1, 2}, {2, 2},
+}
+
+// interpreter is a field while it is interpreted.
+type interpreter[T any] struct {
+	arithmetic[T]
+	lowered
+	rows          [][]T // of each node, in the present row
+	now, next     [][]T // by channel
+	width, height int
+}
+
+func newInterpreter[T any](law lowered, m arithmetic[T], f *Field) *interpreter[T] {
+	in := &interpreter[T]{arithmetic: m, lowered: law, width: f.Width, height: f.Height}
+	for _, n := range law.nodes {
+		row := make([]T, f.Width)
+		if n.leaf() {
+			for x := range row {
+				row[x] = m.leaf(n)
+			}
+		}
+		in.rows = append(in.rows, row)
+	}
+	for c, p := range f.Planes {
+		now := make([]T, len(p))
+		for i, v := range p {
+			now[i] = m.load(c, v)
+		}
+		in.now, in.next = append(in.now, now), append(in.next, make([]T, len(p)))
+	}
+	return in
+}
+
+// leaf reports whether a node is the same everywhere and depends on no other.
+func (n node) leaf() bool { return n.op == Const || n.op == Knob || n.op == slotOp }
+
+func interpret[T any](ctx context.Context, in *interpreter[T], steps int) (*Field, error) {
+	for range steps {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		for y := range in.height {
+			in.row(y)
+			for c, root := range in.roots {
+				copy(in.next[c][y*in.width:], in.rows[root])
+			}
+		}
+		in.now, in.next = in.next, in.now
+	}
+	out := NewField(len(in.now), in.width, in.height)
+	for c, p := range in.now {
+		for i, v := range p {
+			out.Planes[c][i] = in.store(c, v)
+		}
+	}
+	return out, nil
+}
+
+func (in *interpreter[T]) at(c, x, y int) T {
+	x, y = (x+in.width)%in.width, (y+in.height)%in.height
+	return in.now[c][y*in.width+x]
+}
+
+// row computes every node in row y.
+func (in *interpreter[T]) row(y int) {
+	var none T
+	at := func(i, x int) T {
+		if i < 0 {
+			return none
+		}
+		return in.rows[i][x]
+	}
+	for i, n := range in.nodes {
+		dst := in.rows[i]
+		switch {
+		case n.leaf():
+		case n.op == Cell:
+			copy(dst, in.now[n.index][y*in.width:])
+		case n.op == Lap:
+			for x := range dst {
+				dst[x] = in.lap(in.at(n.index, x, y), in.at(n.index, x-1, y), in.at(n.index, x+1, y), in.at(n.index, x, y-1), in.at(n.index, x, y+1))
+			}
+		case n.op == Ring:
+			var around [16]T
+			for x := range dst {
+				for k, d := range ringAt {
+					around[k] = in.at(n.index, x+d[0], y+d[1])
+				}
+				dst[x] = in.ring(&around)
+			}
+		default:
+			for x := range dst {
+				dst[x] = in.apply(n, at(n.a, x), at(n.b, x), at(n.c, x))
+			}
+		}
+	}
+}
+
+// float is the arithmetic of F64 and F32 with the knobs somewhere. Every
+// product is rounded before it is added: T(a*b) keeps the compiler from fusing.
+type float[T float32 | float64] struct{ knobs []float64 }
+
+func (m float[T]) leaf(n node) T {
+	if n.op == Knob {
+		return T(m.knobs[n.index])
+	}
+	return T(n.value)
+}
+func (float[T]) load(_ int, v float64) T  { return T(v) }
+func (float[T]) store(_ int, v T) float64 { return float64(v) }
+
+func (float[T]) lap(c, left, right, up, down T) T {
+	return T(T(left+right)+T(up+down)) - T(4*c)
+}
+
+func (float[T]) ring(around *[16]T) T {
+	v := *around
+	for n := 8; n > 0; n /= 2 {
+		for k := range n {
+			v[k] = v[2*k] + v[2*k+1]
+		}
+	}
+	return v[0] * (1. / 16)
+}
+
+func (float[T]) apply(n node, a, b, c T) T {
+	switch n.op {
+	case Add:
+		return a + b
+	case Sub:
+		return a - b
+	case Mul:
+		return T(a * b)
+	case Min:
+		if b < a {
+			return b
+		}
+		return a
+	case Max:
+		if a < b {
+			return b
+		}
+		return a
+	case Less:
+		if a < b {
+			return 1
+		}
+		return 0
+	case Pick:
+		if a != 0 {
+			return b
+		}
+		return c
+	}
+	return 0
+}

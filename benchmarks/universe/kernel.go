@@ -1,0 +1,259 @@
+package universe
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/sys"
+)
+
+// ErrBadKernel is wrapped by every refusal of a module and by the failure of
+// one that runs: its instance is gone then.
+var ErrBadKernel = errors.New("bad kernel")
+
+// machine compiles and runs modules. One is shared by everything in the room;
+// compiled modules are closed by who made them.
+type machine struct{ runtime wazero.Runtime }
+
+// newMachine starts an empty machine. Modules get no import whatever: no
+// clock, no file, no network. Guarded, a module that still runs when its
+// context ends is stopped; each turn of a loop then costs a call into Go, some
+// 45 ns.
+func newMachine(guarded bool) *machine {
+	cfg := wazero.NewRuntimeConfig().WithMemoryLimitPages(pagesMax).WithCloseOnContextDone(guarded).
+		WithCoreFeatures(api.CoreFeaturesV2)
+	return &machine{wazero.NewRuntimeWithConfig(context.Background(), cfg)}
+}
+
+func (m *machine) close() error { return m.runtime.Close(context.Background()) }
+
+// kernel is a compiled module for grids of one width.
+type kernel struct {
+	machine  *machine
+	program  *Program
+	plan     Plan
+	at       layout
+	compiled wazero.CompiledModule
+}
+
+// compile refuses what is not a kernel, before any of it runs: an import, a
+// start function, a memory without a maximum, exports other than a kernel's.
+func (m *machine) compile(ctx context.Context, l *Program, p Plan, width int, module []byte) (*kernel, error) {
+	if len(module) > moduleBytesMax {
+		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrBadKernel, len(module), moduleBytesMax)
+	}
+	k := &kernel{machine: m, program: l, plan: p, at: layoutOf(l, p, width)}
+	if err := checkSections(module); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrBadKernel, err)
+	}
+	compiled, err := m.runtime.CompileModule(ctx, module)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrBadKernel, err)
+	}
+	k.compiled = compiled
+	if err := k.checkExports(); err != nil {
+		return nil, errors.Join(fmt.Errorf("%w: %w", ErrBadKernel, err), k.close())
+	}
+	return k, nil
+}
+
+func (k *kernel) close() error { return k.compiled.Close(context.Background()) }
+
+// checkSections lets through type, function, memory, export and code, in this
+// order and nothing else: no import, table, global, start, element or data.
+func checkSections(module []byte) error {
+	const header = 8
+	if len(module) < header || string(module[:4]) != "\x00asm" {
+		return errors.New("not a WebAssembly module")
+	}
+	names := [...]string{"custom", "type", "import", "function", "table", "memory", "global", "export", "start", "element", "code", "data", "data count"}
+	want := []byte{1, 3, 5, 7, 10}
+	for rest := module[header:]; len(rest) > 0; {
+		id := rest[0]
+		size, n := binary.Uvarint(rest[1:])
+		if n <= 0 || size > uint64(len(rest)-1-n) {
+			return errors.New("ends inside a section")
+		}
+		if len(want) == 0 || id != want[0] {
+			name := fmt.Sprint(id)
+			if int(id) < len(names) {
+				name = names[id]
+			}
+			return fmt.Errorf("a section %q, which a kernel does not have there", name)
+		}
+		want = want[1:]
+		rest = rest[1+n+int(size):]
+	}
+	if len(want) > 0 {
+		return fmt.Errorf("section %q is missing", names[want[0]])
+	}
+	return nil
+}
+
+func (k *kernel) checkExports() error {
+	mem, ok := k.compiled.ExportedMemories()[exportMemory]
+	if !ok {
+		return errors.New("exports no memory")
+	}
+	if most, bounded := mem.Max(); !bounded || most > pagesMax || int(most) < k.at.pages(k.at.width) {
+		return fmt.Errorf("memory of at most %d pages (bounded: %t): want a maximum of %d to %d", most, bounded, k.at.pages(k.at.width), pagesMax)
+	}
+	functions := k.compiled.ExportedFunctions()
+	run, ok := functions[exportRun]
+	if !ok || len(functions) != 1 {
+		return fmt.Errorf("exports %d functions, want %s alone", len(functions), exportRun)
+	}
+	i32 := api.ValueTypeI32
+	if string(run.ParamTypes()) != string([]byte{i32, i32, i32, i32}) || string(run.ResultTypes()) != string([]byte{i32}) {
+		return fmt.Errorf("%s has the wrong parameters or results", exportRun)
+	}
+	return nil
+}
+
+// grid is a kernel with a memory of its own: a field that steps. It is used by
+// one goroutine at a time.
+type grid struct {
+	kernel    *kernel
+	module    api.Module
+	run       api.Function
+	memory    []byte
+	height    int
+	cur, next int
+	stack     [paramCount]uint64
+}
+
+// open makes a grid of the height, all zeros, knobs at their defaults.
+func (k *kernel) open(ctx context.Context, height int) (*grid, error) {
+	if height < k.at.haloRows || height > k.at.width {
+		return nil, fmt.Errorf("height %d: want %d to %d", height, k.at.haloRows, k.at.width)
+	}
+	module, err := k.machine.runtime.InstantiateModule(ctx, k.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions())
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrBadKernel, err)
+	}
+	g := &grid{kernel: k, module: module, run: module.ExportedFunction(exportRun), height: height}
+	g.cur, g.next = k.at.grids(height)
+	mem := module.Memory()
+	if pages := k.at.pages(height); pages > int(mem.Size()/pageBytes) {
+		if _, ok := mem.Grow(uint32(pages) - mem.Size()/pageBytes); !ok {
+			return nil, errors.Join(fmt.Errorf("%w: no memory of %d pages", ErrBadKernel, pages), g.close())
+		}
+	}
+	g.memory, _ = mem.Read(0, mem.Size())
+	g.setKnobs(k.program.law.Defaults())
+	return g, nil
+}
+
+func (g *grid) close() error { return g.module.Close(context.Background()) }
+
+// steps advances the field. An error means that the grid is of no use any
+// more, and wraps ErrBadKernel or the context's error.
+func (g *grid) steps(ctx context.Context, n int) error {
+	g.stack = [paramCount]uint64{uint64(g.cur), uint64(g.next), uint64(g.height), uint64(n)}
+	if err := g.run.CallWithStack(ctx, g.stack[:]); err != nil {
+		var exit *sys.ExitError
+		if errors.As(err, &exit) && ctx.Err() != nil {
+			return fmt.Errorf("%w: stopped: %w", ErrBadKernel, ctx.Err())
+		}
+		return fmt.Errorf("%w: %w", ErrBadKernel, err)
+	}
+	switch at := int(uint32(g.stack[0])); at {
+	case g.cur:
+	case g.next:
+		g.cur, g.next = g.next, g.cur
+	default:
+		return fmt.Errorf("%w: the result is at %d, which is neither grid", ErrBadKernel, at)
+	}
+	return nil
+}
+
+// setKnobs takes one value a knob, in the law's order.
+func (g *grid) setKnobs(values []float64) {
+	p := g.kernel.program
+	switch g.kernel.plan.Precision {
+	case F64:
+		for i, v := range values {
+			binary.LittleEndian.PutUint64(g.memory[i*8:], math.Float64bits(v))
+		}
+	case F32:
+		for i, v := range values {
+			binary.LittleEndian.PutUint32(g.memory[i*8:], math.Float32bits(float32(v)))
+		}
+	case I16:
+		for i, v := range p.slotValues(values) {
+			binary.LittleEndian.PutUint16(g.memory[i*8:], uint16(v))
+		}
+	}
+}
+
+// row is the memory of one row of a channel.
+func (g *grid) row(c, y int) []byte {
+	at := &g.kernel.at
+	from := g.cur + y*at.stride + c*at.channelBytes
+	return g.memory[from : from+at.channelBytes]
+}
+
+// write sets the field, halo columns included.
+func (g *grid) write(f *Field) {
+	width, size := f.Width, g.kernel.at.valueBytes
+	for c, p := range f.Planes {
+		for y := range f.Height {
+			row := g.row(c, y)
+			data := row[edgeBytes : len(row)-edgeBytes]
+			values := p[y*width : (y+1)*width]
+			switch g.kernel.plan.Precision {
+			case F64:
+				for x, v := range values {
+					binary.LittleEndian.PutUint64(data[x*8:], math.Float64bits(v))
+				}
+			case F32:
+				for x, v := range values {
+					binary.LittleEndian.PutUint32(data[x*4:], math.Float32bits(float32(v)))
+				}
+			case I16:
+				for x, v := range values {
+					binary.LittleEndian.PutUint16(data[x*2:], uint16(quantize(v, g.kernel.program.fixed.channel[c])))
+				}
+			}
+			copy(row[:edgeBytes], data[width*size-edgeBytes:])
+			copy(row[len(row)-edgeBytes:], data[:edgeBytes])
+		}
+	}
+}
+
+// read copies the field out.
+func (g *grid) read(f *Field) {
+	width := f.Width
+	for c, p := range f.Planes {
+		for y := range f.Height {
+			row := g.row(c, y)
+			data := row[edgeBytes : len(row)-edgeBytes]
+			values := p[y*width : (y+1)*width]
+			switch g.kernel.plan.Precision {
+			case F64:
+				for x := range values {
+					values[x] = math.Float64frombits(binary.LittleEndian.Uint64(data[x*8:]))
+				}
+			case F32:
+				for x := range values {
+					values[x] = float64(math.Float32frombits(binary.LittleEndian.Uint32(data[x*4:])))
+				}
+			case I16:
+				scale := math.Ldexp(1, -g.kernel.program.fixed.channel[c])
+				for x := range values {
+					values[x] = float64(int16(binary.LittleEndian.Uint16(data[x*2:]))) * scale
+				}
+			}
+		}
+	}
+}
+
+// whole is the memory of all rows.
+func (g *grid) whole() []byte {
+	return g.memory[g.cur : g.cur+g.height*g.kernel.at.stride]
+}

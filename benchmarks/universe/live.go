@@ -1,0 +1,143 @@
+package universe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+)
+
+// Universe is a field that steps under one variant and goes over to another
+// between two steps. One goroutine steps; any other may switch.
+type Universe struct {
+	target atomic.Pointer[Staged]
+
+	mu     sync.Mutex // of everything below, and of the grids
+	now    *Staged    // nil before the first
+	field  *Field     // what the universe began with; then the way between two precisions
+	knobs  []float64
+	steps  uint64
+	moved  uint64 // hand-overs
+	broken error
+}
+
+// Staged is a variant with a grid of the universe's size: all that a switch
+// needs is there already.
+type Staged struct {
+	kernels *Kernels
+	grid    *grid
+}
+
+// NewUniverse begins a universe with a field, which it keeps.
+func NewUniverse(start *Field) *Universe { return &Universe{field: start} }
+
+// Stage makes a grid for the variant. It is closed by who staged it, after the
+// universe has gone over to another.
+func (u *Universe) Stage(ctx context.Context, k *Kernels) (*Staged, error) {
+	one, ok := k.by[u.field.Width]
+	if !ok {
+		return nil, fmt.Errorf("width %d is not one of %v", u.field.Width, Widths)
+	}
+	if len(u.field.Planes) != len(k.program.law.Channels) {
+		return nil, fmt.Errorf("law %s has %d channels, the field %d", k.program.law.Name, len(k.program.law.Channels), len(u.field.Planes))
+	}
+	g, err := one.open(ctx, u.field.Height)
+	if err != nil {
+		return nil, err
+	}
+	return &Staged{k, g}, nil
+}
+
+// Close frees the grid.
+func (s *Staged) Close() error { return s.grid.close() }
+
+// Kernels is what was staged.
+func (s *Staged) Kernels() *Kernels { return s.kernels }
+
+// Switch makes the next step the variant's. It stores a pointer: the field is
+// handed over by who steps, before its next step.
+func (u *Universe) Switch(s *Staged) { u.target.Store(s) }
+
+// SetKnobs gives the law's knobs their values from the next step on: one a
+// knob, each within its bounds.
+func (u *Universe) SetKnobs(l Law, values []float64) error {
+	if len(values) != len(l.Knobs) {
+		return fmt.Errorf("%d values for %d knobs", len(values), len(l.Knobs))
+	}
+	for i, k := range l.Knobs {
+		if !(values[i] >= k.Min && values[i] <= k.Max) {
+			return fmt.Errorf("knob %s is %v: want %v to %v", k.Name, values[i], k.Min, k.Max)
+		}
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.knobs = append([]float64(nil), values...)
+	if u.now != nil {
+		u.now.grid.setKnobs(u.knobs)
+	}
+	return nil
+}
+
+// ErrNothingStaged is returned by a step before the first Switch.
+var ErrNothingStaged = errors.New("no kernel has been switched to")
+
+// Step takes n steps under the variant that was switched to last, and returns
+// it. After an error the field is of no use.
+func (u *Universe) Step(ctx context.Context, n int) (*Staged, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.broken != nil {
+		return nil, u.broken
+	}
+	t := u.target.Load()
+	if t == nil {
+		return nil, ErrNothingStaged
+	}
+	if t != u.now {
+		u.handOver(t)
+	}
+	if err := u.now.grid.steps(ctx, n); err != nil {
+		u.broken = err
+		return nil, err
+	}
+	u.steps += uint64(n)
+	return t, nil
+}
+
+// handOver copies the field: bytes between kernels of one precision and law,
+// through numbers otherwise.
+func (u *Universe) handOver(t *Staged) {
+	switch from := u.now; {
+	case from == nil:
+		t.grid.write(u.field)
+	case from.kernels.plan.Precision == t.kernels.plan.Precision && from.grid.kernel.at.stride == t.grid.kernel.at.stride:
+		copy(t.grid.whole(), from.grid.whole())
+	default:
+		from.grid.read(u.field)
+		t.grid.write(u.field)
+	}
+	if u.knobs != nil {
+		t.grid.setKnobs(u.knobs)
+	}
+	if u.now != nil {
+		u.moved++
+	}
+	u.now = t
+}
+
+// Field copies the field out.
+func (u *Universe) Field() *Field {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	out := u.field.Clone()
+	if u.now != nil {
+		u.now.grid.read(out)
+	}
+	return out
+}
+
+// Steps is how many steps the field has taken, HandOvers how often it went
+// over to another variant.
+func (u *Universe) Steps() uint64     { u.mu.Lock(); defer u.mu.Unlock(); return u.steps }
+func (u *Universe) HandOvers() uint64 { u.mu.Lock(); defer u.mu.Unlock(); return u.moved }

@@ -1,0 +1,79 @@
+// Package universe is the domain of compute kernels: x_{t+1} = F_θ(x_t) on a
+// torus of cells. It swaps code.
+//
+// A [Law] is a typed expression tree for each channel of a cell. [Prepare]
+// makes it ready, [Program.Interpret] runs it slowly and is the oracle, and
+// [Program.Emit] writes it as a WebAssembly module by a [Plan]: in double or
+// single precision or 16-bit fixed point, scalar or by vectors, unrolled, with
+// several steps fused while a band of rows is in the cache. No compiler is
+// needed. A bundle holds a module for each of the [Widths]; [Loader] stages it
+// and a [Universe] steps under one and changes to another between two steps.
+//
+// Every kernel agrees bit by bit with the interpreter of its own precision;
+// what the precisions differ by is the error that contexts have budgets for.
+//
+// It is not a simulator for science: grids are tori of three widths, and laws
+// look at most two cells far.
+package universe
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/arqon/arqon/benchmarks"
+)
+
+// Domain implements benchmarks.Domain for kernels of one law. It may be used
+// by several goroutines, the instances that it opens by one each.
+type Domain struct {
+	program *Program
+	loader  *Loader
+
+	mu     sync.Mutex
+	truths map[truthKey]*truth
+	recent []truthKey // oldest first
+}
+
+var _ benchmarks.Domain = (*Domain)(nil)
+
+// New makes the domain of a law's kernels. Close it after its instances.
+func New(l Law) (*Domain, error) {
+	p, err := Prepare(l)
+	if err != nil {
+		return nil, err
+	}
+	return &Domain{program: p, loader: NewLoader(p), truths: map[truthKey]*truth{}}, nil
+}
+
+// Close frees the compiled kernels.
+func (d *Domain) Close() error { return d.loader.Close() }
+
+// Build implements benchmarks.Domain: pure, and of the point and the law alone.
+func (d *Domain) Build(_ context.Context, p benchmarks.Point, buildSeed uint64) (benchmarks.Bundle, error) {
+	p, err := space().Normalize(p)
+	if err != nil {
+		return benchmarks.Bundle{}, err
+	}
+	plan, err := planOf(p)
+	if err != nil {
+		return benchmarks.Bundle{}, err
+	}
+	files, err := d.program.Files(plan)
+	if err != nil {
+		return benchmarks.Bundle{}, fmt.Errorf("%w: %w", err, benchmarks.ErrBadCandidate)
+	}
+	return benchmarks.Bundle{Point: p, Seed: buildSeed, Type: "kernel", Files: files}, nil
+}
+
+// Open implements benchmarks.Domain: it verifies and compiles.
+func (d *Domain) Open(ctx context.Context, b benchmarks.Bundle) (benchmarks.Instance, error) {
+	k, err := d.loader.Open(ctx, b.Files)
+	if err != nil {
+		return nil, err
+	}
+	if k.program != d.program {
+		return nil, fmt.Errorf("a kernel of the law %.40q, this domain has %q: %w", k.program.law.Name, d.program.law.Name, benchmarks.ErrBadCandidate)
+	}
+	return &instance{domain: d, kernels: k, grids: map[int]*grid{}}, nil
+}
