@@ -2,8 +2,13 @@ package universe
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
+	"os"
 	"testing"
+
+	"pgregory.net/rapid"
 
 	"github.com/arqon/arqon/internal/seed"
 )
@@ -62,25 +67,151 @@ func step(t *testing.T, m *machine, p *Program, plan Plan, start *Field, knobs [
 	return out
 }
 
-func TestEveryPlanAgreesWithTheInterpreterBitByBit(t *testing.T) {
+// Every fifth plan of each law and precision, begun elsewhere for each, so that
+// every value of every parameter comes; -run with ARQON_ALL=1 takes them all.
+func TestPlansAgreeWithTheInterpreterBitByBit(t *testing.T) {
 	m := newMachine(false)
 	t.Cleanup(func() { closes(t, m.close) })
-	for _, law := range Laws() {
-		l := prepared(t, law)
+	stride := 5
+	if os.Getenv("ARQON_ALL") != "" {
+		stride = 1
+	}
+	for k, law := range Laws() {
+		p := prepared(t, law)
 		start := law.NewStart(32, 32, seed.Stream(3, "test/start"))
-		for p := range precisionCount {
-			want, err := l.Interpret(context.Background(), p, start, law.Defaults(), 11)
+		for in := range precisionCount {
+			want, err := p.Interpret(t.Context(), in, start, law.Defaults(), 11)
 			if err != nil {
 				t.Fatal(err)
 			}
-			for i, plan := range plans(func(x Plan) bool { return x.Precision == p }) {
-				if testing.Short() && i%7 != 0 {
+			for i, plan := range plans(func(x Plan) bool { return x.Precision == in }) {
+				if (i+k+int(in))%stride != 0 {
 					continue
 				}
-				if err := sameBits(want, step(t, m, l, plan, start, law.Defaults(), 11)); err != nil {
+				if err := sameBits(want, step(t, m, p, plan, start, law.Defaults(), 11)); err != nil {
 					t.Errorf("%s %v: %v", law.Name, plan, err)
 				}
 			}
+		}
+	}
+}
+
+// A new law, knobs anywhere in their bounds, a start of noise: whatever the
+// expression, the kernel does what the interpreter does.
+func TestAnyLawAgreesWithTheInterpreter(t *testing.T) {
+	m := newMachine(false)
+	t.Cleanup(func() { closes(t, m.close) })
+	rapid.Check(t, func(t *rapid.T) {
+		law := drawLaw(t)
+		p, err := Prepare(law)
+		if errors.Is(err, ErrBadLaw) {
+			t.Skip(err)
+		}
+		again, err := DecodeLaw(law.Encode())
+		if err != nil || string(again.Encode()) != string(law.Encode()) {
+			t.Fatalf("the text of the law does not come back: %v", err)
+		}
+		all := plans(func(x Plan) bool { return p.has(x.Precision) == nil })
+		plan := all[rapid.IntRange(0, len(all)-1).Draw(t, "plan")]
+		start := law.NewStart(32, 16, seed.Stream(seed.Root(rapid.Uint64().Draw(t, "start")), "test"))
+		knobs := law.Defaults()
+		for i, k := range law.Knobs {
+			knobs[i] = rapid.Float64Range(k.Min, k.Max).Draw(t, "knob")
+		}
+		want, err := p.Interpret(context.Background(), plan.Precision, start, knobs, 5)
+		if err != nil {
+			t.Fatal(err)
+		}
+		module, err := p.Emit(plan, 32)
+		if err != nil {
+			t.Fatal(err)
+		}
+		k, err := m.compile(context.Background(), p, plan, 32, module)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := k.runFrom(context.Background(), start, knobs, 5)
+		if err := errors.Join(err, k.close()); err != nil {
+			t.Fatal(err)
+		}
+		if err := sameBits(want, got); err != nil {
+			t.Fatalf("%v of %s: %v", plan, law.Encode(), err)
+		}
+	})
+}
+
+// drawLaw makes a law of one or two channels out of every operation.
+func drawLaw(t *rapid.T) Law {
+	l := Law{
+		Name: "drawn", Start: rapid.SampledFrom([]Start{Spots, Waves, Noise}).Draw(t, "kind"),
+		Knobs: []LawKnob{{"a", .1, .9, .5}, {"b", -2, 2, 1}},
+	}
+	channels := rapid.IntRange(1, channelsMax).Draw(t, "channels")
+	for c := range channels {
+		grown := add(cell(c), mul(constant(.1), drawExpr(t, channels, 4, false)))
+		l.Channels = append(l.Channels, Channel{Name: string("uv"[c]), Min: -1, Max: 1, Next: clamp(grown, -1, 1)})
+	}
+	return l
+}
+
+func drawExpr(t *rapid.T, channels, depth int, truth bool) *Expr {
+	number := func() *Expr { return drawExpr(t, channels, depth-1, false) }
+	switch {
+	case truth:
+		return both(Less, number(), number())
+	case depth <= 0:
+		switch op := rapid.SampledFrom([]Op{Const, Knob, Cell, Lap, Ring}).Draw(t, "leaf"); op {
+		case Const:
+			return constant(rapid.Float64Range(-2, 2).Draw(t, "value"))
+		case Knob:
+			return knob(rapid.IntRange(0, 1).Draw(t, "knob"))
+		default:
+			return &Expr{Op: op, Index: rapid.IntRange(0, channels-1).Draw(t, "channel")}
+		}
+	}
+	op := rapid.SampledFrom([]Op{Add, Sub, Mul, Min, Max, Pick, Cell}).Draw(t, "op")
+	if op == Cell {
+		return drawExpr(t, channels, 0, false)
+	}
+	if op == Pick {
+		return &Expr{Op: Pick, A: drawExpr(t, channels, depth-1, true), B: number(), C: number()}
+	}
+	return both(op, number(), number())
+}
+
+// What is emitted is signed by digest and emitted anew when it is staged: a
+// byte that changes needs another emitterVersion.
+func TestTheEmitterWritesWhatItWrote(t *testing.T) {
+	h := sha256.New()
+	for _, law := range Laws() {
+		p := prepared(t, law)
+		for _, plan := range plans(func(Plan) bool { return true }) {
+			for _, width := range Widths {
+				module, err := p.Emit(plan, width)
+				if err != nil {
+					t.Fatal(err)
+				}
+				h.Write(module)
+				if len(module) > moduleLimit && (plan.SIMD || plan.Precision != I16 || plan.Unroll < 4) {
+					t.Errorf("%s %v for width %d: %d bytes", law.Name, plan, width, len(module))
+				}
+			}
+		}
+	}
+	const want = "8cd530433ca5a59f"
+	if got := fmt.Sprintf("%x", h.Sum(nil)[:8]); got != want {
+		t.Errorf("emitter %d writes %s, it wrote %s: give it a new version", emitterVersion, got, want)
+	}
+}
+
+func BenchmarkEmit(b *testing.B) {
+	p, err := Prepare(GrayScott())
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, err := p.Emit(Plan{I16, true, 4, 8, 64, true}, 1024); err != nil {
+			b.Fatal(err)
 		}
 	}
 }

@@ -61,7 +61,7 @@ func spots(f *Field, l Law, r *rand.Rand) {
 			p[i] = from
 		}
 	}
-	side := max(4, min(f.Width, f.Height)/10)
+	side := min(16, max(4, min(f.Width, f.Height)/10))
 	for range max(2, f.Width*f.Height/1024) {
 		x0, y0 := r.IntN(f.Width), r.IntN(f.Height)
 		for y := range side {

@@ -220,16 +220,17 @@ func stillValue(op Op, a, b float64) float64 {
 	case Sub:
 		return a - b
 	case Mul:
-		return float64(a * b)
+		return a * b
 	case Min:
 		return min(a, b)
 	case Max:
 		return max(a, b)
+	default: // Less
+		if a < b {
+			return 1
+		}
+		return 0
 	}
-	if a < b {
-		return 1
-	}
-	return 0
 }
 
 // slotValues are the slots' integers for the knobs.
@@ -339,30 +340,32 @@ func (fixedRun) ring(around *[16]int16) int16 {
 	return v[0]
 }
 
-func (fixedRun) apply(n node, a, b, c int16) int16 {
-	switch n.op {
-	case Add:
-		return saturate(int32(a) + int32(b))
-	case Sub:
-		return saturate(int32(a) - int32(b))
-	case Mul:
-		return product(a, b)
-	case Min:
-		return min(a, b)
-	case Max:
-		return max(a, b)
-	case Less:
-		if a < b {
-			return -1
+func (fixedRun) apply(n node, dst, a, b, c []int16) {
+	for x := range dst {
+		switch n.op {
+		case Add:
+			dst[x] = saturate(int32(a[x]) + int32(b[x]))
+		case Sub:
+			dst[x] = saturate(int32(a[x]) - int32(b[x]))
+		case Mul:
+			dst[x] = product(a[x], b[x])
+		case Min:
+			dst[x] = min(a[x], b[x])
+		case Max:
+			dst[x] = max(a[x], b[x])
+		case Less:
+			dst[x] = 0
+			if a[x] < b[x] {
+				dst[x] = -1
+			}
+		case Pick:
+			dst[x] = c[x]
+			if a[x] != 0 {
+				dst[x] = b[x]
+			}
+		case moveOp:
+			dst[x] = moved(a[x], n.index)
+		default: // the others are the interpreter's own
 		}
-		return 0
-	case Pick:
-		if a != 0 {
-			return b
-		}
-		return c
-	case moveOp:
-		return moved(a, n.index)
 	}
-	return 0
 }

@@ -47,8 +47,9 @@ func (p *Program) Interpret(ctx context.Context, in Precision, f *Field, knobs [
 			return nil, err
 		}
 		return interpret(ctx, newInterpreter(p.fixed.lowered, fixedRun{p.fixed.channel, p.slotValues(knobs)}, f), steps)
+	default:
+		return nil, fmt.Errorf("%v is unknown", in)
 	}
-	return nil, fmt.Errorf("%v is unknown", in)
 }
 
 // arithmetic is how values of one precision are computed.
@@ -58,7 +59,7 @@ type arithmetic[T any] interface {
 	store(channel int, v T) float64
 	lap(c, left, right, up, down T) T
 	ring(around *[16]T) T
-	apply(n node, a, b, c T) T
+	apply(n node, dst, a, b, c []T) // of whole rows; an operand that n does not have is nil
 }
 
 // ringAt are the 16 cells two away, in the order in which they are added: as a
@@ -131,12 +132,11 @@ func (in *interpreter[T]) at(c, x, y int) T {
 
 // row computes every node in row y.
 func (in *interpreter[T]) row(y int) {
-	var none T
-	at := func(i, x int) T {
+	operand := func(i int) []T {
 		if i < 0 {
-			return none
+			return nil
 		}
-		return in.rows[i][x]
+		return in.rows[i]
 	}
 	for i, n := range in.nodes {
 		dst := in.rows[i]
@@ -157,15 +157,13 @@ func (in *interpreter[T]) row(y int) {
 				dst[x] = in.ring(&around)
 			}
 		default:
-			for x := range dst {
-				dst[x] = in.apply(n, at(n.a, x), at(n.b, x), at(n.c, x))
-			}
+			in.apply(n, dst, operand(n.a), operand(n.b), operand(n.c))
 		}
 	}
 }
 
 // float is the arithmetic of F64 and F32 with the knobs somewhere. Every
-// product is rounded before it is added: T(a*b) keeps the compiler from fusing.
+// product is rounded before it is added.
 type float[T float32 | float64] struct{ knobs []float64 }
 
 func (m float[T]) leaf(n node) T {
@@ -178,7 +176,8 @@ func (float[T]) load(_ int, v float64) T  { return T(v) }
 func (float[T]) store(_ int, v T) float64 { return float64(v) }
 
 func (float[T]) lap(c, left, right, up, down T) T {
-	return T(T(left+right)+T(up+down)) - T(4*c)
+	around := left + right + (up + down)
+	return around - T(4*c) //nolint:unconvert // the conversion keeps the product from being fused into the difference
 }
 
 func (float[T]) ring(around *[16]T) T {
@@ -191,34 +190,48 @@ func (float[T]) ring(around *[16]T) T {
 	return v[0] * (1. / 16)
 }
 
-func (float[T]) apply(n node, a, b, c T) T {
+func (float[T]) apply(n node, dst, a, b, c []T) {
 	switch n.op {
 	case Add:
-		return a + b
+		for x := range dst {
+			dst[x] = a[x] + b[x]
+		}
 	case Sub:
-		return a - b
+		for x := range dst {
+			dst[x] = a[x] - b[x]
+		}
 	case Mul:
-		return T(a * b)
+		for x := range dst {
+			dst[x] = a[x] * b[x] // stored, hence rounded
+		}
 	case Min:
-		if b < a {
-			return b
+		for x := range dst {
+			dst[x] = a[x]
+			if b[x] < a[x] {
+				dst[x] = b[x]
+			}
 		}
-		return a
 	case Max:
-		if a < b {
-			return b
+		for x := range dst {
+			dst[x] = a[x]
+			if a[x] < b[x] {
+				dst[x] = b[x]
+			}
 		}
-		return a
 	case Less:
-		if a < b {
-			return 1
+		for x := range dst {
+			dst[x] = 0
+			if a[x] < b[x] {
+				dst[x] = 1
+			}
 		}
-		return 0
 	case Pick:
-		if a != 0 {
-			return b
+		for x := range dst {
+			dst[x] = c[x]
+			if a[x] != 0 {
+				dst[x] = b[x]
+			}
 		}
-		return c
+	default: // the others are the interpreter's own
 	}
-	return 0
 }

@@ -67,7 +67,7 @@ func (k *kernel) close() error { return k.compiled.Close(context.Background()) }
 // checkSections lets through type, function, memory, export and code, in this
 // order and nothing else: no import, table, global, start, element or data.
 func checkSections(module []byte) error {
-	const header = 8
+	const header, sectionMemory = 8, 5
 	if len(module) < header || string(module[:4]) != "\x00asm" {
 		return errors.New("not a WebAssembly module")
 	}
@@ -86,6 +86,12 @@ func checkSections(module []byte) error {
 			}
 			return fmt.Errorf("a section %q, which a kernel does not have there", name)
 		}
+		body := rest[1+n : 1+n+int(size)]
+		if id == sectionMemory {
+			if err := checkMemory(body); err != nil {
+				return err
+			}
+		}
 		want = want[1:]
 		rest = rest[1+n+int(size):]
 	}
@@ -95,13 +101,32 @@ func checkSections(module []byte) error {
 	return nil
 }
 
+// checkMemory wants one memory with a maximum of at most pagesMax.
+func checkMemory(section []byte) error {
+	const one, withMaximum = 1, 1
+	if len(section) < 2 || section[0] != one {
+		return errors.New("not exactly one memory")
+	}
+	if section[1] != withMaximum {
+		return errors.New("a memory without a maximum")
+	}
+	_, n := binary.Uvarint(section[2:])
+	if n <= 0 {
+		return errors.New("ends inside the memory section")
+	}
+	if most, m := binary.Uvarint(section[2+n:]); m <= 0 || most > pagesMax {
+		return fmt.Errorf("a memory of up to %d pages, at most %d", most, pagesMax)
+	}
+	return nil
+}
+
 func (k *kernel) checkExports() error {
 	mem, ok := k.compiled.ExportedMemories()[exportMemory]
 	if !ok {
 		return errors.New("exports no memory")
 	}
-	if most, bounded := mem.Max(); !bounded || most > pagesMax || int(most) < k.at.pages(k.at.width) {
-		return fmt.Errorf("memory of at most %d pages (bounded: %t): want a maximum of %d to %d", most, bounded, k.at.pages(k.at.width), pagesMax)
+	if most, _ := mem.Max(); int(most) < k.at.pages(k.at.width) {
+		return fmt.Errorf("a memory of up to %d pages, want %d", most, k.at.pages(k.at.width))
 	}
 	functions := k.compiled.ExportedFunctions()
 	run, ok := functions[exportRun]
@@ -188,6 +213,7 @@ func (g *grid) setKnobs(values []float64) {
 		for i, v := range p.slotValues(values) {
 			binary.LittleEndian.PutUint16(g.memory[i*8:], uint16(v))
 		}
+	default: // there is no other
 	}
 }
 
@@ -219,6 +245,7 @@ func (g *grid) write(f *Field) {
 				for x, v := range values {
 					binary.LittleEndian.PutUint16(data[x*2:], uint16(quantize(v, g.kernel.program.fixed.channel[c])))
 				}
+			default: // there is no other
 			}
 			copy(row[:edgeBytes], data[width*size-edgeBytes:])
 			copy(row[len(row)-edgeBytes:], data[:edgeBytes])
@@ -248,6 +275,7 @@ func (g *grid) read(f *Field) {
 				for x := range values {
 					values[x] = float64(int16(binary.LittleEndian.Uint16(data[x*2:]))) * scale
 				}
+			default: // there is no other
 			}
 		}
 	}

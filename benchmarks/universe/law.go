@@ -56,8 +56,9 @@ func (o Op) reach() int {
 		return 1
 	case Ring:
 		return 2
+	default:
+		return 0
 	}
-	return 0
 }
 
 // Expr is a typed expression tree. A part may be used several times.

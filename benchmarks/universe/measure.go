@@ -15,7 +15,7 @@ import (
 // steps. Fields begin in one of a few ways, so that the oracle need not run
 // anew for every sample.
 const (
-	errorCells = 8192 // cells of the low grid, about
+	errorCells = 4096 // cells of the low grid, about
 	errorSteps = 40
 	startsKept = 4
 	truthsKept = 64
