@@ -7,7 +7,7 @@ KILLS ?= 200
 STUDY ?= studies/infer.yaml
 RACE_ROOMS := ./runtime/... ./factory ./internal/ledger ./artifacts/... ./benchmarks/external ./gates
 
-.PHONY: nightly test lint race fuzz bench integration story browser clean data build
+.PHONY: nightly test lint race fuzz kill bench integration story browser clean data build
 
 nightly: build
 	bash internal/scripts/nightly $(STUDY)
@@ -34,6 +34,10 @@ race: data
 
 fuzz:
 	bash internal/scripts/fuzz 10s
+
+# The real process killed with SIGKILL at random points, KILLS times a verb, under 1, 2 and 8 workers.
+kill:
+	ARQON_KILLS=$(KILLS) $(GO) test -count=1 -timeout 60m -run TestKill -v ./cmd/arqon
 
 bench: data
 	$(GO) test -run '^$$' -bench . -benchmem ./...

@@ -58,9 +58,9 @@ type Outcome struct {
 // depend on the number of workers, because the engines see it.
 const batchSize = 8
 
-// hardFailuresMax in a row, none of them the candidate's fault, end a search:
+// FailuresMax failures in a row, none of them the candidate's fault, end a search:
 // something is wrong with the domain, and guessing on wastes the night.
-const hardFailuresMax = 50
+const FailuresMax = 50
 
 // ErrDomain: the domain does not work, so there is nothing to search in.
 var ErrDomain = errors.New("domain does not work")

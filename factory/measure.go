@@ -77,15 +77,15 @@ func (w *worker) measure(ctx context.Context, j job) (x measurement, err error) 
 
 // classify separates what a search learns from, from what ends a night.
 func classify(err error) (failed string, fatal bool) {
+	if errors.Is(err, benchmarks.ErrUnsupported) || errors.Is(err, benchmarks.ErrQuarantined) {
+		return "", true // whatever else it is: nothing more will be answered
+	}
 	for _, known := range []error{benchmarks.ErrBadCandidate, benchmarks.ErrBuildFailed, benchmarks.ErrTimeout, benchmarks.ErrCrash} {
 		if errors.Is(err, known) {
 			return reason(known.Error(), err), false
 		}
 	}
-	switch {
-	case errors.Is(err, benchmarks.ErrUnsupported), errors.Is(err, benchmarks.ErrQuarantined):
-		return "", true
-	case errors.Is(err, context.DeadlineExceeded):
+	if errors.Is(err, context.DeadlineExceeded) {
 		return reason(benchmarks.ErrTimeout.Error(), err), false
 	}
 	return reason("refused", err), false

@@ -353,10 +353,10 @@ func (r *recommending) watch(x measurement) error {
 	default:
 		r.hardRow++
 	}
-	if r.hardRow < hardFailuresMax {
+	if r.hardRow < FailuresMax {
 		return nil
 	}
-	return fmt.Errorf("%w: the last %d measurements failed, the last one so: %s", ErrDomain, hardFailuresMax, x.Failed)
+	return fmt.Errorf("%w: the last %d measurements failed, the last one so: %s", ErrDomain, FailuresMax, x.Failed)
 }
 
 func (r *recommending) commit(w want, x measurement) error {

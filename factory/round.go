@@ -165,10 +165,10 @@ func (s *search) watch(x measurement) error {
 	if strings.HasPrefix(x.Failed, benchmarks.ErrBadCandidate.Error()) {
 		return nil // says nothing about the domain's health
 	}
-	if s.hardRow++; s.hardRow < hardFailuresMax {
+	if s.hardRow++; s.hardRow < FailuresMax {
 		return nil
 	}
-	return fmt.Errorf("%w: the last %d measurements failed, the last one so: %s", ErrDomain, hardFailuresMax, x.Failed)
+	return fmt.Errorf("%w: the last %d measurements failed, the last one so: %s", ErrDomain, FailuresMax, x.Failed)
 }
 
 // commit journals a trial, then remembers it, then queues it to be told.

@@ -46,7 +46,8 @@ type Study struct {
 	doc          *document
 }
 
-// External is a program that is a domain.
+// External is a program that is a domain. Beside a command template it holds
+// the timeout and the variables of its runs, and no command of its own.
 type External struct {
 	Command []string      `yaml:"command" json:"command"`
 	Timeout time.Duration `yaml:"timeout" json:"timeout_ns"` // of one operation; 0: the client's default

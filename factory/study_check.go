@@ -46,24 +46,28 @@ func (s Study) check() error {
 }
 
 func (s Study) checkSource() error {
-	n := 0
-	for _, given := range []bool{s.Domain != "", s.External != nil, len(s.Command) > 0} {
+	n, program := 0, s.External != nil && len(s.External.Command) > 0
+	for _, given := range []bool{s.Domain != "", program, len(s.Command) > 0} {
 		if given {
 			n++
 		}
 	}
 	switch {
+	case n == 0 && s.External != nil:
+		return s.doc.refuseField("external.command", "is empty: give the program and its arguments as a list")
 	case n == 0:
 		return s.doc.refuseField("domain", "is missing: name a built-in domain, or give external.command or command")
 	case n > 1:
 		field := "external"
-		if s.External == nil || s.Domain == "" {
+		if !program || s.Domain == "" {
 			field = "command"
 		}
-		return s.doc.refuseField(field, "only one of domain, external and command can be given")
+		return s.doc.refuseField(field, "only one of domain, external.command and command can be given")
 	case s.External == nil:
 		return nil
-	case len(s.External.Command) == 0 || s.External.Command[0] == "":
+	case s.Domain != "":
+		return s.doc.refuseField("external", "the built-in domain %s runs no program", s.Domain)
+	case program && s.External.Command[0] == "":
 		return s.doc.refuseField("external.command", "is empty: give the program and its arguments as a list")
 	case s.External.Timeout < 0:
 		return s.doc.refuseField("external.timeout", "is %v: want a duration above 0", s.External.Timeout)

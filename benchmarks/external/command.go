@@ -27,7 +27,7 @@ type Command struct {
 	desc     benchmarks.Description
 	find     []extractor // by metric
 	opts     Options
-	base     string
+	work     *workDir
 	slots    chan struct{}
 }
 
@@ -50,14 +50,14 @@ func NewCommand(t Template, o Options) (*Command, error) {
 		c.find = append(c.find, find)
 	}
 	c.slots = make(chan struct{}, c.opts.Processes)
-	if c.base, err = os.MkdirTemp(o.TempDir, "arqon-command-"); err != nil {
+	if c.work, err = newWorkDir(o.TempDir, "arqon-command-"); err != nil {
 		return nil, fmt.Errorf("template %s: %w", t.Name, err)
 	}
 	return c, nil
 }
 
 // Close removes what the runs left. No run may be under way.
-func (c *Command) Close() error { return os.RemoveAll(c.base) }
+func (c *Command) Close() error { return c.work.remove() }
 
 // Describe returns what the template says.
 func (c *Command) Describe(context.Context) (benchmarks.Description, error) { return c.desc, nil }
@@ -153,7 +153,7 @@ func (in *commandInstance) Close() error { return nil }
 
 // run executes the command once in a group of its own.
 func (c *Command) run(ctx context.Context, values map[string]string) (out outcome, err error) {
-	dir, err := os.MkdirTemp(c.base, "run-")
+	dir, err := os.MkdirTemp(c.work.path, "run-")
 	if err != nil {
 		return out, err
 	}

@@ -174,7 +174,7 @@ func runShell(t *testing.T, tmpl Template, o Options, p benchmarks.Point) (map[s
 		t.Fatal(err)
 	}
 	s, err := in.Measure(t.Context(), anything)
-	if left, e := os.ReadDir(c.base); e != nil || len(left) > 0 {
+	if left, e := os.ReadDir(c.work.path); e != nil || len(left) != 1 || left[0].Name() != lockName {
 		t.Errorf("left behind: %v, %v", left, e)
 	}
 	if e := c.Close(); e != nil {

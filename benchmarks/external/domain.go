@@ -57,7 +57,7 @@ func (o Options) withDefaults() Options {
 type Domain struct {
 	argv  []string
 	opts  Options
-	base  string        // all temporary directories live below
+	work  *workDir      // all temporary directories live below
 	slots chan struct{} // one token a running call
 
 	mu      sync.Mutex
@@ -77,11 +77,11 @@ func New(argv []string, o Options) (*Domain, error) {
 		return nil, errors.New("external: the command is empty")
 	}
 	o = o.withDefaults()
-	base, err := os.MkdirTemp(o.TempDir, "arqon-external-")
+	work, err := newWorkDir(o.TempDir, "arqon-external-")
 	if err != nil {
 		return nil, fmt.Errorf("external: %w", err)
 	}
-	return &Domain{argv: argv, opts: o, base: base, slots: make(chan struct{}, o.Processes)}, nil
+	return &Domain{argv: argv, opts: o, work: work, slots: make(chan struct{}, o.Processes)}, nil
 }
 
 // Close ends the idle processes and removes what they left. It waits for the
@@ -102,7 +102,7 @@ func (d *Domain) Close() error {
 	for range cap(d.slots) {
 		<-d.slots
 	}
-	return errors.Join(err, os.RemoveAll(d.base))
+	return errors.Join(err, d.work.remove())
 }
 
 // Describe asks once and remembers.
@@ -139,7 +139,7 @@ func (d *Domain) Build(ctx context.Context, p benchmarks.Point, seed uint64) (be
 		return benchmarks.Bundle{}, err
 	}
 	b := benchmarks.Bundle{Point: p, Seed: seed, Type: "external"}
-	dir, err := os.MkdirTemp(d.base, "build-")
+	dir, err := os.MkdirTemp(d.work.path, "build-")
 	if err != nil {
 		return b, err
 	}
@@ -177,7 +177,7 @@ func (d *Domain) Open(ctx context.Context, b benchmarks.Bundle) (benchmarks.Inst
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp(d.base, "open-")
+	dir, err := os.MkdirTemp(d.work.path, "open-")
 	if err != nil {
 		return nil, err
 	}
@@ -279,7 +279,7 @@ func (d *Domain) borrow(ctx context.Context) (*process, error) {
 }
 
 func (d *Domain) start(ctx context.Context) (*process, error) {
-	p, err := startProcess(d.argv, d.opts, d.base)
+	p, err := startProcess(d.argv, d.opts, d.work.path)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,8 @@ package external
 
 import (
 	"errors"
+	"io/fs"
+	"os"
 	"os/exec"
 	"sync"
 	"syscall"
@@ -71,4 +73,15 @@ func (g *group) peakBytes() (int64, bool) {
 		return 0, false
 	}
 	return usage.Maxrss << 10, true
+}
+
+// ours reports whether path itself, not what a link points to, is of the kind
+// and belongs to this user.
+func ours(path string, kind fs.FileMode) bool {
+	info, err := os.Lstat(path)
+	if err != nil || info.Mode().Type() != kind {
+		return false
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(stat.Uid) == os.Geteuid()
 }

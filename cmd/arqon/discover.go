@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -15,8 +14,8 @@ import (
 )
 
 type discoverFlags struct {
-	study, resume, out string
-	json, quiet        bool
+	searchFlags
+	json, quiet bool
 }
 
 func newDiscover() *cobra.Command {
@@ -44,20 +43,16 @@ tolerances; 1: in some context nothing does.`,
 			return runDiscover(c.Context(), f, c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
-	c.Flags().StringVar(&f.study, "study", "", "the study `FILE` (YAML)")
-	c.Flags().StringVar(&f.resume, "resume", "", "go on with an interrupted `RUN` (name or directory)")
-	c.Flags().StringVar(&f.out, "out", "out", "where runs and caches are kept")
+	f.bind(c)
 	c.Flags().BoolVar(&f.json, "json", false, "print the answer as JSON")
 	c.Flags().BoolVar(&f.quiet, "quiet", false, "no progress on standard error")
-	c.MarkFlagsMutuallyExclusive("study", "resume")
-	c.MarkFlagsOneRequired("study", "resume")
 	return c
 }
 
 func runDiscover(ctx context.Context, f discoverFlags, stdout, stderr io.Writer) (err error) {
 	s := newStory(stderr, f.quiet)
 	defer s.close()
-	run, domain, err := beginSearch(ctx, &f, s)
+	run, domain, err := begin(ctx, "discover", &f.searchFlags, s, hooks{})
 	if err != nil {
 		return err
 	}
@@ -69,7 +64,7 @@ func runDiscover(ctx context.Context, f discoverFlags, stdout, stderr io.Writer)
 	err = errors.Join(err, domain.Close())
 	s.close()
 	if err != nil {
-		return goOn(err, run.Name)
+		return interrupted(err, "discover", run, f.out)
 	}
 	if err := printFound(stdout, f.json, run.Name, found); err != nil {
 		return err
@@ -80,52 +75,6 @@ func runDiscover(ctx context.Context, f discoverFlags, stdout, stderr io.Writer)
 		}
 	}
 	return nil
-}
-
-// goOn adds how to go on after an interruption.
-func goOn(err error, run string) error {
-	if hint(err) != "" && !errors.Is(err, context.Canceled) {
-		return err
-	}
-	return hinted{err, fmt.Sprintf("nothing measured is lost: arqon discover --resume %s goes on", run)}
-}
-
-// beginSearch opens the domain and starts a new run, or opens the one to go on
-// with; what cannot work is found out before a run exists.
-func beginSearch(ctx context.Context, f *discoverFlags, s *story) (*factory.Run, open, error) {
-	say := func(line string) { s.say("%s", line) }
-	if f.resume != "" {
-		path, err := factory.RunPath(f.out, f.resume)
-		if err != nil {
-			return nil, open{}, err
-		}
-		run, err := factory.OpenRun(path)
-		if err != nil {
-			return nil, open{}, err
-		}
-		f.out = filepath.Dir(filepath.Dir(run.Path))
-		domain, err := ready(ctx, run.Study, f.out, say)
-		if err != nil {
-			return nil, domain, errors.Join(err, run.Close())
-		}
-		return run, domain, nil
-	}
-	st, err := factory.LoadStudy(f.study)
-	if err != nil {
-		return nil, open{}, err
-	}
-	if err := st.CheckEngines(roster.Engines()); err != nil {
-		return nil, open{}, err
-	}
-	domain, err := ready(ctx, st, f.out, say)
-	if err != nil {
-		return nil, domain, err
-	}
-	run, err := factory.NewRun(f.out, st)
-	if err != nil {
-		return nil, domain, errors.Join(err, domain.Close())
-	}
-	return run, domain, nil
 }
 
 // foundJSON is what --json prints.

@@ -31,19 +31,23 @@ func (nothingToClose) Close() error { return nil }
 // openDomain makes the domain that a study names. Trained weights are kept
 // below out, so that a resumed night does not train again.
 func openDomain(st factory.Study, out string, say func(string)) (open, error) {
+	// A region of the space may crash; that the program is broken is the
+	// search's to say, which knows whether the baseline still works.
+	o := external.Options{Processes: 2*st.Workers + 1, CrashesMax: factory.FailuresMax}
+	if e := st.External; e != nil {
+		o.Env, o.StartTimeout = e.Env, startTimeout(e.Timeout)
+		o.BuildTimeout, o.MeasureTimeout, o.CheckTimeout = e.Timeout, e.Timeout, e.Timeout
+	}
 	switch {
-	case st.External != nil:
-		d, err := external.New(st.External.Command, external.Options{
-			Env: st.External.Env, Processes: 2*st.Workers + 1,
-			StartTimeout: startTimeout(st.External.Timeout), BuildTimeout: st.External.Timeout, MeasureTimeout: st.External.Timeout, CheckTimeout: st.External.Timeout,
-		})
-		return open{d, d}, err
 	case len(st.Command) > 0:
 		t, err := external.DecodeTemplate(st.Command)
 		if err != nil {
 			return open{}, fmt.Errorf("command: %w", err)
 		}
-		d, err := external.NewCommand(t, external.Options{Processes: 2*st.Workers + 1})
+		d, err := external.NewCommand(t, o)
+		return open{d, d}, err
+	case st.External != nil:
+		d, err := external.New(st.External.Command, o)
 		return open{d, d}, err
 	case st.Domain == infer.Name:
 		d, err := inferDomain(out, st.Seed, say)

@@ -7,18 +7,25 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 )
 
+// killsVariable says how many kills a test shall survive: make kill asks for
+// 200 of each kind.
+const killsVariable = "ARQON_KILLS"
+
 // killStudy takes its time, so that there is something to interrupt: a
-// measurement of the toy sleeps.
+// measurement of the toy sleeps, each for another time, so that workers finish
+// in another order in every session.
 const killStudy = `name: kill
 external:
-  command: [toy, slow=2ms]
+  command: [toy, shuffle=4ms]
 seed: 7
-workers: 2
+workers: WORKERS
 budget: {evaluations: 120}
 candidates_per_context: 2
 engines:
@@ -29,14 +36,21 @@ policy: {check_seeds: 1, cvar_seeds: 2, robustness: [], reference_pairs: 8, cana
 repository: repo
 `
 
-// The files of a run that must not depend on how often it was interrupted.
-var killFiles = []string{"candidates.json", "journal.ledger", "handover.json"}
+// victim is a verb whose runs are killed, and the files of a run that must not
+// depend on how often.
+type victim struct {
+	verb  string
+	kills int // survived in a plain test run
+	files []string
+	after func(t *testing.T, dir string) // looks at a finished run
+}
 
-// killRun is a night in a fresh directory.
-func killRun(t *testing.T) string {
+// killRun is a run to be in a fresh directory.
+func killRun(t *testing.T, workers int) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "kill.yaml"), []byte(killStudy), 0o644); err != nil {
+	study := strings.Replace(killStudy, "WORKERS", strconv.Itoa(workers), 1)
+	if err := os.WriteFile(filepath.Join(dir, "kill.yaml"), []byte(study), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	from, err := fixture("founded")
@@ -55,46 +69,67 @@ func runFile(dir, name string) string { return filepath.Join(dir, "out/runs/kill
 // expects what an uninterrupted night leaves: candidates, the whole journal,
 // and one release.
 func TestKill(t *testing.T) {
-	kills := 24
+	survive(t, victim{
+		verb: "nightly", kills: 24, files: []string{"candidates.json", "journal.ledger", "handover.json"},
+		after: func(t *testing.T, dir string) {
+			t.Helper()
+			if out, story, err := arqonIn(dir, "verify", "--repository", "repo"); err != nil || !bytes.Contains([]byte(out), []byte("staging release 1:")) {
+				t.Errorf("verify: %v\n%s%s", err, out, story)
+			}
+		},
+	})
+}
+
+// TestKillDiscover is the same for a search alone.
+func TestKillDiscover(t *testing.T) {
+	survive(t, victim{verb: "discover", kills: 12, files: []string{"search.ledger", "recommendation.json"}})
+}
+
+// survive compares interrupted runs of 1, 2 and 8 workers with an
+// uninterrupted one of a single worker.
+func survive(t *testing.T, v victim) {
+	t.Helper()
+	kills := v.kills
 	if testing.Short() {
-		kills = 6
+		kills = v.kills / 4
 	}
-	calm := killRun(t)
+	if n, err := strconv.Atoi(os.Getenv(killsVariable)); err == nil {
+		kills = n
+	}
+	calm := killRun(t, 1)
 	start := time.Now()
-	if _, story, err := arqonIn(calm, "nightly", "--study", "kill.yaml"); err != nil {
+	if _, story, err := arqonIn(calm, v.verb, "--study", "kill.yaml"); err != nil {
 		t.Fatalf("uninterrupted: %v\n%s", err, story)
 	}
 	whole := time.Since(start)
 	root := uint64(start.UnixNano())
-	t.Logf("seed %d, an uninterrupted night takes %v", root, whole)
+	t.Logf("seed %d, an uninterrupted run takes %v", root, whole)
 	rnd := rand.New(rand.NewPCG(root, 0))
-	done, nights := 0, 0
-	for done < kills {
-		nights++
-		done += interruptedNight(t, rnd, whole, calm)
+	done, runs := 0, 0
+	for ; done < kills; runs++ {
+		done += v.interrupted(t, rnd, whole, calm, []int{2, 8, 1}[runs%3])
 		if t.Failed() {
 			t.FailNow()
 		}
-		if nights > 20*kills {
-			t.Fatalf("%d kills in %d nights: nothing can be interrupted", done, nights)
+		if runs > 20*kills {
+			t.Fatalf("%d kills in %d runs: nothing can be interrupted", done, runs)
 		}
 	}
-	t.Logf("%d kills in %d nights", done, nights)
+	t.Logf("%d kills in %d runs", done, runs)
 }
 
-// interruptedNight kills one night until it gets through, and returns how
-// often.
-func interruptedNight(t *testing.T, rnd *rand.Rand, whole time.Duration, calm string) (kills int) {
+// interrupted kills one run until it gets through, and returns how often.
+func (v victim) interrupted(t *testing.T, rnd *rand.Rand, whole time.Duration, calm string, workers int) (kills int) {
 	t.Helper()
-	dir := killRun(t)
+	dir := killRun(t, workers)
 	for {
-		args := []string{"nightly", "--resume", "kill-0001"}
+		args := []string{v.verb, "--resume", "kill-0001"}
 		if _, err := os.Stat(runFile(dir, "run.json")); errors.Is(err, fs.ErrNotExist) {
-			// killed before the night began: nothing was measured, a new one starts
+			// killed before the run began: nothing was measured, a new one starts
 			if err := os.RemoveAll(filepath.Join(dir, "out")); err != nil {
 				t.Fatal(err)
 			}
-			args = []string{"nightly", "--study", "kill.yaml"}
+			args = []string{v.verb, "--study", "kill.yaml"}
 		}
 		c := command(dir, args...)
 		var story bytes.Buffer
@@ -102,7 +137,7 @@ func interruptedNight(t *testing.T, rnd *rand.Rand, whole time.Duration, calm st
 		if err := c.Start(); err != nil {
 			t.Fatal(err)
 		}
-		after := time.Duration(rnd.Int64N(int64(whole * 3 / 4))) // so that a night takes several
+		after := time.Duration(rnd.Int64N(int64(whole * 3 / 4))) // so that a run takes several
 		timer := time.AfterFunc(after, func() {
 			if err := c.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 				t.Error(err)
@@ -115,22 +150,22 @@ func interruptedNight(t *testing.T, rnd *rand.Rand, whole time.Duration, calm st
 			kills++
 			continue
 		case err != nil:
-			t.Errorf("after %d kills: %v\n%s", kills, err, story.String())
+			t.Errorf("after %d kills with %d workers: %v\n%s", kills, workers, err, story.String())
 			return kills
 		}
 		break
 	}
-	for _, name := range killFiles {
+	for _, name := range v.files {
 		want, got := mustRead(t, runFile(calm, name)), mustRead(t, runFile(dir, name))
 		if name == "handover.json" { // names the manifest, which names keys and times
 			want, got = handoverWords(want), handoverWords(got)
 		}
 		if !bytes.Equal(want, got) {
-			t.Errorf("after %d kills %s differs: %s", kills, name, firstDifference(string(want), string(got)))
+			t.Errorf("after %d kills with %d workers %s differs: %s", kills, workers, name, firstDifference(string(want), string(got)))
 		}
 	}
-	if out, story, err := arqonIn(dir, "verify", "--repository", "repo"); err != nil || !bytes.Contains([]byte(out), []byte("staging release 1:")) {
-		t.Errorf("after %d kills: verify: %v\n%s%s", kills, err, out, story)
+	if v.after != nil {
+		v.after(t, dir)
 	}
 	return kills
 }

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	goruntime "runtime"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -22,10 +21,11 @@ import (
 )
 
 type nightlyFlags struct {
-	study, resume, out, repository, channel, keys string
-	waivers                                       []string
-	adoption                                      string
-	json, quiet                                   bool
+	searchFlags
+	repository, channel, keys string
+	waivers                   []string
+	adoption                  string
+	json, quiet               bool
 
 	given exceptions // what the waivers and the adoption are, once they are kept with the run
 }
@@ -50,9 +50,7 @@ where it was, to the same candidates and without measuring anything twice.`,
 			return runNightly(c.Context(), f, c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
-	c.Flags().StringVar(&f.study, "study", "", "the study `FILE` (YAML)")
-	c.Flags().StringVar(&f.resume, "resume", "", "go on with an interrupted `RUN` (name or directory)")
-	c.Flags().StringVar(&f.out, "out", defaultOut, "where runs, caches and the error budget are kept")
+	f.bind(c)
 	c.Flags().StringVar(&f.repository, "repository", "", "publish to this `DIR` instead of the study's repository")
 	c.Flags().StringVar(&f.channel, "channel", "", "publish to this channel instead of the study's")
 	c.Flags().StringVar(&f.keys, "keys", "", "folder with the key files (default REPOSITORY-keys)")
@@ -60,18 +58,18 @@ where it was, to the same candidates and without measuring anything twice.`,
 	c.Flags().StringVar(&f.adoption, "adoption", "", "the `FILE` in which approvers adopt a looser policy (arqon gate adopt)")
 	c.Flags().BoolVar(&f.json, "json", false, "print the night's report as JSON instead of a page")
 	c.Flags().BoolVar(&f.quiet, "quiet", false, "no progress on standard error")
-	c.MarkFlagsMutuallyExclusive("study", "resume")
 	c.MarkFlagsMutuallyExclusive("waiver", "resume")
 	return c
 }
 
 func runNightly(ctx context.Context, f nightlyFlags, stdout, stderr io.Writer) (err error) {
-	if f.study == "" && f.resume == "" {
-		return hinted{errors.New("neither a study nor a run to resume was named"), "arqon nightly --study studies/infer.yaml, or --resume RUN"}
-	}
 	s := newStory(stderr, f.quiet)
 	defer s.close()
-	run, domain, err := begin(ctx, &f, s)
+	run, domain, err := begin(ctx, "nightly", &f.searchFlags, s, hooks{
+		target:  func(st factory.Study) error { return checkTarget(ctx, &f, st) },
+		made:    func(run *factory.Run) error { return saveOverrides(ctx, &f, run) },
+		resumed: func(run *factory.Run) error { return loadOverrides(ctx, &f, run) },
+	})
 	if err != nil {
 		return err
 	}
@@ -80,7 +78,7 @@ func runNightly(ctx context.Context, f nightlyFlags, stdout, stderr io.Writer) (
 	result, err := conduct(ctx, f, run, domain, s)
 	s.close()
 	if err != nil {
-		return interrupted(err, run, f.out)
+		return interrupted(err, "nightly", run, f.out)
 	}
 	if f.json {
 		b, err := gates.EncodeNight(result.Night)
@@ -108,105 +106,12 @@ func runNightly(ctx context.Context, f nightlyFlags, stdout, stderr io.Writer) (
 	return nil
 }
 
-const defaultOut = "out"
-
-// interrupted adds how to go on.
-func interrupted(err error, run *factory.Run, out string) error {
-	var answer no
-	if errors.As(err, &answer) || hint(err) != "" && !errors.Is(err, context.Canceled) && !errors.Is(err, syscall.ENOSPC) {
-		return err
-	}
-	name, first := run.Name, ""
-	if out != defaultOut {
-		name = run.Path // the name alone is looked up below the default
-	}
-	if errors.Is(err, syscall.ENOSPC) {
-		first = "free some space; "
-	}
-	return hinted{err, fmt.Sprintf("%snothing measured is lost: arqon nightly --resume %s goes on", first, name)}
-}
-
 // overrides are flags that a resumed night must still know.
 type overrides struct {
 	Repository string `json:"repository"`
 	Channel    string `json:"channel"`
 	Keys       string `json:"keys"`
 	exceptions
-}
-
-// begin opens the domain and starts a new run, or opens the one to go on with,
-// and settles where its release goes. What cannot work is found out here,
-// before a run exists.
-func begin(ctx context.Context, f *nightlyFlags, s *story) (*factory.Run, open, error) {
-	say := func(line string) { s.say("%s", line) }
-	if f.resume != "" {
-		run, err := resumeRun(ctx, f)
-		if err != nil {
-			return nil, open{}, err
-		}
-		domain, err := ready(ctx, run.Study, f.out, say)
-		if err != nil {
-			return nil, domain, errors.Join(err, run.Close())
-		}
-		return run, domain, nil
-	}
-	st, err := factory.LoadStudy(f.study)
-	if err != nil {
-		return nil, open{}, err
-	}
-	if err := st.CheckEngines(roster.Engines()); err != nil {
-		return nil, open{}, err
-	}
-	if err := checkTarget(ctx, f, st); err != nil {
-		return nil, open{}, err
-	}
-	domain, err := ready(ctx, st, f.out, say)
-	if err != nil {
-		return nil, domain, err
-	}
-	run, err := factory.NewRun(f.out, st)
-	if err == nil {
-		err = saveOverrides(ctx, f, run)
-	}
-	if err != nil {
-		return nil, domain, errors.Join(err, domain.Close())
-	}
-	return run, domain, nil
-}
-
-// ready opens a domain, asks what it is, and holds the study against that.
-func ready(ctx context.Context, st factory.Study, out string, say func(string)) (open, error) {
-	domain, err := openDomain(st, out, say)
-	if err != nil {
-		return domain, err
-	}
-	d, err := domain.Describe(ctx)
-	if err == nil {
-		_, err = st.Apply(d)
-	}
-	if p, ok := domain.Domain.(interface{ Prepare(context.Context) error }); ok && err == nil {
-		err = p.Prepare(ctx) // a missing data set is said before a run exists
-	}
-	if err != nil {
-		return domain, errors.Join(err, domain.Close())
-	}
-	return domain, nil
-}
-
-func resumeRun(ctx context.Context, f *nightlyFlags) (*factory.Run, error) {
-	path, err := factory.RunPath(f.out, f.resume)
-	if err != nil {
-		return nil, err
-	}
-	run, err := factory.OpenRun(path)
-	if err != nil {
-		return nil, err
-	}
-	f.out = filepath.Dir(filepath.Dir(run.Path))
-	if err := loadOverrides(ctx, f, run); err != nil {
-		return nil, errors.Join(err, run.Close())
-	}
-	return run, nil
 }
 
 const overridesFile = "target.json"

@@ -22,6 +22,9 @@ import (
 //	toy nan             measures NaN
 //	toy breaks-after=9  well-behaved for 9 measurements, then crashes for as long as the file "broken" is there
 //	toy slow=2ms        takes that long for every measurement
+//	toy shuffle=4ms     takes up to that long, never twice the same
+//	toy crash-above=.4  exits when x is above that
+//	toy nan-above=.4    measures NaN when x is above that
 const toyDescription = `"ok":true,
 "space":{"parameters":[
   {"name":"x","kind":"float","min":0,"max":1,"default":0.5},
@@ -95,7 +98,7 @@ func toyMain() {
 			answer = `"ok":true,"files":[{"path":"params.json","media_type":"application/json"}]`
 		case "measure":
 			measured++
-			if toyMisbehave(mode, measured, q.ID) {
+			if toyMisbehave(mode, measured, q.ID, q.Point.X) {
 				continue
 			}
 			c := q.Point.cost(q.Scenario)
@@ -116,7 +119,7 @@ func toyMain() {
 }
 
 // toyMisbehave reports whether it has answered in its own way.
-func toyMisbehave(mode string, measured int, id uint64) (answered bool) {
+func toyMisbehave(mode string, measured int, id uint64, x float64) (answered bool) {
 	what, value, _ := strings.Cut(mode, "=")
 	switch what {
 	case "hang":
@@ -134,11 +137,24 @@ func toyMisbehave(mode string, measured int, id uint64) (answered bool) {
 		}
 	case "flood":
 		fmt.Print(strings.Repeat("x", 10<<20))
+	case "crash-above", "nan-above":
+		limit, err := strconv.ParseFloat(value, 64)
+		switch {
+		case err == nil && x <= limit:
+		case what == "nan-above":
+			return toyMisbehave("nan", measured, id, x)
+		default:
+			os.Exit(7)
+		}
 	case "nan":
 		fmt.Printf("{\"id\":%d,\"ok\":true,\"samples\":[{\"cost\":NaN,\"quality\":0.9}]}\n", id)
 		return true
-	case "slow":
-		if d, err := time.ParseDuration(value); err == nil {
+	case "slow", "shuffle":
+		d, err := time.ParseDuration(value)
+		if err == nil && what == "shuffle" {
+			d = time.Duration(time.Now().UnixNano()) % d
+		}
+		if err == nil {
 			time.Sleep(d)
 		}
 	}

@@ -27,7 +27,7 @@ var mayImport = map[string][]string{
 	"benchmarks":                   {"artifacts", "catalog", "internal/seed"},
 	"benchmarks/cache":             {"benchmarks", "artifacts", "catalog", "internal/seed"},
 	"benchmarks/conformance":       {"artifacts", "benchmarks", "internal/seed"},
-	"benchmarks/external":          {"benchmarks", "artifacts", "internal/seed"},
+	"benchmarks/external":          {"benchmarks", "artifacts", "internal/ledger", "internal/seed"},
 	"benchmarks/external/compress": {},
 	"benchmarks/infer":             {"benchmarks", "artifacts", "catalog", "internal/seed"},
 	"benchmarks/universe":          {"benchmarks", "internal/seed"},
