@@ -32,6 +32,8 @@ type hooks struct {
 	target  func(factory.Study) error // before a new run exists: what else cannot work
 	made    func(*factory.Run) error  // a new run
 	resumed func(*factory.Run) error  // one to go on with
+
+	crashesMax int // of the study's program in a row; 0: the client's default
 }
 
 // begin opens the domain and starts a new run, or opens the one to go on with.
@@ -55,7 +57,7 @@ func begin(ctx context.Context, verb string, f *searchFlags, s *story, h hooks) 
 	if err != nil {
 		return nil, open{}, err
 	}
-	domain, err := ready(ctx, st, f.out, say)
+	domain, err := ready(ctx, st, f.out, h.crashesMax, say)
 	if err != nil {
 		return nil, domain, err
 	}
@@ -88,7 +90,7 @@ func resume(ctx context.Context, f *searchFlags, say func(string), h hooks) (*fa
 	}
 	var domain open
 	if err == nil {
-		domain, err = ready(ctx, run.Study, f.out, say)
+		domain, err = ready(ctx, run.Study, f.out, h.crashesMax, say)
 	}
 	if err != nil {
 		return nil, domain, errors.Join(err, run.Close())
@@ -97,8 +99,8 @@ func resume(ctx context.Context, f *searchFlags, say func(string), h hooks) (*fa
 }
 
 // ready opens a domain, asks what it is, and holds the study against that.
-func ready(ctx context.Context, st factory.Study, out string, say func(string)) (open, error) {
-	domain, err := openDomain(st, out, say)
+func ready(ctx context.Context, st factory.Study, out string, crashesMax int, say func(string)) (open, error) {
+	domain, err := openDomain(st, out, crashesMax, say)
 	if err != nil {
 		return domain, err
 	}

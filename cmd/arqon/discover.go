@@ -52,7 +52,11 @@ tolerances; 1: in some context nothing does.`,
 func runDiscover(ctx context.Context, f discoverFlags, stdout, stderr io.Writer) (err error) {
 	s := newStory(stderr, f.quiet)
 	defer s.close()
-	run, domain, err := begin(ctx, "discover", &f.searchFlags, s, hooks{})
+	run, domain, err := begin(ctx, "discover", &f.searchFlags, s, hooks{
+		// A region of the space may crash; that the program is broken is the
+		// search's to say, which looks at the baseline now and then.
+		crashesMax: factory.FailuresMax,
+	})
 	if err != nil {
 		return err
 	}

@@ -30,10 +30,8 @@ func (nothingToClose) Close() error { return nil }
 
 // openDomain makes the domain that a study names. Trained weights are kept
 // below out, so that a resumed night does not train again.
-func openDomain(st factory.Study, out string, say func(string)) (open, error) {
-	// A region of the space may crash; that the program is broken is the
-	// search's to say, which knows whether the baseline still works.
-	o := external.Options{Processes: 2*st.Workers + 1, CrashesMax: factory.FailuresMax}
+func openDomain(st factory.Study, out string, crashesMax int, say func(string)) (open, error) {
+	o := external.Options{Processes: 2*st.Workers + 1, CrashesMax: crashesMax}
 	if e := st.External; e != nil {
 		o.Env, o.StartTimeout = e.Env, startTimeout(e.Timeout)
 		o.BuildTimeout, o.MeasureTimeout, o.CheckTimeout = e.Timeout, e.Timeout, e.Timeout
