@@ -94,7 +94,7 @@ func (d *Domain) Close() error {
 	d.mu.Unlock()
 	var err error
 	for _, p := range idle {
-		err = errors.Join(err, p.shutdown())
+		err = errors.Join(err, p.shutdown("shutdown"))
 	}
 	for range cap(d.slots) { // wait for the calls that still run
 		d.slots <- struct{}{}
@@ -320,7 +320,7 @@ func (d *Domain) giveBack(ctx context.Context, p *process, err error) error {
 		return err
 	}
 	d.mu.Unlock()
-	return errors.Join(err, p.shutdown())
+	return errors.Join(err, p.shutdown("shutdown"))
 }
 
 // count keeps the number of crashes in a row. The program's own refusals are

@@ -78,8 +78,6 @@ func (p *process) pipes() (childIn, childOut *os.File, err error) {
 }
 
 // call sends one request and waits for its answer, at most for the deadline.
-// Whatever else happens, the group is dead and the pipes are closed when call
-// returns an error that is not the program's own answer.
 func (p *process) call(ctx context.Context, deadline time.Duration, q request) (reply, error) {
 	p.lastID++
 	q.ID = p.lastID
@@ -87,25 +85,42 @@ func (p *process) call(ctx context.Context, deadline time.Duration, q request) (
 	if err != nil {
 		return reply{}, fmt.Errorf("%s: %w", q.Op, err)
 	}
+	var r reply
+	err = p.talk(ctx, deadline, q.Op, line, func(answer []byte) error {
+		r, err = decodeReply(answer, q.ID)
+		return err
+	})
+	var own *refusal
+	if err != nil && !errors.As(err, &own) && !errors.Is(err, errNotFinite) {
+		return reply{}, err
+	}
+	return r, err
+}
+
+// talk sends one line and lets understand read the answer, which must come
+// within the deadline. Whatever else happens, the group is dead and the pipes
+// are closed when talk returns an error that is not the program's own answer (a
+// refusal, or a value that is no number).
+func (p *process) talk(ctx context.Context, deadline time.Duration, op string, line []byte, understand func([]byte) error) error {
 	if len(line) > maxLineBytes {
-		return reply{}, fmt.Errorf("%s: a request of %d bytes, a line holds %d", q.Op, len(line), maxLineBytes)
+		return fmt.Errorf("%s: a request of %d bytes, a line holds %d", op, len(line), maxLineBytes)
 	}
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	unhook := context.AfterFunc(ctx, p.abort)
-	r, err := p.exchange(append(line, '\n'), q.ID)
+	err := p.exchange(append(line, '\n'), understand)
 	if !unhook() {
 		<-ctx.Done() // abort has begun: the stream cannot be used again
 		p.broken = true
 	}
 	var own *refusal
-	if err == nil || errors.As(err, &own) || errors.Is(err, errNotFinite) {
-		if err != nil {
-			err = fmt.Errorf("%s: %w", q.Op, err)
-		}
-		return r, err
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &own) || errors.Is(err, errNotFinite):
+		return fmt.Errorf("%s: %w", op, err)
 	}
-	return reply{}, p.explain(ctx, q.Op, deadline, err)
+	return p.explain(ctx, op, deadline, err)
 }
 
 // abort unblocks exchange: the group dies and this side's ends close, in case
@@ -116,15 +131,15 @@ func (p *process) abort() {
 	_ = p.out.SetDeadline(time.Unix(1, 0))
 }
 
-func (p *process) exchange(line []byte, id uint64) (reply, error) {
+func (p *process) exchange(line []byte, understand func([]byte) error) error {
 	if _, err := p.in.Write(line); err != nil {
-		return reply{}, err
+		return err
 	}
 	answer, err := readLine(p.lines)
 	if err != nil {
-		return reply{}, err
+		return err
 	}
-	return decodeReply(answer, id)
+	return understand(answer)
 }
 
 // readLine returns one line without its newline, or ErrProtocol past the cap.
@@ -192,11 +207,11 @@ func (p *process) alive() bool {
 	}
 }
 
-// shutdown asks politely first.
-func (p *process) shutdown() error {
+// shutdown asks politely first, with the protocol's word for it.
+func (p *process) shutdown(op string) error {
 	if p.alive() {
 		_ = p.in.SetWriteDeadline(time.Now().Add(politeTimeout))
-		_, err := fmt.Fprintf(p.in, "{\"id\":%d,\"op\":\"shutdown\"}\n", p.lastID+1)
+		_, err := fmt.Fprintf(p.in, "{\"id\":%d,\"op\":%q}\n", p.lastID+1, op)
 		err = errors.Join(err, p.in.Close())
 		if err == nil {
 			select {

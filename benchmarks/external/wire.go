@@ -21,7 +21,7 @@ const maxLineBytes = 1 << 20
 
 // ErrProtocol is wrapped when a program's answer cannot be understood. To a
 // caller that only asks whether the program works, it is a crash.
-var ErrProtocol = fmt.Errorf("it does not speak %s: %w", Protocol, benchmarks.ErrCrash)
+var ErrProtocol = fmt.Errorf("it does not speak its protocol: %w", benchmarks.ErrCrash)
 
 // request is one line to the program. Absent fields are not sent.
 type request struct {
