@@ -27,6 +27,7 @@ type Account struct {
 	Observations []Observation // in the order of the journal
 	Stop         string        // why the search ended; "" while it has not
 	Ended        bool
+	Notes        []Note   // what outside proposers had trouble with
 	Winners      []Winner // by context, best first; none before the search has ended
 	JournalHead  string
 }
@@ -36,6 +37,13 @@ type AccountLane struct {
 	Context string `json:"context"`
 	Engine  string `json:"engine"`
 	Budget  int    `json:"budget"` // evaluations; of a search alone, those of the whole context
+}
+
+// Note is something that happened to an engine.
+type Note struct {
+	Context string `json:"context"`
+	Engine  string `json:"engine"`
+	Text    string `json:"text"`
 }
 
 // The purposes of an observation.
@@ -177,6 +185,8 @@ func (t *accounting) record(r ledger.Record) error {
 		err = t.trial(r.Payload)
 	case kindSample:
 		err = t.sample(r.Payload)
+	case kindProposed:
+		err = t.proposed(r.Payload)
 	case kindStop:
 		var s stopRecord
 		err = json.Unmarshal(r.Payload, &s)
@@ -200,6 +210,24 @@ func (t *accounting) study(payload []byte) error {
 	}
 	for _, l := range s.Lanes {
 		t.Lanes = append(t.Lanes, AccountLane(l))
+	}
+	return nil
+}
+
+func (t *accounting) proposed(payload []byte) error {
+	var p proposedRecord
+	if err := json.Unmarshal(payload, &p); err != nil {
+		return err
+	}
+	note := func(text string) { t.Notes = append(t.Notes, Note{Context: p.Context, Engine: p.Engine, Text: text}) }
+	for _, s := range p.Trouble {
+		note(s)
+	}
+	for _, r := range p.Refused {
+		note("refused " + string(r.Point) + ": " + r.Reason)
+	}
+	if p.Ended != "" {
+		note("is asked no more: " + p.Ended)
 	}
 	return nil
 }

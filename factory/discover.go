@@ -86,6 +86,7 @@ type search struct {
 	journal  *journal
 	pool     *pool
 	builds   *buildCache
+	outside  outsiders
 	lanes    []*lane
 	baseline []measurement // by context
 	known    []map[artifacts.Digest]measurement
@@ -105,7 +106,8 @@ func Discover(ctx context.Context, cfg Discovery) (found Search, err error) {
 	if err != nil {
 		return Search{}, err
 	}
-	defer func() { err = errors.Join(err, s.journal.close()) }()
+	defer func() { err = errors.Join(err, s.outside.close(), s.journal.close()) }()
+	s.outside.ctx = ctx
 	s.pool = newPool(cfg.Study.Workers, s.newWorker)
 	defer s.pool.close()
 	for _, step := range []func(context.Context) error{s.begin, s.baselines, s.rounds, s.confirm} {
@@ -149,6 +151,7 @@ func newSearch(cfg Discovery) (*search, error) {
 	for range n {
 		s.known = append(s.known, map[artifacts.Digest]measurement{})
 	}
+	s.outside = outsiders{journal: func() *journal { return s.journal }, say: s.progress.Say}
 	if err := s.makeLanes(); err != nil {
 		return nil, err
 	}
@@ -163,8 +166,9 @@ func buildSeed(st Study) uint64 { return seed.Derive(seed.Root(st.Seed), "factor
 // makeLanes splits the budget over contexts equally and over engines by share.
 func (s *search) makeLanes() error {
 	st, d := s.cfg.Study, s.cfg.Description
-	weights := make([]float64, len(st.Engines))
-	for i, e := range st.Engines {
+	mix := st.mixed(st.Engines)
+	weights := make([]float64, len(mix))
+	for i, e := range mix {
 		weights[i] = e.Share
 	}
 	equal := make([]float64, len(d.Scenarios))
@@ -179,11 +183,11 @@ func (s *search) makeLanes() error {
 		for e, budget := range shares(total, weights) {
 			if budget == 0 {
 				return st.doc.refuseField("budget.evaluations", "%d are too few for %d contexts and %d engines: some would get none",
-					st.Budget.Evaluations, len(d.Scenarios), len(st.Engines))
+					st.Budget.Evaluations, len(d.Scenarios), len(mix))
 			}
-			l := &lane{context: c, scenario: d.Scenarios[c], name: st.Engines[e].Name, budget: budget}
+			l := &lane{context: c, scenario: d.Scenarios[c], name: mix[e].Name, budget: budget}
 			l.metrics, l.paired = needed(d, l.scenario)
-			l.engine, err = s.cfg.Engines[l.name](engine.Config{
+			l.engine, err = s.outside.engine(s.cfg, l.scenario, l.name, engine.Config{
 				Space: d.Space, Budget: budget, Parallel: batchSize, Start: []benchmarks.Point{baseline.Clone()},
 				Seed: seed.Derive(s.root, "factory/engine/"+l.name+"/"+l.scenario.Name), Descriptors: st.Descriptors,
 			})

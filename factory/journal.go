@@ -32,6 +32,7 @@ const (
 	kindConfirm  uint16 = 6 // measureRecord: a finalist, afresh
 	kindDone     uint16 = 7 // nothing follows
 	kindSample   uint16 = 8 // sampleRecord, in a search alone
+	kindProposed uint16 = 9 // proposedRecord: what an outside proposer said
 )
 
 // studyRecord ties a journal to what made it.

@@ -67,6 +67,7 @@ type recommending struct {
 	root     seed.Root
 	journal  *journal
 	pool     *pool
+	outside  outsiders
 	hunts    []*hunt
 	answered []int // by hunt
 	hardRow  int
@@ -82,13 +83,14 @@ type recommending struct {
 // Called again on the same journal it replays and goes on.
 func Recommend(ctx context.Context, cfg Discovery) (found Recommendations, err error) {
 	r := &recommending{cfg: cfg, progress: heard(cfg.Progress), root: seed.Root(cfg.Study.Seed)}
+	r.outside = outsiders{ctx: ctx, journal: func() *journal { return r.journal }, say: r.progress.Say}
 	if err := r.makeHunts(); err != nil {
 		return Recommendations{}, err
 	}
 	if r.journal, err = openJournal(cfg.Journal, recommendPurpose, cfg.Study.Seed, cfg.Ledger); err != nil {
 		return Recommendations{}, err
 	}
-	defer func() { err = errors.Join(err, r.journal.close()) }()
+	defer func() { err = errors.Join(err, r.outside.close(), r.journal.close()) }()
 	builds := newBuildCache(cfg.Domain, buildSeed(cfg.Study))
 	r.pool = newPool(r.workers(), func() *worker {
 		return &worker{domain: cfg.Domain, root: r.root, baseline: cfg.Description.Baseline, builds: builds}
@@ -165,13 +167,14 @@ func (r *recommending) makeLanes(h *hunt, baseline benchmarks.Point) error {
 	if usual := mixFor(h.budget - h.tail()); !r.cfg.Study.namesEngines() && r.hasAll(usual) {
 		mix = usual
 	}
+	mix = r.cfg.Study.mixed(mix)
 	weights := make([]float64, len(mix))
 	for i, e := range mix {
 		weights[i] = e.Share
 	}
 	for i, budget := range shares(h.budget, weights) {
 		name := mix[i].Name
-		e, err := r.cfg.Engines[name](engine.Config{
+		e, err := r.outside.engine(r.cfg, h.scenario, name, engine.Config{
 			Space: r.cfg.Description.Space, Budget: max(1, budget), Parallel: 1, Start: []benchmarks.Point{baseline.Clone()},
 			Seed: seed.Derive(r.root, "factory/hunt/"+name+"/"+h.scenario.Name), Descriptors: r.cfg.Study.Descriptors,
 		})
@@ -224,7 +227,7 @@ func (r *recommending) round(ctx context.Context) (more bool, err error) {
 	var active []*hunt
 	for _, h := range r.hunts {
 		w, err := h.next()
-		if err != nil {
+		if err = errors.Join(err, r.outside.failed()); err != nil {
 			return false, err
 		}
 		if len(w) > 0 {

@@ -22,6 +22,7 @@ type proposal struct {
 
 func (s *search) ask() ([]proposal, error) {
 	var out []proposal
+	left := false // something of a proposer's budget has gone to another engine
 	for n, l := range s.lanes {
 		want := min(batchSize, l.budget-l.asked)
 		if l.ended || want <= 0 {
@@ -29,13 +30,19 @@ func (s *search) ask() ([]proposal, error) {
 		}
 		if _, done := l.engine.Done(); done {
 			l.ended = true
+			left = s.bequeath(l) || left
 			continue
 		}
 		asked := l.engine.Ask(want)
+		if err := s.outside.failed(); err != nil {
+			return nil, err
+		}
 		if len(asked) > want {
 			return nil, fmt.Errorf("engine %s asked %d points instead of at most %d", l.name, len(asked), want)
 		}
-		l.ended = len(asked) == 0
+		if l.ended = len(asked) == 0; l.ended {
+			left = s.bequeath(l) || left
+		}
 		for _, p := range asked {
 			point, err := s.cfg.Description.Space.Normalize(p.Point)
 			if err != nil {
@@ -46,7 +53,26 @@ func (s *search) ask() ([]proposal, error) {
 			l.asked++
 		}
 	}
+	if len(out) == 0 && left {
+		return s.ask()
+	}
 	return out, nil
+}
+
+// bequeath gives what an outside proposer leaves of its budget to the next
+// engine of the context that still asks, and reports whether it did.
+func (s *search) bequeath(l *lane) bool {
+	if _, ok := l.engine.(*outsider); !ok || l.asked == l.budget {
+		return false
+	}
+	for _, heir := range s.lanes {
+		if heir.context == l.context && heir != l && !heir.ended {
+			heir.budget += l.budget - l.asked
+			l.budget = l.asked
+			return true
+		}
+	}
+	return false
 }
 
 // round commits the proposals in ask order: first what the journal knows
@@ -74,6 +100,11 @@ func (s *search) round(ctx context.Context, proposals []proposal) (stopped bool,
 	for _, l := range s.lanes {
 		if len(told[l]) > 0 {
 			l.engine.Tell(told[l])
+		}
+		for _, other := range s.lanes {
+			if ear, ok := other.engine.(listener); ok && other != l && other.context == l.context && len(told[l]) > 0 {
+				ear.Hear(told[l])
+			}
 		}
 	}
 	return false, nil

@@ -34,6 +34,7 @@ type Study struct {
 	// Descriptors are the axes of the archive of different good points, and of
 	// engine qd; nil: the engine's own choice, and no archive is written.
 	Descriptors []engine.Descriptor
+	Proposers   []ProposerShare // outside programs beside the engines
 	Policy      gates.Policy
 	Repository  string // where the release goes; "": nowhere
 	Channel     string // "": staging
@@ -119,6 +120,7 @@ type studyFile struct {
 	Metrics     map[string]MetricOverride `yaml:"metrics"`
 	Engines     []EngineShare             `yaml:"engines"`
 	Descriptors []engine.Descriptor       `yaml:"descriptors"`
+	Proposers   []ProposerShare           `yaml:"proposers"`
 	Policy      policyNode                `yaml:"policy"`
 	Repository  string                    `yaml:"repository"`
 	Channel     string                    `yaml:"channel"`
@@ -224,7 +226,7 @@ func parseStudy(file string, b []byte, readPolicy func(string) (string, []byte, 
 	}
 	s := Study{
 		Name: raw.Name, Domain: raw.Domain, External: raw.External, Command: raw.Command, Seed: raw.Seed,
-		Workers: raw.Workers, Budget: raw.Budget, Metrics: raw.Metrics, Engines: raw.Engines, Descriptors: raw.Descriptors,
+		Workers: raw.Workers, Budget: raw.Budget, Metrics: raw.Metrics, Engines: raw.Engines, Descriptors: raw.Descriptors, Proposers: raw.Proposers,
 		Repository: raw.Repository, Channel: raw.Channel, Candidates: raw.Candidates, Fidelity: raw.Fidelity,
 		Policy: raw.Policy.policy, path: file, doc: doc, source: b,
 	}
@@ -293,9 +295,10 @@ func (s Study) Digest() (artifacts.Digest, error) {
 		Candidates          int
 		Fidelity            float64
 		Descriptors         []engine.Descriptor `json:",omitempty"` // so that older runs keep their digests
+		Proposers           []ProposerShare     `json:",omitempty"`
 	}{
 		s.Name, s.Domain, s.External, command, s.Seed, s.Budget, s.Contexts, s.Metrics, s.Engines,
-		s.Policy.Digest(), s.Repository, s.Channel, s.Candidates, s.Fidelity, s.Descriptors,
+		s.Policy.Digest(), s.Repository, s.Channel, s.Candidates, s.Fidelity, s.Descriptors, s.Proposers,
 	})
 	if err != nil {
 		return "", fmt.Errorf("study %s: %w", s.Name, err)

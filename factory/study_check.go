@@ -42,7 +42,10 @@ func (s Study) check() error {
 	if err := s.checkContexts(); err != nil {
 		return err
 	}
-	return s.checkEngines()
+	if err := s.checkEngines(); err != nil {
+		return err
+	}
+	return s.checkProposers()
 }
 
 func (s Study) checkSource() error {

@@ -56,7 +56,7 @@ type contextView struct {
 	Map                                                             *figureView
 	LineageText                                                     string
 	Lineage                                                         []lineageView
-	Noise                                                           []string
+	Notes, Noise                                                    []string
 }
 
 type engineView struct {
@@ -77,7 +77,7 @@ type lineageView struct{ At, Change, Origin, Knobs string }
 func newContextView(o Overview, c Context, id string) contextView {
 	v := contextView{
 		ID: id, Name: plot.Clean(c.Name, 60), Question: c.question(), Headline: c.headline(), Found: c.foundBy(),
-		Badge: "found", BadgeClass: "PASS", Noise: c.noiseWords(),
+		Badge: "found", BadgeClass: "PASS", Notes: c.noteWords(), Noise: c.noiseWords(),
 	}
 	switch {
 	case c.Winner == nil:

@@ -50,6 +50,7 @@ type Context struct {
 	Engines   []Engine         `json:"engines"`
 	Winner    *Winner          `json:"winner"` // nil: none yet, or none better than the baseline
 	Others    int              `json:"others"` // candidates beside the winner
+	Notes     []factory.Note   `json:"notes,omitempty"` // what outside proposers had trouble with
 	Noise     Noise            `json:"noise"`
 	Knobs     *Importance      `json:"importance"` // nil: too few points, or all alike
 	Archive   *factory.Archive `json:"archive"`    // nil: nothing feasible yet
@@ -115,6 +116,11 @@ func newContext(a factory.Account, sc benchmarks.Scenario, seen []factory.Observ
 				c.Baseline = &v
 				break
 			}
+		}
+	}
+	for _, n := range a.Notes {
+		if n.Context == sc.Name {
+			c.Notes = append(c.Notes, n)
 		}
 	}
 	c.Noise = noiseOf(a, sc.Name, m)

@@ -235,6 +235,7 @@ func TestPage(t *testing.T) {
 	c.Name, c.Metric, c.Unit, c.Engines[0].Name, c.Winner.Origin = evil, evil, evil, evil, evil
 	c.Knobs.Knobs[0].Knob, c.Winner.Lineage[0].Origin, c.Winner.Differs[0].To = evil, evil, evil
 	c.Archive.Axes[0].Labels[0] = evil
+	c.Notes = []factory.Note{{Engine: evil, Text: evil}}
 	b.Reset()
 	if err := HTML(&b, o); err != nil {
 		t.Fatal(err)

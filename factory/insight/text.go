@@ -39,6 +39,12 @@ func (p page) context(c Context) {
 	p.importance(c)
 	p.archive(c)
 	p.lineage(c)
+	for i, s := range c.noteWords() {
+		if i == 0 {
+			p.Blank()
+		}
+		p.Labelled(map[bool]string{true: "trouble"}[i == 0], 11, plot.Plain, s)
+	}
 	for i, s := range c.noiseWords() {
 		if i == 0 {
 			p.Blank()

@@ -59,6 +59,20 @@ func (c Context) foundBy() string {
 	return fmt.Sprintf("found by %s as point %s of %s", plot.Clean(w.Engine, 40), plot.Grouped(float64(w.At)), plot.Grouped(float64(c.Asked)))
 }
 
+// notesShown bounds the lines about trouble; the JSON form holds all.
+const notesShown = 8
+
+// noteWords say what outside proposers had trouble with.
+func (c Context) noteWords() (out []string) {
+	for i, n := range c.Notes {
+		if i == notesShown {
+			return append(out, fmt.Sprintf("and %d more, in the JSON form", len(c.Notes)-notesShown))
+		}
+		out = append(out, plot.Clean(n.Engine, 40)+": "+plot.Clean(n.Text, 300))
+	}
+	return out
+}
+
 // noiseWords are one sentence for each thing that is known about the noise.
 func (c Context) noiseWords() (out []string) {
 	n := c.Noise

@@ -48,6 +48,7 @@ var mayImport = map[string][]string{
 	"factory/gp":                   {"benchmarks", "factory/engine", "factory/engine/enginetest", "internal/seed"},
 	"factory/roster":               {"benchmarks", "factory/..."},
 	"factory/insight":              {"benchmarks", "factory", "factory/engine", "internal/plot", "internal/seed"},
+	"factory/proposer":             {"benchmarks", "benchmarks/external", "factory/engine"},
 	"factory/qd":                   {"benchmarks", "factory/cma", "factory/engine", "internal/seed"},
 	"factory/suite":                {"benchmarks", "internal/seed"},
 	"factory/sweep":                {"benchmarks", "factory/engine", "internal/seed"},
