@@ -112,7 +112,7 @@ func (o *outsiders) engine(cfg Discovery, sc benchmarks.Scenario, name string, c
 		metrics, _ := needed(cfg.Description, sc)
 		program, err := proposer.New(
 			proposer.Options{Command: p.Command, Env: p.Env, Timeout: p.Timeout, Time: p.Time},
-			proposer.Task{Domain: cfg.Description.Name, Context: sc.Name, Metric: successOf(metrics), Baseline: c.Start[0]}, c, time.Now)
+			proposer.Task{Domain: cfg.Description.Name, Context: sc.Name, Metric: successOf(metrics), Baseline: c.Start[0]}, c, cfg.Elapsed)
 		if err != nil {
 			return nil, err
 		}

@@ -48,8 +48,8 @@ type Context struct {
 	Baseline  *float64         `json:"baseline"` // the metric's value today, as the search began; nil: not measured yet
 	Asked     int              `json:"asked"`
 	Engines   []Engine         `json:"engines"`
-	Winner    *Winner          `json:"winner"` // nil: none yet, or none better than the baseline
-	Others    int              `json:"others"` // candidates beside the winner
+	Winner    *Winner          `json:"winner"`          // nil: none yet, or none better than the baseline
+	Others    int              `json:"others"`          // candidates beside the winner
 	Notes     []factory.Note   `json:"notes,omitempty"` // what outside proposers had trouble with
 	Noise     Noise            `json:"noise"`
 	Knobs     *Importance      `json:"importance"` // nil: too few points, or all alike

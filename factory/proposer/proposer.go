@@ -114,14 +114,14 @@ type Proposer struct {
 	heard   int       // of the history, by the program that runs now
 	refused []Refusal // to be told
 	spent   time.Duration
-	now     func() time.Time
+	elapsed func() time.Duration
 	ended   string
 }
 
-// New prepares a proposer; the program is started by the first Ask. now is the
-// clock by which Options.Time is kept: it limits, it decides nothing that a
-// replay would see.
-func New(o Options, task Task, cfg engine.Config, now func() time.Time) (*Proposer, error) {
+// New prepares a proposer; the program is started by the first Ask. elapsed is
+// the clock by which Options.Time is kept, nil for no such limit: it decides
+// nothing that a replay would see.
+func New(o Options, task Task, cfg engine.Config, elapsed func() time.Duration) (*Proposer, error) {
 	if len(o.Command) == 0 || o.Command[0] == "" {
 		return nil, errors.New("proposer: the command is empty")
 	}
@@ -131,7 +131,10 @@ func New(o Options, task Task, cfg engine.Config, now func() time.Time) (*Propos
 	if o.Time == 0 {
 		o.Time = DefaultTime
 	}
-	return &Proposer{options: o, task: task, space: cfg.Space, budget: cfg.Budget, asked: map[string]bool{}, now: now}, nil
+	if elapsed == nil {
+		elapsed = func() time.Duration { return 0 }
+	}
+	return &Proposer{options: o, task: task, space: cfg.Space, budget: cfg.Budget, asked: map[string]bool{}, elapsed: elapsed}, nil
 }
 
 // Ask gets at most n new points of the space. It comes back with at least one,
@@ -150,9 +153,9 @@ func (p *Proposer) Ask(ctx context.Context, n int) (Answer, error) {
 			a.Ended = fmt.Sprintf("%d attempts in a row came to nothing, the last one so: %s", troublesMax, a.Trouble[len(a.Trouble)-1])
 			break
 		}
-		begun := p.now()
+		begun := p.elapsed()
 		done, err := p.attempt(ctx, n, &a)
-		p.spent += p.now().Sub(begun)
+		p.spent += p.elapsed() - begun
 		switch {
 		case ctx.Err() != nil:
 			return Answer{}, ctx.Err()

@@ -117,7 +117,7 @@ func start(t *testing.T, mode string, o Options) *Proposer {
 		t.Fatal(err)
 	}
 	o.Command = []string{self, "program", mode}
-	p, err := New(o, Task{Domain: "test", Context: "c", Metric: benchmarks.Metric{Name: "cost"}, Baseline: space.Default()}, engine.Config{Space: space, Budget: 20}, time.Now)
+	p, err := New(o, Task{Domain: "test", Context: "c", Metric: benchmarks.Metric{Name: "cost"}, Baseline: space.Default()}, engine.Config{Space: space, Budget: 20}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,8 +206,8 @@ func TestAProgramThatDiesOnceIsStartedAgain(t *testing.T) {
 
 func TestTimeRunsOut(t *testing.T) {
 	p := start(t, "good", Options{Time: time.Second})
-	now := time.Unix(0, 0)
-	p.now = func() time.Time { now = now.Add(600 * time.Millisecond); return now }
+	now := time.Duration(0)
+	p.elapsed = func() time.Duration { now += 600 * time.Millisecond; return now }
 	for range 2 {
 		if a := ask(t, p, 1); len(a.Proposals) != 1 {
 			t.Fatalf("%+v", a)
