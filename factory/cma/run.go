@@ -5,11 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
-	"gonum.org/v1/gonum/blas"
-	"gonum.org/v1/gonum/blas/blas64"
 	"gonum.org/v1/gonum/floats"
-	"gonum.org/v1/gonum/lapack"
-	"gonum.org/v1/gonum/lapack/lapack64"
 )
 
 // run is one descent: from a mean and a step size until a stop criterion. All
@@ -41,9 +37,8 @@ type run struct {
 	order    []int
 	dy, t, z []float64
 	wCol     []float64
-	eigA     []float64
 	eigW     []float64
-	eigWork  []float64
+	eigen    eigen
 }
 
 // start prepares r for a new descent and re-uses its buffers.
@@ -71,7 +66,7 @@ func (r *run) grow() {
 	for _, p := range []*[]float64{&r.m, &r.ps, &r.pc, &r.d, &r.dy, &r.t, &r.z, &r.eigW} {
 		*p = resized(*p, n)
 	}
-	for _, p := range []*[]float64{&r.c, &r.bt, &r.bd, &r.eigA} {
+	for _, p := range []*[]float64{&r.c, &r.bt, &r.bd} {
 		*p = resized(*p, n*n)
 	}
 	r.x = resized(r.x, l*n)
@@ -80,9 +75,7 @@ func (r *run) grow() {
 	r.loss = resized(r.loss, l)
 	r.wCol = resized(r.wCol, l)
 	r.order = slices.Grow(r.order[:0], l)[:l]
-	if len(r.eigWork) < max(1, 34*n) {
-		r.eigWork = make([]float64, max(1, 34*n))
-	}
+	r.eigen.resize(n)
 }
 
 func resized(s []float64, n int) []float64 {
@@ -255,17 +248,12 @@ func (r *run) capSigma(limit float64) {
 
 // decompose renews B and D when C has changed enough (appendix B.2). It
 // reports false when C is no longer a covariance matrix.
-//
-// lapack64.Syev is what gonum's mat.EigenSym calls, with a workspace that we
-// keep: no allocation a generation.
 func (r *run) decompose() bool {
 	if r.gen-r.eigenGen < r.s.eigenGap {
 		return true
 	}
 	r.eigenGen = r.gen
 	n := r.s.n
-	copy(r.eigA, r.c)
-	a := blas64.Symmetric{N: n, Stride: n, Data: r.eigA, Uplo: blas.Upper}
 	for i := range n {
 		for _, v := range r.c[i*n+i : (i+1)*n] {
 			if math.IsNaN(v) || math.IsInf(v, 0) {
@@ -273,17 +261,12 @@ func (r *run) decompose() bool {
 			}
 		}
 	}
-	if !lapack64.Syev(lapack.EVCompute, a, r.eigW, r.eigWork, len(r.eigWork)) || !(r.eigW[0] > 0) {
+	if !r.eigen.decompose(r.c, r.bt, r.eigW) || !(r.eigW[0] > 0) {
 		return false
 	}
 	for j := range n {
-		d := math.Sqrt(r.eigW[j])
-		r.d[j] = d
-		for i := range n {
-			v := r.eigA[i*n+j]
-			r.bt[j*n+i] = v
-			r.bd[j*n+i] = d * v
-		}
+		r.d[j] = math.Sqrt(r.eigW[j])
+		floats.ScaleTo(r.bd[j*n:(j+1)*n], r.d[j], r.bt[j*n:(j+1)*n])
 	}
 	return true
 }

@@ -41,7 +41,7 @@ type state struct {
 
 	Restarts   int `json:"restarts"`
 	Large      int `json:"large"`
-	Doublings  int `json:"doublings"`
+	Growths    int `json:"growths"`
 	SpentLarge int `json:"spent_large"`
 	SpentSmall int `json:"spent_small"`
 	Regime     int `json:"regime"`
@@ -95,7 +95,7 @@ func (o *Optimizer) state() (*state, error) {
 		X: r.x[:o.asked*n], Y: r.y[:o.asked*n], Norm2: r.norm2[:o.asked],
 		Loss:     losses(r.loss[:o.told]),
 		HistBest: losses(r.hist.best), HistMedian: losses(r.hist.median), Blind: r.hist.blind,
-		Restarts: p.restarts, Large: p.large, Doublings: p.doublings,
+		Restarts: p.restarts, Large: p.large, Growths: p.growths,
 		SpentLarge: p.spentLarge, SpentSmall: p.spentSmall, Regime: int(p.regime),
 		Evals: o.evals, Best: o.best, BestLoss: engine.Loss(o.bestLoss), Stop: o.stop,
 	}, nil
@@ -151,8 +151,8 @@ func (s *state) check(n int) error {
 		return refuse("regime", s.Regime)
 	case s.Large < 2 || s.Large > maxLambda:
 		return refuse("large", s.Large)
-	case s.Doublings < 0 || s.Doublings > maxDoublings:
-		return refuse("doublings", s.Doublings)
+	case s.Growths < 0 || s.Growths > maxGrowths:
+		return refuse("growths", s.Growths)
 	}
 	for _, f := range []struct {
 		name string
@@ -197,7 +197,7 @@ func (o *Optimizer) setState(s *state) error {
 		r.hist.add(float64(s.HistBest[i]), float64(s.HistMedian[i]))
 	}
 	r.hist.blind = s.Blind
-	o.plan = plan{lambda0: o.cfg.Lambda, restarts: s.Restarts, large: s.Large, doublings: s.Doublings,
+	o.plan = plan{lambda0: o.cfg.Lambda, restarts: s.Restarts, large: s.Large, growths: s.Growths,
 		spentLarge: s.SpentLarge, spentSmall: s.SpentSmall, regime: regime(s.Regime)}
 	o.asked, o.told, o.evals = len(s.Norm2), len(s.Loss), s.Evals
 	copy(o.best, s.Best)
