@@ -59,6 +59,9 @@ type Config struct {
 	// StdFloor holds, by coordinate, the least standard deviation as a share
 	// of the region's width; nil or 0: none.
 	StdFloor []float64
+	// Form is what is learned of the covariance; the zero value decides by
+	// dimension and budget.
+	Form Form
 	// NoRestart ends after the first run.
 	NoRestart bool
 }
@@ -123,7 +126,8 @@ func New(cfg Config) (*Optimizer, error) {
 	} else {
 		o.uniform(mean)
 	}
-	o.run.start(n, o.cfg.Lambda, mean, o.cfg.Sigma)
+	o.cfg.Form = formFor(cfg.Form, n, cfg.Budget)
+	o.run.start(n, o.cfg.Lambda, o.cfg.Form, mean, o.cfg.Sigma)
 	return o, nil
 }
 
@@ -163,6 +167,8 @@ func (c Config) check() error {
 		return fmt.Errorf("%w: Sigma %v is not in 0…1000 widths", ErrConfig, c.Sigma)
 	case c.Lambda != 0 && (c.Lambda < 2 || c.Lambda > maxLambda):
 		return fmt.Errorf("%w: Lambda %d is not in 2…%d", ErrConfig, c.Lambda, maxLambda)
+	case c.Form < AutoForm || c.Form > Separable:
+		return fmt.Errorf("%w: Form %d is not one of AutoForm, Full, Separable", ErrConfig, c.Form)
 	case c.Budget < 0:
 		return fmt.Errorf("%w: Budget %d is negative", ErrConfig, c.Budget)
 	}
@@ -285,7 +291,7 @@ func (o *Optimizer) restart() {
 	o.asked, o.told = 0, 0
 	lambda, sigma := o.plan.next(o.cfg.Sigma, o.rng)
 	o.uniform(o.u)
-	o.run.start(o.cfg.Dim, lambda, o.u, sigma)
+	o.run.start(o.cfg.Dim, lambda, o.cfg.Form, o.u, sigma)
 }
 
 // uniform draws a point of the region.

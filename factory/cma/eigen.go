@@ -26,6 +26,10 @@ type eigen struct {
 // maxSweeps bounds the QL iterations for one eigenvalue; two are usual.
 const maxSweeps = 60
 
+// nothing is negligible beside a largest element of ½ or more, whatever stands
+// next to it; its square can still be told from 0.
+const nothing = 1e-150
+
 func (g *eigen) resize(n int) {
 	if g.n == n {
 		return
@@ -45,7 +49,7 @@ func (g *eigen) decompose(c, v, w []float64) bool {
 		v[0], w[0] = 1, c[0]
 		return true
 	}
-	copy(g.a, c)
+	exponent := g.load(c)
 	var l lapack.Implementation
 	l.Dsytrd(blas.Upper, n, g.a, n, g.d, g.e[:n-1], g.tau[:n-1], g.work, len(g.work))
 	l.Dorgtr(blas.Upper, n, g.a, n, g.tau[:n-1], g.work, len(g.work))
@@ -61,7 +65,27 @@ func (g *eigen) decompose(c, v, w []float64) bool {
 		}
 	}
 	g.sort(v, w)
+	for i := range w {
+		w[i] = math.Ldexp(w[i], exponent)
+	}
 	return true
+}
+
+// load copies the matrix, scaled by a power of two so that its largest element
+// is between ½ and 1: squares neither overflow nor vanish.
+func (g *eigen) load(c []float64) (exponent int) {
+	var most float64
+	for i := range g.n {
+		for _, v := range c[i*g.n+i : (i+1)*g.n] {
+			most = math.Max(most, math.Abs(v))
+		}
+	}
+	_, exponent = math.Frexp(most)
+	scale := math.Ldexp(1, -exponent)
+	for i, v := range c {
+		g.a[i] = v * scale
+	}
+	return exponent
 }
 
 // iterate isolates eigenvalue l of the tridiagonal matrix.
@@ -71,7 +95,7 @@ func (g *eigen) iterate(l int, v []float64) bool {
 		m := l // the first element beside the diagonal that is negligible
 		for m < n-1 {
 			scale := math.Abs(d[m]) + math.Abs(d[m+1])
-			if math.Abs(e[m])+scale == scale {
+			if math.Abs(e[m])+scale == scale || math.Abs(e[m]) < nothing {
 				break
 			}
 			m++

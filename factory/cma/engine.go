@@ -58,7 +58,7 @@ func Engine(cfg engine.Config) (engine.Engine, error) {
 	var err error
 	s.opt, err = New(Config{
 		Dim: n, Mean: mean, StdFloor: floor, Seed: cfg.Seed, Lambda: population(n, cfg),
-		Sigma: sigmaOf(cfg),
+		Sigma: sigmaOf(cfg), Form: formFor(AutoForm, n, cfg.Budget),
 	})
 	if err != nil {
 		return nil, err

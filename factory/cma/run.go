@@ -18,10 +18,7 @@ type run struct {
 	sigma0 float64
 	ps     []float64 // evolution path of the step size (eq. 43)
 	pc     []float64 // evolution path of C (eq. 45)
-	c      []float64 // n×n covariance, upper triangle valid
-	d      []float64 // square roots of C's eigenvalues
-	bt     []float64 // n×n, row j is the eigenvector of d[j]
-	bd     []float64 // n×n, row j is d[j]·bt[j]: a sample is Σ z[j]·bd[j]
+	shape  shape     // C
 
 	gen      int // generations told
 	eigenGen int // generation of the last decomposition
@@ -37,37 +34,27 @@ type run struct {
 	order    []int
 	dy, t, z []float64
 	wCol     []float64
-	eigW     []float64
-	eigen    eigen
 }
 
 // start prepares r for a new descent and re-uses its buffers.
-func (r *run) start(n, lambda int, mean []float64, sigma float64) {
-	if r.s.n != n || r.s.lambda != lambda {
-		r.s = newStrategy(n, lambda)
+func (r *run) start(n, lambda int, form Form, mean []float64, sigma float64) {
+	if r.s.n != n || r.s.lambda != lambda || r.s.form != form {
+		r.s = newStrategy(n, lambda, form)
 	}
 	r.grow()
 	copy(r.m, mean)
 	r.sigma, r.sigma0 = sigma, sigma
 	clear(r.ps)
 	clear(r.pc)
-	clear(r.c)
-	clear(r.bt)
-	clear(r.bd)
-	for i := range n {
-		r.c[i*n+i], r.bt[i*n+i], r.bd[i*n+i], r.d[i] = 1, 1, 1, 1
-	}
+	r.shape.reset(n)
 	r.gen, r.eigenGen = 0, 0
 	r.hist.reset()
 }
 
 func (r *run) grow() {
 	n, l := r.s.n, r.s.lambda
-	for _, p := range []*[]float64{&r.m, &r.ps, &r.pc, &r.d, &r.dy, &r.t, &r.z, &r.eigW} {
+	for _, p := range []*[]float64{&r.m, &r.ps, &r.pc, &r.dy, &r.t, &r.z} {
 		*p = resized(*p, n)
-	}
-	for _, p := range []*[]float64{&r.c, &r.bt, &r.bd} {
-		*p = resized(*p, n*n)
 	}
 	r.x = resized(r.x, l*n)
 	r.y = resized(r.y, l*n)
@@ -75,7 +62,11 @@ func (r *run) grow() {
 	r.loss = resized(r.loss, l)
 	r.wCol = resized(r.wCol, l)
 	r.order = slices.Grow(r.order[:0], l)[:l]
-	r.eigen.resize(n)
+	if r.shape == nil {
+		if r.shape = new(full); r.s.form == Separable {
+			r.shape = new(diagonal)
+		}
+	}
 }
 
 func resized(s []float64, n int) []float64 {
@@ -85,17 +76,16 @@ func resized(s []float64, n int) []float64 {
 	return s[:n]
 }
 
-// sample draws y_k ~ N(0, C) (eqs. 38–39).
+// sample draws y_k ~ N(0, C).
 func (r *run) sample(k int, rng *rand.Rand) {
 	n := r.s.n
-	y := r.y[k*n : (k+1)*n]
-	clear(y)
 	var norm2 float64
-	for j := range n {
+	for j := range r.z {
 		z := rng.NormFloat64()
+		r.z[j] = z
 		norm2 += float64(z * z)
-		floats.AddScaled(y, z, r.bd[j*n:(j+1)*n])
 	}
+	r.shape.color(r.z, r.y[k*n:(k+1)*n])
 	r.norm2[k] = norm2
 }
 
@@ -119,13 +109,9 @@ func (r *run) inject(k int, u []float64) {
 
 // mahalanobis2 returns ‖C^−½·y‖².
 func (r *run) mahalanobis2(y []float64) float64 {
-	n := r.s.n
-	var sum float64
-	for j := range n {
-		t := floats.Dot(r.bt[j*n:(j+1)*n], y) / r.d[j]
-		sum += float64(t * t)
-	}
-	return sum
+	clear(r.t)
+	r.shape.whiten(1, y, r.t)
+	return floats.Dot(r.t, r.t)
 }
 
 // update takes the told generation: selection, paths, covariance and step
@@ -178,10 +164,7 @@ func (r *run) paths() float64 {
 	n := s.n
 	floats.Scale(1-s.cSigma, r.ps)
 	k := math.Sqrt(s.cSigma * (2 - s.cSigma) * s.muEff)
-	for j := range n { // C^−½·⟨y⟩w = B·D⁻¹·Bᵀ·⟨y⟩w
-		b := r.bt[j*n : (j+1)*n]
-		floats.AddScaled(r.ps, k*floats.Dot(b, r.dy)/r.d[j], b)
-	}
+	r.shape.whiten(k, r.dy, r.ps)
 	hSigma := 0.0
 	norm := floats.Norm(r.ps, 2)
 	if norm/math.Sqrt(1-math.Pow(1-s.cSigma, 2*float64(r.gen))) < (1.4+2/(float64(n)+1))*s.chiN {
@@ -205,41 +188,27 @@ func (r *run) covariance(hSigma float64) {
 		}
 		r.wCol[k] = s.cmu * w
 	}
-	for i := range n {
-		row := r.c[i*n+i : (i+1)*n]
-		floats.Scale(keep, row)
-		floats.AddScaled(row, s.c1*r.pc[i], r.pc[i:])
-		for k, w := range r.wCol {
-			floats.AddScaled(row, w*r.y[k*n+i], r.y[k*n+i:(k+1)*n])
-		}
-	}
+	r.shape.update(keep, s.c1, r.pc, r.wCol, r.y)
 }
 
 // widen raises the standard deviations that fell below their floor, keeping
 // the correlations, so that a coordinate of cells cannot freeze inside one.
 func (r *run) widen(floor []float64) {
-	n := r.s.n
 	for i, f := range floor {
-		std := r.sigma * math.Sqrt(r.c[i*n+i])
+		std := r.sigma * math.Sqrt(r.shape.variance(i))
 		if f <= 0 || std >= f {
 			continue
 		}
-		k := f / std
-		for j := range n {
-			lo, hi := min(i, j), max(i, j)
-			r.c[lo*n+hi] *= k
-		}
-		r.c[i*n+i] *= k
+		r.shape.stretch(i, f/std)
 		r.eigenGen = -r.s.eigenGap // decompose before the next sample
 	}
 }
 
 // capSigma keeps the largest standard deviation at or below limit.
 func (r *run) capSigma(limit float64) {
-	n := r.s.n
 	var most float64
-	for i := range n {
-		most = math.Max(most, r.c[i*n+i])
+	for i := range r.s.n {
+		most = math.Max(most, r.shape.variance(i))
 	}
 	if std := r.sigma * math.Sqrt(most); std > limit {
 		r.sigma *= limit / std
@@ -253,20 +222,5 @@ func (r *run) decompose() bool {
 		return true
 	}
 	r.eigenGen = r.gen
-	n := r.s.n
-	for i := range n {
-		for _, v := range r.c[i*n+i : (i+1)*n] {
-			if math.IsNaN(v) || math.IsInf(v, 0) {
-				return false
-			}
-		}
-	}
-	if !r.eigen.decompose(r.c, r.bt, r.eigW) || !(r.eigW[0] > 0) {
-		return false
-	}
-	for j := range n {
-		r.d[j] = math.Sqrt(r.eigW[j])
-		floats.ScaleTo(r.bd[j*n:(j+1)*n], r.d[j], r.bt[j*n:(j+1)*n])
-	}
-	return true
+	return r.shape.decompose()
 }

@@ -27,7 +27,7 @@ type state struct {
 	PC     []float64     `json:"pc"`
 	C      []float64     `json:"c"`
 	D      []float64     `json:"d"`
-	BT     []float64     `json:"bt"`
+	BT     []float64     `json:"bt"` // none of a separable run
 	Gen    int           `json:"gen"`
 	EigGen int           `json:"eig_gen"`
 	X      []float64     `json:"x"` // asked points only
@@ -89,16 +89,23 @@ func (o *Optimizer) state() (*state, error) {
 	}
 	r, p := &o.run, &o.plan
 	n := r.s.n
-	return &state{
+	s := &state{
 		RNG: rng, Lambda: r.s.lambda, Mean: r.m, Sigma: r.sigma, Sigma0: r.sigma0,
-		PS: r.ps, PC: r.pc, C: r.c, D: r.d, BT: r.bt, Gen: r.gen, EigGen: r.eigenGen,
+		PS: r.ps, PC: r.pc, Gen: r.gen, EigGen: r.eigenGen,
 		X: r.x[:o.asked*n], Y: r.y[:o.asked*n], Norm2: r.norm2[:o.asked],
 		Loss:     losses(r.loss[:o.told]),
 		HistBest: losses(r.hist.best), HistMedian: losses(r.hist.median), Blind: r.hist.blind,
 		Restarts: p.restarts, Large: p.large, Growths: p.growths,
 		SpentLarge: p.spentLarge, SpentSmall: p.spentSmall, Regime: int(p.regime),
 		Evals: o.evals, Best: o.best, BestLoss: engine.Loss(o.bestLoss), Stop: o.stop,
-	}, nil
+	}
+	switch c := r.shape.(type) {
+	case *full:
+		s.C, s.D, s.BT = c.c, c.d, c.bt
+	case *diagonal:
+		s.C, s.D = c.c, c.d
+	}
+	return s, nil
 }
 
 func losses(v []float64) []engine.Loss {
@@ -110,7 +117,7 @@ func losses(v []float64) []engine.Loss {
 }
 
 // check refuses a state that no Snapshot of this optimizer can hold.
-func (s *state) check(n int) error {
+func (s *state) check(n int, form Form) error {
 	refuse := func(field string, got any) error {
 		return fmt.Errorf("%w: %s: %v", engine.ErrSnapshot, field, got)
 	}
@@ -121,13 +128,17 @@ func (s *state) check(n int) error {
 	if asked > s.Lambda {
 		return refuse("norm2", fmt.Sprintf("%d values for a population of %d", asked, s.Lambda))
 	}
+	square, vectors := n*n, n*n
+	if form == Separable {
+		square, vectors = n, 0
+	}
 	for _, f := range []struct {
 		name string
 		v    []float64
 		want int
 	}{
-		{"mean", s.Mean, n}, {"ps", s.PS, n}, {"pc", s.PC, n}, {"c", s.C, n * n}, {"d", s.D, n},
-		{"bt", s.BT, n * n}, {"x", s.X, asked * n}, {"y", s.Y, asked * n}, {"best", s.Best, n},
+		{"mean", s.Mean, n}, {"ps", s.PS, n}, {"pc", s.PC, n}, {"c", s.C, square}, {"d", s.D, n},
+		{"bt", s.BT, vectors}, {"x", s.X, asked * n}, {"y", s.Y, asked * n}, {"best", s.Best, n},
 	} {
 		if len(f.v) != f.want {
 			return refuse(f.name, fmt.Sprintf("%d values, want %d", len(f.v), f.want))
@@ -168,24 +179,26 @@ func (s *state) check(n int) error {
 
 func (o *Optimizer) setState(s *state) error {
 	n := o.cfg.Dim
-	if err := s.check(n); err != nil {
+	if err := s.check(n, o.cfg.Form); err != nil {
 		return err
 	}
 	if err := o.pcg.UnmarshalBinary(s.RNG); err != nil {
 		return fmt.Errorf("%w: rng: %w", engine.ErrSnapshot, err)
 	}
 	r := &o.run
-	r.start(n, s.Lambda, s.Mean, s.Sigma)
+	r.start(n, s.Lambda, o.cfg.Form, s.Mean, s.Sigma)
 	r.sigma0, r.gen, r.eigenGen = s.Sigma0, s.Gen, s.EigGen
 	copy(r.ps, s.PS)
 	copy(r.pc, s.PC)
-	copy(r.c, s.C)
-	copy(r.d, s.D)
-	copy(r.bt, s.BT)
-	for j := range n {
-		for i := range n {
-			r.bd[j*n+i] = r.d[j] * r.bt[j*n+i]
-		}
+	switch c := r.shape.(type) {
+	case *full:
+		copy(c.c, s.C)
+		copy(c.d, s.D)
+		copy(c.bt, s.BT)
+		c.scaleAxes()
+	case *diagonal:
+		copy(c.c, s.C)
+		copy(c.d, s.D)
 	}
 	copy(r.x, s.X)
 	copy(r.y, s.Y)

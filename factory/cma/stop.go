@@ -54,7 +54,7 @@ func (r *run) stopped(floor []float64, bestLoss float64) string {
 	if r.hopeless(bestLoss) {
 		return "hopeless"
 	}
-	dMin, dMax := r.d[0], r.d[n-1]
+	dMin, dMax := r.shape.axes()
 	switch {
 	case dMax*dMax > maxCond*dMin*dMin:
 		return "conditioncov"
@@ -116,7 +116,7 @@ func (r *run) small(floor []float64) bool {
 		if floor != nil && floor[i] > 0 {
 			return false
 		}
-		if r.sigma*math.Abs(r.pc[i]) > limit || r.sigma*math.Sqrt(r.c[i*n+i]) > limit {
+		if r.sigma*math.Abs(r.pc[i]) > limit || r.sigma*math.Sqrt(r.shape.variance(i)) > limit {
 			return false
 		}
 	}
@@ -130,11 +130,12 @@ func (r *run) moves() bool {
 	n := r.s.n
 	j := r.gen % n
 	axis := false
+	r.shape.axis(j, r.t)
 	for i := range n {
-		if r.m[i]+.1*r.sigma*r.bd[j*n+i] != r.m[i] {
+		if r.m[i]+.1*r.sigma*r.t[i] != r.m[i] {
 			axis = true
 		}
-		if r.m[i]+.2*r.sigma*math.Sqrt(r.c[i*n+i]) == r.m[i] {
+		if r.m[i]+.2*r.sigma*math.Sqrt(r.shape.variance(i)) == r.m[i] {
 			return false
 		}
 	}
