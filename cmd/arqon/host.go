@@ -62,14 +62,10 @@ func newHost(ctx context.Context, f runFlags, rel *catalog.Verified, s *story) (
 	cfg := h.plan.config
 	cfg.Shards, cfg.Seed = shards, seed.Root(f.seed)
 	if f.log != "" {
-		log, err := ledger.Create(f.log, ledger.Header{Purpose: runtime.LogPurpose, Seed: f.seed}, ledger.Options{})
-		if errors.Is(err, ledger.ErrExists) {
-			return nil, hinted{err, "an actuation log is never overwritten: name a new file"}
-		}
-		if err != nil {
+		if h.log, err = createLog(f.log, f.seed); err != nil {
 			return nil, err
 		}
-		h.log, cfg.Log = log, log
+		cfg.Log = h.log
 	}
 	if h.rt, err = runtime.Open(ctx, cfg, rel); err != nil {
 		return nil, errors.Join(err, h.close())

@@ -102,7 +102,7 @@ bounds it cannot leave.
 	})
 	root.AddCommand(
 		newInit(), newDiscover(), newNightly(), newReport(), newSign(), newPublish(),
-		newVerify(), newInspect(), newRun(), newGate(), newDoctor(),
+		newVerify(), newInspect(), newRun(), newServe(), newLoad(), newGate(), newDoctor(),
 		newYank(), newPromote(), newRollback(), newHistory(), newDiff(), newKeys(),
 		newMirror(), newExport(), newImport(), newAudit(),
 		newAdapt(), newReplay(), newLog(), newStudy(),

@@ -28,6 +28,8 @@ import (
 //	killat REGEXP COMMAND…    kill -9 when a line of its story matches
 //	capture FILE COMMAND…     standard output into a file
 //	setjson VARIABLE FILE PATH
+//	setfile VARIABLE FILE     what is in the file
+//	ask URL STATUS REGEXP     until the answer is so
 //	same FILE1 FILE2 OLD NEW  equal once OLD in the second is NEW
 //	cptree FROM TO
 //	keep NAME                 what is in the directory now is the fixture of that name
@@ -42,6 +44,7 @@ func scriptParams(dir string) testscript.Params {
 			"exits": cmdExits, "json": cmdJSON, "fixture": cmdFixture, "flip": cmdFlip, "waitfor": cmdWaitFor,
 			"killat": cmdKillAt, "keep": cmdKeep,
 			"capture": cmdCapture, "setjson": cmdSetJSON, "same": cmdSame, "cptree": cmdCopyTree,
+			"setfile": cmdSetFile, "ask": cmdAsk,
 			"smalldisk": cmdSmallDisk, "morespace": cmdMoreSpace,
 		},
 	}

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/arqon/arqon/artifacts"
+	"github.com/arqon/arqon/benchmarks/infer"
+	"github.com/arqon/arqon/catalog"
+	"github.com/arqon/arqon/runtime"
+	"github.com/arqon/arqon/runtime/prometheus"
+	"github.com/arqon/arqon/runtime/runtimetest"
+)
+
+// cmdSetFile sets a variable to what a file holds.
+func cmdSetFile(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: setfile VARIABLE FILE")
+	}
+	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile(args[1])))
+}
+
+// cmdAsk gets an address over and over until status and body are as wanted.
+func cmdAsk(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: ask URL STATUS REGEXP")
+	}
+	want, err := regexp.Compile(args[2])
+	ts.Check(err)
+	last := ""
+	for range 600 {
+		resp, err := http.Get(args[0])
+		if err == nil {
+			b, readErr := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+			ts.Check(readErr)
+			ts.Check(resp.Body.Close())
+			if last = fmt.Sprintf("%d %s", resp.StatusCode, b); fmt.Sprint(resp.StatusCode) == args[1] && want.Match(b) {
+				return
+			}
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	ts.Fatalf("%s: no %s %s in 30 s; last: %.2000s", args[0], args[1], args[2], last)
+}
+
+// testServer answers with the built-in model under every id.
+func testServer(t *testing.T, workers int) (*server, *httptest.Server) {
+	t.Helper()
+	metrics := []runtime.Metric{
+		accuracyID: {Name: infer.MetricAccuracy}, macsID: {Name: infer.MetricMACs}, cpuID: {Name: infer.MetricCPU},
+		p99ID: {Name: infer.MetricP99, Stat: runtime.P99}, bytesID: {Name: infer.MetricBytes},
+	}
+	s := &server{
+		flags: serveFlags{workers: workers}, log: slog.New(slog.DiscardHandler), workers: make(chan *worker, workers), declared: infer.LowLoad,
+	}
+	var err error
+	if s.metrics, err = prometheus.New(metrics, prometheus.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	rel := runtimetest.New(t, catalog.Policy{WindowRequests: 5}).Release([]string{infer.LowLoad},
+		runtimetest.Variant{Name: "base", Data: []byte("base"), Contexts: []string{infer.LowLoad}})
+	cfg := runtime.Config{
+		Stage:  func(context.Context, catalog.Entry, artifacts.Getter) (any, error) { return infer.BuiltIn(), nil },
+		Shards: workers, Metrics: metrics, Tap: s.metrics.Tap,
+	}
+	if err := s.open(t.Context(), cfg, rel); err != nil {
+		t.Fatal(err)
+	}
+	routes, err := s.routes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	web := httptest.NewServer(routes)
+	t.Cleanup(web.Close)
+	return s, web
+}
+
+func TestServeSaysWhatIsWrong(t *testing.T) {
+	_, web := testServer(t, 1)
+	numbers := strings.Repeat("0,", pixels-1)
+	for _, c := range []struct {
+		path, media, body string
+		want              int
+		says              string
+	}{
+		{"predict", "", strings.Repeat("x", pixels), 200, `"variant_id":1`},
+		{"predict", "application/json; charset=utf-8", `{"pixels":[` + numbers + `255]}`, 200, `"context":"low-load"`},
+		{"predict", "", strings.Repeat("x", pixels-1), 400, "783 bytes, want 784"},
+		{"predict", "", strings.Repeat("x", bodyBytesMax+1), 413, "too large"},
+		{"predict", "application/json", `{"pixels":[` + numbers + `256]}`, 400, "pixel 783 is 256: want 0 to 255"},
+		{"predict", "application/json", `{"pixels":[` + numbers + `0,0]}`, 400, "785 pixels, want 784"},
+		{"predict", "application/json", `{"pixels":[0.5]}`, 400, "bad request"},
+		{"predict", "application/json", `{"picture":[]}`, 400, "unknown field"},
+		{"predict", "application/json", `{"pixels":[` + strings.Repeat("0,", bodyBytesMax) + `0]}`, 413, "too large"},
+		{"feedback", "", `{"id":1,"label":3}`, 204, ""},
+		{"feedback", "", `{"id":1,"label":3}`, 404, "has had its feedback"},
+		{"feedback", "", `{"id":99,"label":3}`, 404, "answer 99 is unknown"},
+		{"feedback", "", `{"id":2,"label":10}`, 400, "label from 0 to 9"},
+		{"feedback", "", `{"label":1}`, 400, "want id"},
+		{"feedback", "", `{`, 400, "bad request"},
+		{"nothing", "", "", 404, "not found"},
+	} {
+		resp, err := http.Post(web.URL+"/v1/"+c.path, c.media, strings.NewReader(c.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(resp.Body)
+		if err != nil || resp.Body.Close() != nil {
+			t.Fatal(err)
+		}
+		if resp.StatusCode != c.want || !bytes.Contains(b, []byte(c.says)) {
+			t.Errorf("%s %.40q: %d %.200s, want %d %s", c.path, c.body, resp.StatusCode, b, c.want, c.says)
+		}
+	}
+}
+
+// When every worker is busy a request waits a little and is then turned away,
+// and one whose turn comes is answered.
+func TestServeTurnsAwayWhatItCannotHold(t *testing.T) {
+	s, web := testServer(t, 1)
+	w := <-s.workers
+	ask := func() int {
+		resp, err := http.Post(web.URL+"/v1/predict", "", strings.NewReader(strings.Repeat("x", pixels)))
+		if err != nil {
+			t.Error(err)
+			return 0
+		}
+		if err := resp.Body.Close(); err != nil {
+			t.Error(err)
+		}
+		return resp.StatusCode
+	}
+	if got := ask(); got != http.StatusServiceUnavailable || s.turnedAway.Load() != 1 {
+		t.Errorf("%d, %d turned away", got, s.turnedAway.Load())
+	}
+	s.workers <- w
+	if got := ask(); got != http.StatusOK {
+		t.Error(got)
+	}
+	s.ready.Store(false)
+	resp, err := http.Get(web.URL + "/readyz")
+	if err != nil || resp.StatusCode != http.StatusServiceUnavailable || resp.Body.Close() != nil {
+		t.Errorf("draining: %v %v", resp, err)
+	}
+}
+
+// Labels are counted for the variant that answered, once each, whatever the
+// order and however many clients.
+func TestFeedbackReachesTheWindow(t *testing.T) {
+	s, web := testServer(t, 4)
+	var group sync.WaitGroup
+	for range 4 {
+		group.Go(func() {
+			for range 25 {
+				resp, err := http.Post(web.URL+"/v1/predict", "", strings.NewReader(strings.Repeat("\x00", pixels)))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				var p prediction
+				if err := json.NewDecoder(resp.Body).Decode(&p); err != nil || resp.Body.Close() != nil {
+					t.Error(err)
+				}
+				if err := giveFeedback(t.Context(), http.DefaultClient, web.URL, p.ID, p.Class); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	group.Wait()
+	s.flush()
+	w := s.rt.Collect(1)
+	cell, ok := w.Cell(0, 1, accuracyID)
+	if !ok || cell.Count != 100 || cell.Mean != 1 {
+		t.Errorf("%+v", w.Cells)
+	}
+}
