@@ -7,7 +7,7 @@ KILLS ?= 200
 STUDY ?= studies/infer.yaml
 RACE_ROOMS := ./runtime/... ./factory ./internal/ledger ./artifacts/... ./benchmarks/external ./gates
 
-.PHONY: nightly test lint race fuzz kill bench integration story browser clean data build
+.PHONY: nightly test lint race fuzz kill bench integration story browser clean data build peers
 
 nightly: build
 	bash internal/scripts/nightly $(STUDY)
@@ -41,6 +41,10 @@ kill:
 
 bench: data
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+# The runtime's hot path beside feature-flag clients and HdrHistogram, in a module of its own.
+peers:
+	cd runtime/peers && $(GO) run . -out ../../docs/runtime-peers.md
 
 # A real object store, versitygw, on loopback; publishers killed KILLS times on it and on a directory.
 integration: bin/versitygw-$(VERSITYGW_VERSION)

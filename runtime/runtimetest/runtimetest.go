@@ -1,6 +1,6 @@
 // Package runtimetest publishes small signed releases in memory, so that tests
-// of what stands around the runtime start from verified bytes like a real host.
-// It is for tests only; nothing that serves imports it.
+// and benchmarks of what stands around the runtime start from verified bytes
+// like a real host. It is for those only; nothing that serves imports it.
 package runtimetest
 
 import (
@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"testing"
 	"time"
 
 	"github.com/arqon/arqon/artifacts"
@@ -16,6 +15,13 @@ import (
 	"github.com/arqon/arqon/catalog/publish"
 	"github.com/arqon/arqon/catalog/trust"
 )
+
+// TB is what a release needs of testing.TB; a program that is no test brings
+// its own.
+type TB interface {
+	Helper()
+	Fatal(args ...any)
+}
 
 // Night is when every release is published and verified.
 var Night = time.Date(2026, 3, 1, 2, 0, 0, 0, time.UTC)
@@ -32,7 +38,7 @@ type Variant struct {
 // Repository signs and publishes releases of the channel canary; the keys are
 // one person's.
 type Repository struct {
-	tb     testing.TB
+	tb     TB
 	store  artifacts.Store
 	blobs  *artifacts.Mem
 	made   *publish.Created
@@ -40,7 +46,7 @@ type Repository struct {
 }
 
 // New makes a repository whose releases carry the policy.
-func New(tb testing.TB, p catalog.Policy) *Repository {
+func New(tb TB, p catalog.Policy) *Repository {
 	tb.Helper()
 	store := artifacts.NewMem()
 	made, err := publish.Init(context.Background(), store, publish.InitOptions{Solo: true, Now: Night, Channels: []string{"canary"}})
