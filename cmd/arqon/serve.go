@@ -236,7 +236,9 @@ func (s *server) run(ctx context.Context, l net.Listener) error {
 		wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.flags.drain)
 		err = srv.Shutdown(wait)
 		cancel()
-		<-ended
+		if served := <-ended; !errors.Is(served, http.ErrServerClosed) {
+			err = errors.Join(err, served)
+		}
 	}
 	stop()
 	<-cycles
