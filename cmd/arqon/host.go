@@ -70,6 +70,9 @@ func newHost(ctx context.Context, f runFlags, rel *catalog.Verified, s *story) (
 	if h.rt, err = runtime.Open(ctx, cfg, rel); err != nil {
 		return nil, errors.Join(err, h.close())
 	}
+	if err := f.checkProposals(h.plan.contexts); err != nil {
+		return nil, errors.Join(err, h.close())
+	}
 	if h.plan.adapt {
 		if h.adapt, err = runtime.NewAdaptation(h.rt, runtime.AdaptConfig{}); err != nil {
 			return nil, errors.Join(err, h.close())
@@ -100,11 +103,11 @@ func (h *hostRun) serve(ctx context.Context) (runResult, error) {
 	h.tick++
 	h.install()
 	class := h.plan.contexts[0]
-	for i, context := range h.plan.contexts {
+	for _, context := range h.plan.contexts {
 		if err := h.load.begin(ctx, context, h.flags.requests); err != nil {
 			return h.result, err
 		}
-		p := newPhase(h, i, context)
+		p := newPhase(h, context)
 		var err error
 		if class, err = h.phase(ctx, p, class); err != nil {
 			return h.result, err
@@ -135,12 +138,28 @@ func (h *hostRun) phase(ctx context.Context, p *phaseResult, class string) (stri
 			return class, err
 		}
 		h.control()
+		if id, ok := h.flags.proposed(p.Context); ok && w.from < w.requests/3 && w.from+w.n >= w.requests/3 {
+			h.propose(p.Context, id)
+		}
 		if next := h.load.recognise(w, class); next != class {
 			h.note("recognised", fmt.Sprintf("the traffic looks like %s, not like %s", next, class))
 			class = next
 		}
 	}
 	return class, nil
+}
+
+// propose asks for a variant as an operator would: it comes as a canary first,
+// whatever it has passed before.
+func (h *hostRun) propose(context string, id catalog.VariantID) {
+	class, ok := h.rt.Class(context)
+	if !ok {
+		return // newHost has refused such a flag
+	}
+	h.note(eventProposed, fmt.Sprintf("variant %d for %s, by hand", id, context))
+	h.decided([]runtime.Decision{h.rt.Executor().Propose(runtime.Proposal{
+		Tick: h.tick, Base: h.rt.Load().Generation(), Class: class, Variant: id, Ramp: runtime.RampAuto,
+	})})
 }
 
 // control is one cycle of the engine's side: collect, judge, propose.
@@ -153,7 +172,7 @@ func (h *hostRun) control() {
 	for _, rel := range adopted {
 		h.result.Adopted++
 		h.limits = rel.Release().Policy.Guardrails
-		h.note("release", fmt.Sprintf("release %d was verified and adopted while serving", rel.Release().Sequence))
+		h.note(eventRelease, fmt.Sprintf("release %d was verified and adopted while serving", rel.Release().Sequence))
 	}
 	if h.tick%runtime.Tick(h.plan.judged) != 0 {
 		return
@@ -183,13 +202,15 @@ func (h *hostRun) moved(transitions []runtime.Transition) {
 		if t.Reason == runtime.ReasonGuardrail {
 			h.result.Trips++
 			h.result.Rollbacks++
-			h.note("guardrail", fmt.Sprintf("%s: variant %d broke a signed limit; back to %d", name, t.Variant, t.Serves))
+			h.note(eventGuardrail, fmt.Sprintf("%s: variant %d broke a signed limit; back to %d", name, t.Variant, t.Serves))
 			continue
 		}
+		what := "transition"
 		if t.To == runtime.RolledBack {
+			what = eventRollback
 			h.result.Rollbacks++
 		}
-		h.note("transition", fmt.Sprintf("%s: %v to %v (%v), variant %d, %d serves", name, t.From, t.To, t.Reason, t.Variant, t.Serves))
+		h.note(what, fmt.Sprintf("%s: %v to %v (%v), variant %d, %d serves", name, t.From, t.To, t.Reason, t.Variant, t.Serves))
 	}
 }
 

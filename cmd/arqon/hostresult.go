@@ -48,6 +48,7 @@ type runResult struct {
 	Channel    string         `json:"channel"`
 	Release    uint64         `json:"release"`
 	Generation uint64         `json:"generation"` // snapshots published
+	Series     []string       `json:"series"`     // what the values of a window are
 	Phases     []*phaseResult `json:"phases"`
 	Requests   int            `json:"requests"`
 	Dropped    int            `json:"dropped"`
@@ -80,7 +81,6 @@ type phaseResult struct {
 	Recovery   recovery          `json:"recovery"`
 	Windows    []windowResult    `json:"windows"`
 
-	index            int
 	samples          []telemetry.Sketch
 	served           map[catalog.VariantID]int
 	trips, rollbacks int // before the phase
@@ -96,6 +96,14 @@ type hostEvent struct {
 	What string `json:"what"`
 	Text string `json:"text"`
 }
+
+// The kinds of events that figures mark; decisions are named by their outcome.
+const (
+	eventGuardrail = "guardrail"
+	eventRollback  = "rollback" // for another cause
+	eventRelease   = "release"
+	eventProposed  = "proposed"
+)
 
 // MarshalJSON puts the domain's figures beside the host's.
 func (r runResult) MarshalJSON() ([]byte, error) {
@@ -126,15 +134,20 @@ func withFacts(v any, facts []fact) ([]byte, error) {
 }
 
 func newRunResult(h *hostRun) runResult {
+	names := []string{}
+	for _, s := range h.plan.series {
+		names = append(names, s.name)
+	}
 	return runResult{
+		Series:  names,
 		Channel: h.flags.channel, Domain: h.domain, Release: h.rt.Load().Release(),
 		Phases: []*phaseResult{}, Events: []hostEvent{}, series: h.plan.series, legend: h.plan.legend,
 	}
 }
 
-func newPhase(h *hostRun, index int, context string) *phaseResult {
+func newPhase(h *hostRun, context string) *phaseResult {
 	return &phaseResult{
-		Context: context, index: index, samples: make([]telemetry.Sketch, h.plan.samples), served: map[catalog.VariantID]int{},
+		Context: context, samples: make([]telemetry.Sketch, h.plan.samples), served: map[catalog.VariantID]int{},
 		Windows: []windowResult{}, trips: h.result.Trips, rollbacks: h.result.Rollbacks,
 	}
 }
@@ -163,7 +176,7 @@ func (p *phaseResult) account(h *hostRun, w *window) {
 	for _, s := range h.plan.series {
 		x.Values = append(x.Values, s.of(samples))
 	}
-	if x.Broke = h.broke(x); x.Broke {
+	if h.limit(&x); x.Broke {
 		p.Violations++
 	}
 	if last := h.last; last != nil && last.Variant != x.Variant {
@@ -222,37 +235,49 @@ func (p *phaseResult) saying() string {
 	return strings.Join(words, ", ")
 }
 
-func (r runResult) print(w io.Writer) error {
-	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', tabwriter.AlignRight)
-	for i, p := range r.Phases {
-		if i == 0 {
-			fmt.Fprint(t, "phase\trequests\t")
-			for _, f := range p.Facts {
-				fmt.Fprint(t, f.header, "\t")
-			}
-			fmt.Fprintln(t, "VariantId\tswaps\trecovered after\trollbacks\tover limit\tdropped\t")
-		}
-		fmt.Fprintf(t, "%s\t%d\t", p.Context, p.Requests)
+// rows is the table of the phases: its header and a row a phase.
+func (r runResult) rows() (head []string, rows [][]string) {
+	for _, p := range r.Phases {
+		head = []string{"phase", "requests"}
+		row := []string{p.Context, fmt.Sprint(p.Requests)}
 		for _, f := range p.Facts {
-			fmt.Fprint(t, f.unit.text(f.value), "\t")
+			head, row = append(head, f.header), append(row, f.unit.text(f.value))
 		}
 		ids := make([]string, 0, len(p.Served))
 		for _, s := range p.Served {
 			ids = append(ids, fmt.Sprint(s.Variant))
 		}
-		fmt.Fprintf(t, "%s\t%d\t%s\t%d\t%d\t%d\t\n", strings.Join(ids, ","), p.Swaps, p.Recovery, p.Rollbacks, p.Violations, p.Dropped)
+		head = append(head, "VariantId", "swaps", "recovered after", "oscillation", "rollbacks", "over limit", "dropped")
+		row = append(row, strings.Join(ids, ","), fmt.Sprint(p.Swaps), p.Recovery.String(), fmt.Sprint(p.Recovery.Oscillation),
+			fmt.Sprint(p.Rollbacks), fmt.Sprint(p.Violations), fmt.Sprint(p.Dropped))
+		rows = append(rows, row)
+	}
+	return head, rows
+}
+
+// sentence is the whole run in one.
+func (r runResult) sentence() string {
+	s := fmt.Sprintf("%d requests, %d dropped, %d torn snapshots, %d swaps, %d guardrail trips, %d rollbacks, %d windows over a signed limit, %d releases adopted while serving",
+		r.Requests, r.Dropped, r.Torn, r.Swaps, r.Trips, r.Rollbacks, r.Violations, r.Adopted)
+	for _, f := range r.Facts {
+		s += fmt.Sprintf("; %s: %s", f.header, f.unit.text(f.value))
+	}
+	return s
+}
+
+func (r runResult) print(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', tabwriter.AlignRight)
+	head, rows := r.rows()
+	for _, row := range append([][]string{head}, rows...) {
+		fmt.Fprintln(t, strings.Join(row, "\t")+"\t")
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "%d requests, %d dropped, %d torn snapshots, %d swaps, %d guardrail trips, %d rollbacks, %d windows over a signed limit, %d releases adopted while serving\n",
-		r.Requests, r.Dropped, r.Torn, r.Swaps, r.Trips, r.Rollbacks, r.Violations, r.Adopted)
-	for _, f := range r.Facts {
-		fmt.Fprintf(w, "%s: %s\n", f.header, f.unit.text(f.value))
-	}
+	fmt.Fprintln(w, r.sentence())
 	if r.legend != "" {
 		fmt.Fprintln(w, r.legend)
 	}
-	_, err := fmt.Fprintln(w, recoveryLegend)
-	return err
+	fmt.Fprintln(w, recoveryLegend)
+	return r.printPlots(w)
 }

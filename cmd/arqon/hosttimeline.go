@@ -16,8 +16,16 @@ type windowResult struct {
 	Class    string            `json:"class"`      // what the host took the traffic for
 	Variant  catalog.VariantID `json:"variant_id"` // that served most
 	Requests int               `json:"requests"`
-	Values   []float64         `json:"values"` // one a series
+	Values   []float64         `json:"values"`           // one a series
+	Limits   []windowLimit     `json:"limits,omitempty"` // signed, for the class, on the series
 	Broke    bool              `json:"over_limit"`
+}
+
+// windowLimit is a guardrail of the release on one of the series.
+type windowLimit struct {
+	Series int      `json:"series"`
+	Min    *float64 `json:"min,omitempty"`
+	Max    *float64 `json:"max,omitempty"`
 }
 
 // thin keeps every k-th window, the smallest k that leaves at most n, and lets
@@ -39,21 +47,22 @@ func thin(ws []windowResult, n int) []windowResult {
 	return out
 }
 
-// broke reports whether a window's figures were outside a signed limit of the
-// class that it was taken for.
-func (h *hostRun) broke(w windowResult) bool {
+// limit adds the signed limits of the class that a window was taken for, and
+// whether its figures were outside one.
+func (h *hostRun) limit(w *windowResult) {
 	for _, g := range h.limits {
 		if g.Context != "" && g.Context != w.Class {
 			continue
 		}
 		for i, s := range h.plan.series {
-			x := w.Values[i]
-			if s.name == g.Metric && (g.Min != nil && x < *g.Min || g.Max != nil && x > *g.Max) {
-				return true
+			if s.name != g.Metric {
+				continue
 			}
+			x := w.Values[i]
+			w.Limits = append(w.Limits, windowLimit{i, g.Min, g.Max})
+			w.Broke = w.Broke || g.Min != nil && x < *g.Min || g.Max != nil && x > *g.Max
 		}
 	}
-	return false
 }
 
 // recovery is how a host came through the change at the beginning of a phase.

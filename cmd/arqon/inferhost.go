@@ -84,6 +84,7 @@ func (l *inferLoad) plan(ctx context.Context, rel *catalog.Release) (plan, error
 	if err != nil {
 		return plan{}, err
 	}
+	cfg.Limits.Ramp = []float64{.1, .25, .5, 1} // phases are short
 	if l.sense, err = newSense(l.data, rel.Contexts, rel.Policy.WindowRequests, l.host.flags.seed); err != nil {
 		return plan{}, err
 	}

@@ -5,13 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/arqon/arqon/catalog"
 )
 
 type runFlags struct {
 	repository, keys, channel, root, out, log string
+	html                                      string
+	propose                                   map[string]int
 	requests                                  int
 	seed                                      uint64
 	refresh                                   time.Duration
@@ -37,7 +44,8 @@ miniature simulations beside it recognise what it has become, and the cache
 goes over to that context's policy with everything it holds.`,
 		Example: `  arqon run --repository out/catalog --channel staging
   arqon run --repository out/catalog --requests 20000 --json
-  arqon run --repository out/catalog --log out/actuation.ledger`,
+  arqon run --repository out/catalog --log out/actuation.ledger
+  arqon run --repository out/catalog --propose shifted=1 --html run.html`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			f.requestsGiven = c.Flags().Changed("requests")
@@ -50,6 +58,8 @@ goes over to that context's policy with everything it holds.`,
 	c.Flags().StringVar(&f.keys, "keys", "", "folder in which init left root.json (default REPOSITORY-keys)")
 	c.Flags().StringVar(&f.out, "out", "out", "where caches are kept")
 	c.Flags().StringVar(&f.log, "log", "", "record every proposal, decision and window in this new `FILE`")
+	c.Flags().StringVar(&f.html, "html", "", "write the run as one self-contained HTML `FILE` too (- for standard output, and nothing else)")
+	c.Flags().StringToIntVar(&f.propose, "propose", nil, "a third into the phase of `CONTEXT=ID`, propose the variant by hand, as a canary")
 	c.Flags().IntVar(&f.requests, "requests", 0, "requests a phase (unless given, the domain's own: 6000 images, 60000 uses of a cache)")
 	c.Flags().Uint64Var(&f.seed, "seed", 1, "seed of the traffic")
 	c.Flags().DurationVar(&f.refresh, "refresh", 500*time.Millisecond, "how often to look for a newer release")
@@ -92,8 +102,28 @@ func runHost(ctx context.Context, f runFlags, stdout, stderr io.Writer) (err err
 		return err
 	}
 	s.close()
+	if f.html != "" {
+		if err := writePage(f.html, stdout, result.page); err != nil || f.html == "-" {
+			return err
+		}
+	}
 	if f.json {
 		return printJSON(stdout, result)
 	}
 	return result.print(stdout)
+}
+
+// proposed is the variant that is to be proposed in a phase.
+func (f runFlags) proposed(context string) (catalog.VariantID, bool) {
+	id, ok := f.propose[context]
+	return catalog.VariantID(id), ok
+}
+
+func (f runFlags) checkProposals(contexts []string) error {
+	for context, id := range f.propose {
+		if !slices.Contains(contexts, context) || id < 1 || id > math.MaxUint32 {
+			return hinted{fmt.Errorf("--propose %s=%d: want CONTEXT=ID", context, id), "the phases of this release: " + strings.Join(contexts, ", ")}
+		}
+	}
+	return nil
 }
