@@ -246,7 +246,8 @@ func (rt *Runtime) Executor() *Executor { return &rt.executor }
 // still approves keep their classes, experiments end, everything else goes to
 // the new baseline. The refusals are those of Open, ErrOlder, ErrForeign,
 // ErrKilled and ErrFrozen; after any of them the release before stays in
-// force. The release in force already is not an error and changes nothing.
+// force. The release in force already is not an error and changes nothing,
+// unless entries have been withdrawn from it: they stop serving.
 func (rt *Runtime) Adopt(ctx context.Context, rel *catalog.Verified) error {
 	if rel.IsZero() {
 		return ErrUnverified
@@ -261,7 +262,7 @@ func (rt *Runtime) adopt(ctx context.Context, r *catalog.Release, manifest strin
 	if err != nil {
 		return err
 	}
-	if manifest == before.Manifest && r.Sequence == before.Sequence {
+	if manifest == before.Manifest && r.Sequence == before.Sequence && before.lists(r) {
 		return nil
 	}
 	v, err := newView(&rt.cfg, r, manifest, before)

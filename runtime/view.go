@@ -415,6 +415,17 @@ func (v *view) knob(id catalog.VariantID, name string) int {
 	return slices.IndexFunc(v.Knobs, func(k viewKnob) bool { return k.Variant == id && k.Name == name })
 }
 
+// lists reports whether the release has the entries of the view and no others.
+// The same manifest has fewer of them once some are withdrawn.
+func (v *view) lists(r *catalog.Release) bool {
+	for _, e := range r.Entries {
+		if _, ok := v.entry(e.ID); !ok {
+			return false
+		}
+	}
+	return len(r.Entries) == len(v.Entries)
+}
+
 func (v *view) entry(id catalog.VariantID) (*viewEntry, bool) {
 	i, ok := slices.BinarySearchFunc(v.Entries, id, func(e viewEntry, id catalog.VariantID) int { return int(e.ID) - int(id) })
 	if !ok {

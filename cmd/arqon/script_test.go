@@ -29,6 +29,7 @@ import (
 //	capture FILE COMMAND…     standard output into a file
 //	setjson VARIABLE FILE PATH
 //	setfile VARIABLE FILE     what is in the file
+//	models REPO N             a release of N models, quickly
 //	ask URL STATUS REGEXP     until the answer is so
 //	same FILE1 FILE2 OLD NEW  equal once OLD in the second is NEW
 //	cptree FROM TO
@@ -44,7 +45,7 @@ func scriptParams(dir string) testscript.Params {
 			"exits": cmdExits, "json": cmdJSON, "fixture": cmdFixture, "flip": cmdFlip, "waitfor": cmdWaitFor,
 			"killat": cmdKillAt, "keep": cmdKeep,
 			"capture": cmdCapture, "setjson": cmdSetJSON, "same": cmdSame, "cptree": cmdCopyTree,
-			"setfile": cmdSetFile, "ask": cmdAsk,
+			"setfile": cmdSetFile, "ask": cmdAsk, "models": cmdModels,
 			"smalldisk": cmdSmallDisk, "morespace": cmdMoreSpace,
 		},
 	}

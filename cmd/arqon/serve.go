@@ -141,7 +141,7 @@ func serve(ctx context.Context, f serveFlags, stdout, stderr io.Writer) (err err
 		}
 	}
 	log.Info("serving", "channel", f.channel, "release", rel.Release().Sequence, "address", "http://"+listener.Addr().String())
-	w := watch(ctx, in.client, f.channel, f.refresh, s.rt, s.adopted, func(format string, args ...any) { log.Warn(fmt.Sprintf(format, args...)) })
+	w := watch(ctx, in.client, rel, f.refresh, s.rt, s.adopted, func(format string, args ...any) { log.Warn(fmt.Sprintf(format, args...)) })
 	err = s.run(ctx, listener)
 	w.stop()
 	fmt.Fprintf(stdout, "%d answered, %d failed, %d torn snapshots, %d turned away, %d releases adopted while serving\n",

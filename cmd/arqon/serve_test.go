@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -20,6 +23,7 @@ import (
 	"github.com/arqon/arqon/artifacts"
 	"github.com/arqon/arqon/benchmarks/infer"
 	"github.com/arqon/arqon/catalog"
+	"github.com/arqon/arqon/catalog/publish"
 	"github.com/arqon/arqon/runtime"
 	"github.com/arqon/arqon/runtime/prometheus"
 	"github.com/arqon/arqon/runtime/runtimetest"
@@ -55,6 +59,62 @@ func cmdAsk(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ts.Fatalf("%s: no %s %s in 30 s; last: %.2000s", args[0], args[1], args[2], last)
 }
+
+// cmdModels publishes a release of the built-in model under n names to a
+// repository that init founded: 1 is the baseline, 2 is proved better on
+// shifted inputs, 3 under low load. It takes a second where a night takes
+// minutes; what is in the release does not matter to who serves it.
+func cmdModels(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: models REPOSITORY N")
+	}
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	model, err := os.ReadFile(builtInModel)
+	ts.Check(err)
+	ctx := context.Background()
+	blobs := artifacts.NewMem()
+	_, err = blobs.Put(ctx, model)
+	ts.Check(err)
+	at, err := newPlace(ts.MkAbs(args[0]), "")
+	ts.Check(err)
+	store, err := at.open()
+	ts.Check(err)
+	ring, err := at.ring(func() ([]byte, error) { return nil, nil })
+	ts.Check(err)
+	p := publish.Proposal{
+		Channel: "staging", Domain: infer.Name, Contexts: []string{infer.LowLoad, infer.Shifted}, Blobs: blobs,
+		Policy: catalog.Policy{MaxExperiments: 1, CoolDownTicks: 2, WindowRequests: 100, Guardrails: []catalog.Guardrail{}},
+	}
+	for i := range n {
+		v := catalog.Variant{
+			Name: fmt.Sprint("model-", i+1), Domain: infer.Name, Type: "early-exit", Point: json.RawMessage(fmt.Sprintf(`{"n":%d}`, i+1)),
+			Artifacts: []artifacts.Ref{artifacts.RefOf("model.arqm", "application/octet-stream", model)},
+		}
+		v.Identity = catalog.IdentityOf(v)
+		e := catalog.Entry{Variant: v, Scope: catalog.ScopeStaging, Envelope: catalog.Envelope{Contexts: p.Contexts}}
+		switch i {
+		case 1:
+			e.Expectations = []catalog.Expectation{{
+				Metric: infer.MetricAccuracy, Context: infer.Shifted, Unit: "1", Direction: "higher", Scale: "difference",
+				Baseline: .4, Value: .7, Change: .3, Lower: .3, Upper: .3,
+			}}
+		case 2:
+			e.Expectations = []catalog.Expectation{{
+				Metric: infer.MetricMACs, Context: infer.LowLoad, Unit: "MAC", Direction: "lower", Scale: "ratio",
+				Baseline: 2, Value: 1, Change: -.5, Lower: -.5, Upper: -.5,
+			}}
+		}
+		p.Entries = append(p.Entries, e)
+		p.Evidence = append(p.Evidence, publish.Evidence{Identity: v.Identity, Gate: "report", Predicate: json.RawMessage(`{"outcome":"PASS"}`)})
+	}
+	p.Baseline = p.Entries[0].Variant.Identity
+	repo := publish.Repository{Store: store, Keys: ring, Now: now()}
+	_, err = repo.Release(ctx, p)
+	ts.Check(errors.Join(err, store.Close()))
+}
+
+const builtInModel = "../../benchmarks/infer/builtin.arqm"
 
 // testServer answers with the built-in model under every id.
 func testServer(t *testing.T, workers int) (*server, *httptest.Server) {

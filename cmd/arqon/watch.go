@@ -17,7 +17,10 @@ type watcher struct {
 	done   sync.WaitGroup
 }
 
-func watch(ctx context.Context, client *trust.Client, channel string, every time.Duration, rt *runtime.Runtime, adopted func(*catalog.Verified), say func(string, ...any)) *watcher {
+// watch begins to look. serving is what the runtime was opened with; adopted is
+// told of what takes its place: a newer release, or the same one without what
+// was withdrawn from it.
+func watch(ctx context.Context, client *trust.Client, serving *catalog.Verified, every time.Duration, rt *runtime.Runtime, adopted func(*catalog.Verified), say func(string, ...any)) *watcher {
 	ctx, cancel := context.WithCancel(ctx)
 	w := &watcher{cancel: cancel}
 	if every <= 0 {
@@ -33,10 +36,10 @@ func watch(ctx context.Context, client *trust.Client, channel string, every time
 				return
 			case <-ticker.C:
 			}
-			rel, err := client.Refresh(ctx, channel)
-			if err == nil && rel.Release().Sequence > rt.Load().Release() {
-				err = rt.Adopt(ctx, rel)
-				if err == nil {
+			rel, err := client.Refresh(ctx, serving.Release().Channel)
+			if err == nil && (rel.Release().Sequence > rt.Load().Release() || len(rel.Release().Entries) != len(serving.Release().Entries)) {
+				if err = rt.Adopt(ctx, rel); err == nil {
+					serving = rel
 					adopted(rel)
 				}
 			}

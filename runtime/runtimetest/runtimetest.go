@@ -80,6 +80,22 @@ func (r *Repository) Release(contexts []string, variants ...Variant) *catalog.Ve
 	if _, err := repo.Release(ctx, p); err != nil {
 		r.tb.Fatal(err)
 	}
+	return r.verified(ctx)
+}
+
+// Yank withdraws ids and returns what a client makes of the release then.
+func (r *Repository) Yank(ids ...catalog.VariantID) *catalog.Verified {
+	r.tb.Helper()
+	ctx := context.Background()
+	repo := &publish.Repository{Store: r.store, Keys: r.made.Keys, Now: Night}
+	if err := repo.Yank(ctx, "for the test", ids...); err != nil {
+		r.tb.Fatal(err)
+	}
+	return r.verified(ctx)
+}
+
+func (r *Repository) verified(ctx context.Context) *catalog.Verified {
+	r.tb.Helper()
 	c, err := trust.Open(trust.Config{Store: r.store, Root: r.made.Root, Now: func() time.Time { return Night }})
 	if err != nil {
 		r.tb.Fatal(err)
