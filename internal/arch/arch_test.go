@@ -49,6 +49,7 @@ var mayImport = map[string][]string{
 	"factory/roster":               {"benchmarks", "factory/..."},
 	"factory/insight":              {"benchmarks", "factory", "factory/engine", "internal/plot", "internal/seed"},
 	"factory/proposer":             {"benchmarks", "benchmarks/external", "factory/engine"},
+	"factory/proposer/openai":      {},
 	"factory/qd":                   {"benchmarks", "factory/cma", "factory/engine", "internal/seed"},
 	"factory/suite":                {"benchmarks", "internal/seed"},
 	"factory/sweep":                {"benchmarks", "factory/engine", "internal/seed"},
