@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // Digest names bytes: "sha256:" followed by 64 lower-case hexadecimal digits.
@@ -102,6 +103,18 @@ type Store interface {
 	Swap(ctx context.Context, name string, old, b []byte) error
 	// List returns the names below prefix in ascending order.
 	List(ctx context.Context, prefix string) ([]string, error)
+}
+
+// Remover is a Store from which objects can be taken away: for collecting what
+// nothing names any more, and for nothing else.
+type Remover interface {
+	Store
+	// Modified returns when the object was written last, by the store's
+	// clock, or an error wrapping ErrNotFound.
+	Modified(ctx context.Context, name string) (time.Time, error)
+	// Remove takes the object away, durably. One that is not there is no
+	// error: somebody else was faster.
+	Remove(ctx context.Context, name string) error
 }
 
 // Check returns an error wrapping ErrCorrupt unless b is what ref names.

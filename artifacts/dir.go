@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
+	"time"
 )
 
 // Dir is a Store in a local directory, one file an object.
@@ -148,6 +149,37 @@ func (d *Dir) Swap(ctx context.Context, name string, old, b []byte) (err error) 
 		return d.wrap(name, ErrConflict)
 	}
 	return d.write(name, b, func(temp string) error { return d.root.Rename(temp, name) })
+}
+
+// Modified returns when the object was written last.
+func (d *Dir) Modified(ctx context.Context, name string) (time.Time, error) {
+	if err := enter(ctx, name); err != nil {
+		return time.Time{}, err
+	}
+	info, err := d.root.Stat(name)
+	if err == nil && !info.Mode().IsRegular() {
+		err = errors.New("not a regular file")
+	}
+	if err != nil {
+		return time.Time{}, d.wrap(name, err)
+	}
+	return info.ModTime(), nil
+}
+
+// Remove takes the object away. Its folder stays.
+func (d *Dir) Remove(ctx context.Context, name string) error {
+	if _, err := d.Modified(ctx, name); errors.Is(err, ErrNotFound) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	if err := d.step("remove", name); err != nil {
+		return err
+	}
+	if err := d.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return d.wrap(name, err)
+	}
+	return d.wrap(name, d.syncDir(path.Dir(name)))
 }
 
 // List returns the names that begin with prefix, ascending.

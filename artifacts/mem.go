@@ -7,18 +7,20 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"time"
 )
 
 // Mem is a Store in memory: for scratch repositories that live as long as a
 // process, such as the one a canary is staged from. It may be shared between
 // goroutines. Make one with NewMem.
 type Mem struct {
-	mu      sync.Mutex
-	objects map[string][]byte
+	mu       sync.Mutex
+	objects  map[string][]byte
+	modified map[string]time.Time
 }
 
 // NewMem returns an empty store.
-func NewMem() *Mem { return &Mem{objects: map[string][]byte{}} }
+func NewMem() *Mem { return &Mem{objects: map[string][]byte{}, modified: map[string]time.Time{}} }
 
 // Read returns a copy of the object.
 func (m *Mem) Read(ctx context.Context, name string, limit int64) ([]byte, error) {
@@ -47,7 +49,7 @@ func (m *Mem) Create(ctx context.Context, name string, b []byte) error {
 	if _, ok := m.objects[name]; ok {
 		return fmt.Errorf("%s: %w", name, ErrExists)
 	}
-	m.objects[name] = copied(b)
+	m.objects[name], m.modified[name] = copied(b), time.Now()
 	return nil
 }
 
@@ -62,7 +64,33 @@ func (m *Mem) Swap(ctx context.Context, name string, old, b []byte) error {
 	if ok == (old == nil) || !bytes.Equal(have, old) {
 		return fmt.Errorf("%s: %w", name, ErrConflict)
 	}
-	m.objects[name] = copied(b)
+	m.objects[name], m.modified[name] = copied(b), time.Now()
+	return nil
+}
+
+// Modified returns when the object was written last.
+func (m *Mem) Modified(ctx context.Context, name string) (time.Time, error) {
+	if err := enter(ctx, name); err != nil {
+		return time.Time{}, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t, ok := m.modified[name]
+	if !ok {
+		return t, fmt.Errorf("%s: %w", name, ErrNotFound)
+	}
+	return t, nil
+}
+
+// Remove takes the object away.
+func (m *Mem) Remove(ctx context.Context, name string) error {
+	if err := enter(ctx, name); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.objects, name)
+	delete(m.modified, name)
 	return nil
 }
 

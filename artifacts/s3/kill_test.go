@@ -76,7 +76,9 @@ func publishForEver(channel, place, keys string) error {
 		if _, err := rand.Read(b[:]); err != nil {
 			return err
 		}
-		p, err := proposal(channel, 1, binary.LittleEndian.Uint64(b[:]))
+		// One of 200 variants, so that the history of ids stays short while
+		// thousands of releases bring them, drop them and bring them back.
+		p, err := proposal(channel, 1, 2+binary.LittleEndian.Uint64(b[:])%200)
 		if err != nil {
 			return err
 		}
@@ -115,6 +117,9 @@ func proposal(channel string, numbers ...uint64) (publish.Proposal, error) {
 	p.Baseline = p.Entries[0].Variant.Identity
 	return p, nil
 }
+
+// publishesMax is how often a publisher is heard before it is killed.
+const publishesMax = 12
 
 // killsVariable asks for as many kills on each store; each costs about a second
 // of one core, mostly for decrypting key files.
@@ -205,7 +210,10 @@ func newMassacre(t *testing.T, place string, environment ...string) *massacre {
 // clients see after each.
 func (m *massacre) run(kills int) {
 	m.t.Helper()
-	const publishers = 3
+	publishers := 3
+	if os.Getenv(killsVariable) != "" {
+		publishers = 8
+	}
 	state := m.t.TempDir()
 	left := kills
 	var mu sync.Mutex
@@ -237,8 +245,8 @@ func (m *massacre) run(kills int) {
 	}
 }
 
-// life runs one publisher: it publishes once, and is killed at a random time in
-// the next two publishes.
+// life runs one publisher: it publishes at least once, up to publishesMax times,
+// and is killed at a random time in the two publishes after.
 func (m *massacre) life(channel string, share float64) {
 	c := exec.Command(os.Args[0], "-test.run", "^$")
 	c.Env = append(os.Environ(), publisherVariable+"="+channel)
@@ -255,7 +263,7 @@ func (m *massacre) life(channel string, share float64) {
 	never := time.AfterFunc(2*time.Minute, func() { m.t.Error("a publisher got nowhere"); _ = c.Process.Kill() })
 	defer never.Stop()
 	var timer *time.Timer
-	last := time.Now()
+	last, spared := time.Now(), int(share*1000)%publishesMax
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		m.mu.Lock()
@@ -267,7 +275,7 @@ func (m *massacre) life(channel string, share float64) {
 		window := max(2*m.longest, 600*time.Millisecond)
 		m.report(channel, lines.Text())
 		m.mu.Unlock()
-		if timer == nil {
+		if spared--; spared < 0 && timer == nil {
 			timer = time.AfterFunc(time.Duration(share*float64(window)), func() { _ = c.Process.Kill() })
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/arqon/arqon/artifacts"
 )
@@ -51,6 +52,24 @@ func (f *Faulty) Create(ctx context.Context, name string, b []byte) error {
 // Swap counts and may crash.
 func (f *Faulty) Swap(ctx context.Context, name string, old, b []byte) error {
 	return f.write(func() error { return f.Store.Swap(ctx, name, old, b) })
+}
+
+// Modified asks the store.
+func (f *Faulty) Modified(ctx context.Context, name string) (time.Time, error) {
+	s, ok := f.Store.(artifacts.Remover)
+	if !ok {
+		return time.Time{}, errors.New("not an artifacts.Remover")
+	}
+	return s.Modified(ctx, name)
+}
+
+// Remove counts and may crash.
+func (f *Faulty) Remove(ctx context.Context, name string) error {
+	s, ok := f.Store.(artifacts.Remover)
+	if !ok {
+		return errors.New("not an artifacts.Remover")
+	}
+	return f.write(func() error { return s.Remove(ctx, name) })
 }
 
 func (f *Faulty) write(do func() error) error {

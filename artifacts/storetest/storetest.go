@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/arqon/arqon/artifacts"
 )
@@ -26,6 +27,7 @@ func Conform(t *testing.T, open func(t *testing.T) artifacts.Store) {
 	t.Run("blobs", func(t *testing.T) { blobs(t, open(t)) })
 	t.Run("one creator wins", func(t *testing.T) { oneCreator(t, open(t)) })
 	t.Run("no lost swap", func(t *testing.T) { noLostSwap(t, open(t)) })
+	t.Run("remove", func(t *testing.T) { remove(t, open(t)) })
 	t.Run("cancelled", func(t *testing.T) { cancelled(t, open(t)) })
 }
 
@@ -266,6 +268,50 @@ func count(ctx context.Context, s artifacts.Store, times int) error {
 		done++
 	}
 	return nil
+}
+
+// remove: what is gone is gone, for readers, lists and conditions alike, and
+// may be made anew; the time of an object is that of its last write.
+func remove(t *testing.T, store artifacts.Store) {
+	ctx := t.Context()
+	s, ok := store.(artifacts.Remover)
+	if !ok {
+		t.Fatal("not an artifacts.Remover")
+	}
+	_, err := s.Modified(ctx, "a/b")
+	want(t, err, artifacts.ErrNotFound)
+	want(t, s.Remove(ctx, "a/b"), nil)
+	want(t, s.Create(ctx, "a/b", []byte("x")), nil)
+	want(t, s.Create(ctx, "a/c", []byte("y")), nil)
+	first, err := s.Modified(ctx, "a/b")
+	want(t, err, nil)
+	if age := time.Since(first); age < -time.Minute || age > time.Minute {
+		t.Fatalf("written %v ago", age)
+	}
+	want(t, s.Swap(ctx, "a/b", []byte("x"), []byte("x")), nil)
+	again, err := s.Modified(ctx, "a/b")
+	want(t, err, nil)
+	if again.Before(first) {
+		t.Fatalf("written at %v, again at %v", first, again)
+	}
+	want(t, s.Remove(ctx, "a/b"), nil)
+	_, err = s.Read(ctx, "a/b", 10)
+	want(t, err, artifacts.ErrNotFound)
+	want(t, s.Swap(ctx, "a/b", []byte("x"), []byte("z")), artifacts.ErrConflict)
+	names, err := s.List(ctx, "a/")
+	want(t, err, nil)
+	if !slices.Equal(names, []string{"a/c"}) {
+		t.Fatalf("left: %v", names)
+	}
+	want(t, s.Create(ctx, "a/b", []byte("new")), nil)
+	if got := string(readAll(t, s, "a/b")); got != "new" {
+		t.Fatalf("made anew as %q", got)
+	}
+	for _, n := range []string{"", ".", "../x", ".lock", "/etc/passwd"} {
+		if err := s.Remove(ctx, n); err == nil {
+			t.Errorf("remove %q was accepted", n)
+		}
+	}
 }
 
 func cancelled(t *testing.T, s artifacts.Store) {

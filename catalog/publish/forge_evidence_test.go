@@ -51,7 +51,7 @@ func TestBorrowedEvidence(t *testing.T) {
 		t.Errorf("evidence that is nowhere was proposed: %v", err)
 	}
 	ref, _ := f.head().Manifest("staging")
-	rel, err := f.repo().readManifest(t.Context(), trust.TargetName(trust.ManifestTarget("staging"), ref.Digest), ref)
+	rel, _, err := f.repo().readManifest(t.Context(), trust.TargetName(trust.ManifestTarget("staging"), ref.Digest), ref)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,6 +46,16 @@ func (f *forger) repo() *Repository {
 
 func (f *forger) publish(numbers ...int) *Published {
 	f.t.Helper()
+	out, err := f.repo().Release(f.t.Context(), f.wish(numbers...))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return out
+}
+
+// wish is a proposal of the numbered variants.
+func (f *forger) wish(numbers ...int) Proposal {
+	f.t.Helper()
 	mem := artifacts.NewMem()
 	p := Proposal{Channel: "staging", Domain: "infer", Contexts: []string{"burst"}, Blobs: mem}
 	for _, n := range numbers {
@@ -62,11 +72,7 @@ func (f *forger) publish(numbers ...int) *Published {
 		p.Evidence = append(p.Evidence, Evidence{Identity: v.Identity, Gate: "report", Predicate: json.RawMessage(`{}`)})
 	}
 	p.Baseline = p.Entries[0].Variant.Identity
-	out, err := f.repo().Release(f.t.Context(), p)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	return out
+	return p
 }
 
 func (f *forger) refresh() error {

@@ -89,7 +89,7 @@ func (r *Repository) Propose(ctx context.Context, p Proposal) (*Prepared, error)
 	if err != nil {
 		return nil, err
 	}
-	if err := r.uploadArtifacts(ctx, p, rel); err != nil {
+	if err := r.uploadArtifacts(ctx, b, p, rel); err != nil {
 		return nil, err
 	}
 	return r.prepare(ctx, b, rel, files)
@@ -221,12 +221,12 @@ func (r *Repository) uploadEvidence(ctx context.Context, b *base, p Proposal, re
 	for i := range rel.Entries {
 		e := &rel.Entries[i]
 		for _, ev := range e.Evidence {
-			if err := r.upload(ctx, p.Blobs, trust.EvidenceName(ev.Ref), ev.Ref); err != nil {
+			if err := r.upload(ctx, b, p.Blobs, trust.EvidenceName(ev.Ref), ev.Ref); err != nil {
 				return fmt.Errorf("evidence of %s: %w", e.Variant.Name, err)
 			}
 		}
 		for _, w := range e.Waivers {
-			if err := r.upload(ctx, p.Blobs, trust.EvidenceName(w.File), w.File); err != nil {
+			if err := r.upload(ctx, b, p.Blobs, trust.EvidenceName(w.File), w.File); err != nil {
 				return fmt.Errorf("waiver of %s: %w", e.Variant.Name, err)
 			}
 		}
@@ -266,14 +266,14 @@ func (r *Repository) signEvidence(ctx context.Context, key *Key, e *catalog.Entr
 	return artifacts.PutNamed(ctx, r.Store, trust.EvidenceName(ref), bundle)
 }
 
-func (r *Repository) uploadArtifacts(ctx context.Context, p Proposal, rel catalog.Release) error {
+func (r *Repository) uploadArtifacts(ctx context.Context, b *base, p Proposal, rel catalog.Release) error {
 	done := map[artifacts.Digest]bool{}
 	for _, e := range rel.Entries {
 		for _, ref := range e.Variant.Artifacts {
 			if done[ref.Digest] {
 				continue
 			}
-			if err := r.upload(ctx, p.Blobs, artifacts.BlobName(ref.Digest), ref); err != nil {
+			if err := r.upload(ctx, b, p.Blobs, artifacts.BlobName(ref.Digest), ref); err != nil {
 				return fmt.Errorf("artifact of %s: %w", e.Variant.Name, err)
 			}
 			done[ref.Digest] = true
@@ -284,9 +284,9 @@ func (r *Repository) uploadArtifacts(ctx context.Context, p Proposal, rel catalo
 
 // upload puts what ref names into the store, from blobs unless the store has
 // it, and reads it again: what is not there whole is not proposed.
-func (r *Repository) upload(ctx context.Context, blobs artifacts.Getter, name string, ref artifacts.Ref) error {
-	if _, err := artifacts.GetNamed(ctx, r.Store, name, ref); err == nil {
-		return nil
+func (r *Repository) upload(ctx context.Context, base *base, blobs artifacts.Getter, name string, ref artifacts.Ref) error {
+	if b, err := artifacts.GetNamed(ctx, r.Store, name, ref); err == nil {
+		return r.renew(ctx, base, name, b)
 	}
 	if blobs == nil {
 		return fmt.Errorf("%s: %w", name, artifacts.ErrNotFound)
@@ -321,7 +321,7 @@ func (r *Repository) prepare(ctx context.Context, b *base, rel catalog.Release, 
 		return nil, err
 	}
 	for _, shard := range files.Shards {
-		if _, err := artifacts.PutBlob(ctx, r.Store, shard); err != nil {
+		if err := r.put(ctx, b, artifacts.BlobName(artifacts.DigestOf(shard)), shard); err != nil {
 			return nil, err
 		}
 	}

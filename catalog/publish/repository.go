@@ -37,6 +37,8 @@ type Repository struct {
 	Store artifacts.Store
 	Keys  *Keyring
 	Now   time.Time // dates what is signed
+
+	fresh time.Duration // tests: instead of freshFor
 }
 
 // Status is what a publisher asks before working.
@@ -76,6 +78,7 @@ type base struct {
 	yank       trust.Yank
 	nextID     catalog.VariantID // of the whole repository: one id space
 	identities map[artifacts.Digest]catalog.VariantID
+	live       map[string]bool // artifacts, evidence and shards of the newest releases
 }
 
 // current is the newest release of a channel.
@@ -94,15 +97,21 @@ func (r *Repository) load(ctx context.Context) (*base, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &base{head: h, channels: map[string]current{}, nextID: 1, identities: map[artifacts.Digest]catalog.VariantID{}}
+	b := &base{head: h, channels: map[string]current{}, nextID: 1, identities: map[artifacts.Digest]catalog.VariantID{}, live: map[string]bool{}}
 	for _, c := range catalog.Channels() {
 		ref, ok := h.Manifest(c)
 		if !ok {
 			continue
 		}
-		rel, err := r.readManifest(ctx, trust.TargetName(trust.ManifestTarget(c), ref.Digest), ref)
+		rel, manifest, err := r.readManifest(ctx, trust.TargetName(trust.ManifestTarget(c), ref.Digest), ref)
 		if err != nil {
 			return nil, err
+		}
+		if err := nameShards(b.live, manifest); err != nil {
+			return nil, err
+		}
+		for i := range rel.Entries {
+			name(b.live, &rel.Entries[i])
 		}
 		b.channels[c] = current{release: rel, manifest: ref}
 		b.nextID = max(b.nextID, rel.NextID)
@@ -116,16 +125,16 @@ func (r *Repository) load(ctx context.Context) (*base, error) {
 	return b, nil
 }
 
-func (r *Repository) readManifest(ctx context.Context, name string, ref artifacts.Ref) (catalog.Release, error) {
+func (r *Repository) readManifest(ctx context.Context, name string, ref artifacts.Ref) (catalog.Release, []byte, error) {
 	m, err := artifacts.GetNamed(ctx, r.Store, name, ref)
 	if err != nil {
-		return catalog.Release{}, err
+		return catalog.Release{}, nil, err
 	}
 	rel, err := catalog.ReadRelease(ctx, m, artifacts.Blobs{Store: r.Store})
 	if err != nil {
-		return rel, fmt.Errorf("%s: %w", name, err)
+		return rel, nil, fmt.Errorf("%s: %w", name, err)
 	}
-	return rel, nil
+	return rel, m, nil
 }
 
 // freeVersion returns the version for the next metadata of a role: above the

@@ -72,7 +72,7 @@ func TestWaivers(t *testing.T) {
 		waived := []catalog.Waived{{Waiver: c.listed, File: ref}}
 
 		ref0, _ := f.head().Manifest("staging")
-		rel, err := f.repo().readManifest(t.Context(), trust.TargetName(trust.ManifestTarget("staging"), ref0.Digest), ref0)
+		rel, _, err := f.repo().readManifest(t.Context(), trust.TargetName(trust.ManifestTarget("staging"), ref0.Digest), ref0)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -104,7 +104,7 @@ bounds it cannot leave.
 		newInit(), newDiscover(), newNightly(), newReport(), newSign(), newPublish(),
 		newVerify(), newInspect(), newRun(), newServe(), newLoad(), newGate(), newDoctor(),
 		newYank(), newPromote(), newRollback(), newHistory(), newDiff(), newKeys(),
-		newMirror(), newExport(), newImport(), newAudit(),
+		newMirror(), newExport(), newImport(), newAudit(), newGC(),
 		newAdapt(), newReplay(), newLog(), newStudy(),
 	)
 	return root

@@ -146,6 +146,8 @@ var refusalHints = map[trust.Reason]string{
 	trust.Rollback:     "this copy is older than what was seen before: get a newer one",
 	trust.FastForward:  "versions jumped: ask who owns the root keys before believing it",
 	trust.MixAndMatch:  "parts of different releases: copy the whole repository again",
+	trust.SplitView:    "two histories are shown: treat the repository as compromised, and compare copies with others (arqon mirror, arqon audit)",
+	trust.NotLogged:    "what is shown is not in the log: take the file from a good copy",
 	trust.WrongChannel: "name the right channel with --channel",
 	trust.Repointed:    "an id changed its meaning: treat the repository as compromised",
 	trust.NextID:       "ids would be used twice: treat the repository as compromised",
