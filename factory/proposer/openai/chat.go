@@ -70,11 +70,10 @@ func (m model) complete(ctx context.Context, system, user string) (string, error
 		if busy.wait > 0 {
 			wait = busy.wait
 		}
-		timer := time.NewTimer(min(wait, longestWait))
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		pause, cancel := context.WithTimeout(ctx, min(wait, longestWait))
+		<-pause.Done()
+		cancel()
+		if ctx.Err() != nil {
 			return "", fmt.Errorf("no time is left to ask again: %w", err)
 		}
 		wait *= 2
