@@ -9,9 +9,9 @@
 // restarts are N. Hansen, "Benchmarking a BI-Population CMA-ES on the
 // BBOB-2009 Function Testbed", GECCO 2009.
 //
-// It is not for noise by itself (no re-evaluation, no learning-rate
-// adaptation yet), nor for spaces that are mostly categorical or permutations:
-// package ga searches those better.
+// Against noise it can adapt its learning rates ([Config].AdaptRate). It is not
+// for spaces that are mostly categorical or permutations: package ga searches
+// those better.
 //
 // # Bounds
 //
@@ -62,6 +62,11 @@ type Config struct {
 	// Form is what is learned of the covariance; the zero value decides by
 	// dimension and budget.
 	Form Form
+	// AdaptRate lets the learning rates follow the signal, for losses with
+	// noise. The search is slower where there is none, and [Optimizer.Mean],
+	// not [Optimizer.Best], is then the point to recommend. It needs the Full
+	// form, which AutoForm then is.
+	AdaptRate bool
 	// NoRestart ends after the first run.
 	NoRestart bool
 }
@@ -127,6 +132,10 @@ func New(cfg Config) (*Optimizer, error) {
 		o.uniform(mean)
 	}
 	o.cfg.Form = formFor(cfg.Form, n, cfg.Budget)
+	if cfg.AdaptRate {
+		o.cfg.Form = Full
+		o.run.rate = new(rate)
+	}
 	o.run.start(n, o.cfg.Lambda, o.cfg.Form, mean, o.cfg.Sigma)
 	return o, nil
 }
@@ -169,6 +178,8 @@ func (c Config) check() error {
 		return fmt.Errorf("%w: Lambda %d is not in 2…%d", ErrConfig, c.Lambda, maxLambda)
 	case c.Form < AutoForm || c.Form > Separable:
 		return fmt.Errorf("%w: Form %d is not one of AutoForm, Full, Separable", ErrConfig, c.Form)
+	case c.AdaptRate && c.Form == Separable:
+		return fmt.Errorf("%w: AdaptRate needs the Full form, Form is Separable", ErrConfig)
 	case c.Budget < 0:
 		return fmt.Errorf("%w: Budget %d is negative", ErrConfig, c.Budget)
 	}
@@ -265,13 +276,13 @@ func (o *Optimizer) endGeneration() {
 	r := &o.run
 	o.asked, o.told = 0, 0
 	o.plan.spend(r.s.lambda)
-	r.update()
+	kept := r.update()
 	if !o.cfg.Unbounded {
-		r.capSigma(1)
+		r.capSigma(o.widest())
 	}
 	r.widen(o.floor)
 	why := ""
-	if !r.decompose() || math.IsNaN(r.sigma) || math.IsInf(r.sigma, 0) {
+	if !kept || !r.decompose() || math.IsNaN(r.sigma) || math.IsInf(r.sigma, 0) {
 		why = "lost its covariance"
 	} else {
 		why = r.stopped(o.floor, o.bestLoss)
@@ -284,6 +295,16 @@ func (o *Optimizer) endGeneration() {
 		return
 	}
 	o.restart()
+}
+
+// widest is the largest standard deviation inside bounds. Adapted rates answer
+// noise with longer steps; beyond a third of the region the mirror images of
+// the landscape overlap, and what they would average out is the signal.
+func (o *Optimizer) widest() float64 {
+	if o.cfg.AdaptRate {
+		return 1. / 3
+	}
+	return 1
 }
 
 // restart begins the next run of the plan at a random point of the region.

@@ -19,6 +19,7 @@ type run struct {
 	ps     []float64 // evolution path of the step size (eq. 43)
 	pc     []float64 // evolution path of C (eq. 45)
 	shape  shape     // C
+	rate   *rate     // nil: the learning rates are fixed
 
 	gen      int // generations told
 	eigenGen int // generation of the last decomposition
@@ -47,6 +48,9 @@ func (r *run) start(n, lambda int, form Form, mean []float64, sigma float64) {
 	clear(r.ps)
 	clear(r.pc)
 	r.shape.reset(n)
+	if r.rate != nil {
+		r.rate.reset(n)
+	}
 	r.gen, r.eigenGen = 0, 0
 	r.hist.reset()
 }
@@ -116,19 +120,24 @@ func (r *run) mahalanobis2(y []float64) float64 {
 
 // update takes the told generation: selection, paths, covariance and step
 // size (eqs. 41–47). A generation without one finite loss teaches nothing and
-// leaves the distribution as it is.
-func (r *run) update() {
+// leaves the distribution as it is. It reports false when C is no longer a
+// covariance matrix.
+func (r *run) update() bool {
 	s := &r.s
 	n := s.n
 	r.rank()
 	r.gen++
 	if math.IsInf(r.loss[r.order[0]], 1) {
 		r.hist.blind++
-		return
+		return true
 	}
 	r.hist.blind = 0
 	r.hist.add(r.loss[r.order[0]], r.loss[r.order[s.lambda/2]])
 
+	whole, _ := r.shape.(*full)
+	if r.rate != nil {
+		r.rate.before(r, whole)
+	}
 	clear(r.dy) // ⟨y⟩w, eq. 41
 	for i := range s.mu {
 		k := r.order[i]
@@ -139,6 +148,10 @@ func (r *run) update() {
 	r.covariance(hSigma)
 	step := s.cSigma / s.dSigma * (floats.Norm(r.ps, 2)/s.chiN - 1) // eq. 44
 	r.sigma *= math.Exp(math.Min(1, step))
+	if r.rate != nil {
+		return r.rate.after(r, whole)
+	}
+	return true
 }
 
 // rank sorts the generation; equal losses keep their ask order.

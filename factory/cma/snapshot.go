@@ -30,6 +30,7 @@ type state struct {
 	BT     []float64     `json:"bt"` // none of a separable run
 	Gen    int           `json:"gen"`
 	EigGen int           `json:"eig_gen"`
+	Rate   *rateState    `json:"rate,omitempty"`
 	X      []float64     `json:"x"` // asked points only
 	Y      []float64     `json:"y"`
 	Norm2  []float64     `json:"norm2"`
@@ -50,6 +51,16 @@ type state struct {
 	Best     []float64   `json:"best"`
 	BestLoss engine.Loss `json:"best_loss"`
 	Stop     string      `json:"stop"`
+}
+
+// rateState is the wire form of rate.
+type rateState struct {
+	EtaM     float64   `json:"eta_m"`
+	EtaSigma float64   `json:"eta_sigma"`
+	EM       []float64 `json:"e_m"`
+	ESigma   []float64 `json:"e_sigma"`
+	VM       float64   `json:"v_m"`
+	VSigma   float64   `json:"v_sigma"`
 }
 
 // Snapshot returns the whole state, random state included, with a version and
@@ -105,6 +116,9 @@ func (o *Optimizer) state() (*state, error) {
 	case *diagonal:
 		s.C, s.D = c.c, c.d
 	}
+	if a := r.rate; a != nil {
+		s.Rate = &rateState{EtaM: a.etaM, EtaSigma: a.etaSigma, EM: a.eM, ESigma: a.eSigma, VM: a.vM, VSigma: a.vSigma}
+	}
 	return s, nil
 }
 
@@ -117,7 +131,7 @@ func losses(v []float64) []engine.Loss {
 }
 
 // check refuses a state that no Snapshot of this optimizer can hold.
-func (s *state) check(n int, form Form) error {
+func (s *state) check(n int, form Form, adapts bool) error {
 	refuse := func(field string, got any) error {
 		return fmt.Errorf("%w: %s: %v", engine.ErrSnapshot, field, got)
 	}
@@ -143,6 +157,14 @@ func (s *state) check(n int, form Form) error {
 		if len(f.v) != f.want {
 			return refuse(f.name, fmt.Sprintf("%d values, want %d", len(f.v), f.want))
 		}
+	}
+	switch a := s.Rate; {
+	case adapts != (a != nil):
+		return refuse("rate", "adapted in one of the two alone")
+	case a != nil && (len(a.EM) != n || len(a.ESigma) != n*n):
+		return refuse("rate", fmt.Sprintf("e_m has %d values, e_sigma %d", len(a.EM), len(a.ESigma)))
+	case a != nil && !(a.EtaM > 0 && a.EtaM <= 1 && a.EtaSigma > 0 && a.EtaSigma <= 1):
+		return refuse("rate", fmt.Sprintf("eta_m %v, eta_sigma %v", a.EtaM, a.EtaSigma))
 	}
 	for i, d := range s.D {
 		if !(d > 0) {
@@ -179,7 +201,7 @@ func (s *state) check(n int, form Form) error {
 
 func (o *Optimizer) setState(s *state) error {
 	n := o.cfg.Dim
-	if err := s.check(n, o.cfg.Form); err != nil {
+	if err := s.check(n, o.cfg.Form, o.run.rate != nil); err != nil {
 		return err
 	}
 	if err := o.pcg.UnmarshalBinary(s.RNG); err != nil {
@@ -190,6 +212,11 @@ func (o *Optimizer) setState(s *state) error {
 	r.sigma0, r.gen, r.eigenGen = s.Sigma0, s.Gen, s.EigGen
 	copy(r.ps, s.PS)
 	copy(r.pc, s.PC)
+	if a := r.rate; a != nil {
+		a.etaM, a.etaSigma, a.vM, a.vSigma = s.Rate.EtaM, s.Rate.EtaSigma, s.Rate.VM, s.Rate.VSigma
+		copy(a.eM, s.Rate.EM)
+		copy(a.eSigma, s.Rate.ESigma)
+	}
 	switch c := r.shape.(type) {
 	case *full:
 		copy(c.c, s.C)

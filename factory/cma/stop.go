@@ -45,14 +45,14 @@ func (r *run) stopped(floor []float64, bestLoss float64) string {
 	case r.hist.blind > 0 || r.gen == 0:
 		return ""
 	}
+	if r.rate == nil && r.hopeless(bestLoss) { // under noise the best loss was a lucky one
+		return "hopeless"
+	}
 	if r.flat() {
 		return "tolfun"
 	}
 	if r.small(floor) {
 		return "tolx"
-	}
-	if r.hopeless(bestLoss) {
-		return "hopeless"
 	}
 	dMin, dMax := r.shape.axes()
 	switch {
@@ -60,11 +60,11 @@ func (r *run) stopped(floor []float64, bestLoss float64) string {
 		return "conditioncov"
 	case r.sigma*dMax > tolUpSigma*r.sigma0:
 		return "tolupsigma"
-	case float64(r.gen) > 100+150*float64((n+3)*(n+3))/math.Sqrt(float64(s.lambda)):
+	case r.rate == nil && float64(r.gen) > 100+150*float64((n+3)*(n+3))/math.Sqrt(float64(s.lambda)):
 		return "maxiter"
 	case !r.moves():
 		return "noeffect"
-	case r.stagnates():
+	case r.rate == nil && r.stagnates(): // slow is what adapted rates are
 		return "stagnation"
 	}
 	return ""
