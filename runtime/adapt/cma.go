@@ -42,7 +42,7 @@ type cma struct {
 	LastSD  float64     `json:"last_sd"`
 	Worse   int         `json:"worse"`          // generations in a row
 	Restful int         `json:"restful"`        // generations since the last restart
-	Warm    *spsa       `json:"warm,omitempty"` // walks first; nil: it has
+	Warm    *warm       `json:"warm,omitempty"` // the walk before; nil: it is over
 
 	weights []float64 // of λ, and what depends on them
 	muEff, cSigma,
@@ -50,14 +50,29 @@ type cma struct {
 	cMu, chi float64 // eq. 49, 53–58
 }
 
+// warm is the walk before the search, in stretches.
+type warm struct {
+	SPSA      *spsa   `json:"spsa"`
+	Sum       float64 `json:"sum"` // of this stretch's losses
+	Count     int     `json:"count"`
+	Stretches int     `json:"stretches"`
+	First     float64 `json:"first"` // mean losses of stretches
+	Last      float64 `json:"last"`
+}
+
+func (w *warm) valid(d int) bool {
+	return w.SPSA != nil && w.SPSA.valid(d) && finite(w.Sum) && w.Count >= 0 && w.Count < cmaStretch+d && w.Stretches >= 0 && finite(w.First) && finite(w.Last)
+}
+
 const (
-	cmaSigma      = .06 // at the start
-	cmaWalk       = 30  // iterations of SPSA before a watchful one begins,
-	cmaWalkKnob   = 4   // and as many more a knob
-	cmaSettle     = .03 // its spread then
-	cmaReopen     = .06 // after a jump
-	cmaSigmaMin   = 1e-9
-	cmaSigmaTrack = 2e-4 // a watchful one's
+	cmaSigma        = .06 // at the start
+	cmaStretch      = 8   // losses of a stretch of the walk, and one more a knob
+	cmaStretchesMax = 30
+	cmaGain         = .04 // share of all gains below which a stretch is the last
+	cmaSettle       = .03 // its spread then
+	cmaReopen       = .06 // after a jump
+	cmaSigmaMin     = 1e-9
+	cmaSigmaTrack   = 2e-4 // a watchful one's
 )
 
 func newCMA(seed uint64, start, step []float64, watchful bool) *cma {
@@ -70,21 +85,37 @@ func newCMA(seed uint64, start, step []float64, watchful bool) *cma {
 	s.round()
 	s.size(s.lambdaDefault())
 	if watchful {
-		s.Warm = newSPSA(seed, start, step, false)
+		s.Warm = &warm{SPSA: newSPSA(seed, start, step, false)}
 	}
 	return s
 }
 
 // walk tells the first steps, which are SPSA's: far from the optimum a slope is
-// worth more than a shape. It reports whether they go on.
+// worth more than a shape. They end when a stretch of them has gained little of
+// what all of them have, be it for want of slope or for noise. It reports
+// whether the loss was one of theirs.
 func (s *cma) walk(at []float64, loss float64) bool {
-	if s.Warm == nil {
+	w := s.Warm
+	if w == nil {
 		return false
 	}
-	s.Warm.Tell(at, loss)
-	if s.Warm.Iteration >= uint64(cmaWalk+cmaWalkKnob*len(s.Mean)) {
-		s.Mean, s.Sigma, s.Warm = s.Warm.Theta, cmaSettle, nil
+	w.SPSA.Tell(at, loss)
+	if usable(loss) {
+		w.Sum += loss
+		w.Count++
 	}
+	if w.Count < cmaStretch+len(s.Mean) {
+		return true
+	}
+	mean := w.Sum / float64(w.Count)
+	w.Sum, w.Count = 0, 0
+	if w.Stretches++; w.Stretches == 1 {
+		w.First = mean
+	}
+	if w.Stretches > 2 && w.Last-mean < cmaGain*(w.First-mean) || w.Stretches >= cmaStretchesMax || w.Stretches > 2 && mean >= w.First {
+		s.Mean, s.Sigma, s.Warm = w.SPSA.Theta, cmaSettle, nil
+	}
+	w.Last = mean
 	return true
 }
 
@@ -126,7 +157,7 @@ func (s *cma) size(lambda int) {
 
 func (s *cma) Ask() []float64 {
 	if s.Warm != nil {
-		return s.Warm.Ask()
+		return s.Warm.SPSA.Ask()
 	}
 	if s.Repeat {
 		return slices.Clone(s.Points[s.Again])
@@ -354,7 +385,7 @@ func (s *cma) solve(y []float64) []float64 {
 
 func (s *cma) Best() []float64 {
 	if s.Warm != nil {
-		return s.Warm.Best()
+		return s.Warm.SPSA.Best()
 	}
 	return slices.Clone(s.Mean)
 }
