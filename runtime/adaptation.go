@@ -61,6 +61,7 @@ type Choice struct {
 const (
 	priorWindows = 2.   // windows that a signed expectation counts for
 	stayNoise    = .5   // standard deviations that another variant must promise more
+	auditPace    = .005 // a window in which another variant serves is dear, and knobs that move look like drift
 	noiseMin     = 1e-3 // of a window's mean, as a share of what is expected
 )
 
@@ -171,7 +172,7 @@ func (a *Adaptation) prepare(v *view, c Class) error {
 	}
 	if l.bandit == nil {
 		b, err := adapt.NewBandit(adapt.BanditConfig{
-			Arms: len(ids), Seed: adapt.Draw(a.seed, uint64(c)), LimitMS: limit / 1e6, Policy: a.cfg.Policy, Stay: stayNoise, NoiseMin: noiseMin,
+			Arms: len(ids), Seed: adapt.Draw(a.seed, uint64(c)), LimitMS: limit / 1e6, Policy: a.cfg.Policy, Stay: stayNoise, NoiseMin: noiseMin, Audit: auditPace,
 		})
 		if err != nil {
 			return err

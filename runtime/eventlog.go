@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/arqon/arqon/catalog"
 )
@@ -188,6 +189,7 @@ func (c command) encode(b []byte) []byte {
 }
 
 func (p Proposal) encode(b []byte) []byte {
+	b = slices.Grow(b, 39+10*len(p.Knobs))
 	b = le.AppendUint64(b, uint64(p.Tick))
 	b = le.AppendUint64(b, p.Base)
 	b = le.AppendUint16(b, uint16(p.Class))
@@ -203,6 +205,7 @@ func (p Proposal) encode(b []byte) []byte {
 }
 
 func (d Decision) encode(b []byte) []byte {
+	b = slices.Grow(b, 32+11*len(d.Knobs))
 	b = le.AppendUint64(b, d.Generation)
 	b = le.AppendUint16(b, uint16(d.Class))
 	b = le.AppendUint32(b, uint32(d.Variant))
@@ -231,7 +234,10 @@ func (t Transition) encode(b []byte) []byte {
 	return appendFloat(b, t.Share)
 }
 
+const cellBytes = 2 + 2 + 4 + 8 + 8 + 6*8
+
 func (w *Window) encode(b []byte) []byte {
+	b = slices.Grow(b, 20+cellBytes*len(w.Cells))
 	b = le.AppendUint64(b, uint64(w.Tick))
 	b = le.AppendUint64(b, w.Dropped)
 	b = le.AppendUint32(b, uint32(len(w.Cells)))
@@ -350,7 +356,7 @@ func decodeTransition(b []byte) (Transition, error) {
 func decodeWindow(b []byte) (*Window, error) {
 	r := reader{b: b, what: "window"}
 	w := &Window{Tick: Tick(r.u64()), Dropped: r.u64()}
-	n := r.count(cellsMax, 72, "cells")
+	n := r.count(cellsMax, cellBytes, "cells")
 	for range n {
 		c := Cell{Class: Class(r.u16()), Metric: MetricID(r.u16()), Variant: catalog.VariantID(r.u32()), Count: r.u64(), Invalid: r.u64()}
 		for _, x := range [...]*float64{&c.Mean, &c.Var, &c.Min, &c.Max, &c.P50, &c.P99} {

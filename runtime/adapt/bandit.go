@@ -28,6 +28,7 @@ type BanditConfig struct {
 	Ridge    float64 `json:"ridge"`     // prior variance of a weight ÷ noise variance, until arms have shown theirs; 0: 4
 	NoiseMin float64 `json:"noise_min"` // standard deviation of rewards that is always allowed for; 0: 1e-6
 	Stay     float64 `json:"stay"`      // what another arm must promise more than the one that serves, in standard deviations of the noise
+	Audit    float64 `json:"audit"`     // standard deviations of arms by which the claim of one that may have changed grows a step; 0: .05
 	Fixed    bool    `json:"fixed"`     // no drift detection: for comparison
 }
 
@@ -56,13 +57,14 @@ func (c BanditConfig) filled() (BanditConfig, error) {
 	or(&c.Explore, 1.5)
 	or(&c.Ridge, 4)
 	or(&c.NoiseMin, 1e-6)
+	or(&c.Audit, .05)
 	if c.Finalist == 0 {
 		c.Finalist = 3
 	}
 	if c.Finalist < 2 || c.Finalist > finalistsMax {
 		return c, fmt.Errorf("bandit: %d finalists: want 2 to %d", c.Finalist, finalistsMax)
 	}
-	for _, x := range [...]float64{c.Explore, c.Ridge, c.LimitMS, c.NoiseMin, c.Stay} {
+	for _, x := range [...]float64{c.Explore, c.Ridge, c.LimitMS, c.NoiseMin, c.Stay, c.Audit} {
 		if !(x >= 0 && x <= 1e9) {
 			return c, fmt.Errorf("bandit: %v: want numbers from 0 to 1e9", x)
 		}
@@ -174,6 +176,7 @@ func (b *Bandit) Choose(t uint64, x []float64, eligible []bool, predictedMS []fl
 
 // Prefer is Choose for a caller that tells by Observe what became of it.
 func (b *Bandit) Prefer(x []float64, eligible []bool, predictedMS []float64) Pick {
+	b.settle()
 	b.s.Step++
 	b.features(x)
 	p := Pick{Arm: -1}
@@ -260,7 +263,7 @@ func (b *Bandit) now() moment {
 		m.wander = b.wander()
 	}
 	if m.wander > 0 || b.s.Gate.Shock > 0 {
-		m.audit = auditPace * math.Sqrt(b.s.Populations[m.model].variance(b.x))
+		m.audit = b.s.Config.Audit * math.Sqrt(b.s.Populations[m.model].variance(b.x))
 	}
 	return m
 }

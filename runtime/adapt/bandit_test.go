@@ -70,6 +70,7 @@ func TestWhatArmsHaveInCommonIsLearned(t *testing.T) {
 	for i := range uint64(2000) { // the first feature moves all arms alike, the second one says nothing
 		x, k := []float64{2*Uniform(1, i, 0) - 1, 2*Uniform(1, i, 1) - 1}, int(i%20)
 		b.Observe(k, x, .5+.3*x[0]+.1*Normal(2, uint64(k))+.1*Normal(3, i), 0, 0)
+		b.settle()
 	}
 	p := b.s.Populations[0]
 	if math.Abs(p.Mean[0]-.3) > .02 || math.Abs(p.Mean[1]) > .02 || p.Var[0] > .003 || p.Var[1] > .003 || p.Var[2] < .004 || p.Var[2] > .025 {

@@ -32,6 +32,7 @@ type banditState struct {
 	Turn        int                `json:"turn"`   // arm that last took over what arms have in common
 	Begun       bool               `json:"begun"`
 	Origin      float64            `json:"origin"` // first reward: what all others are measured from
+	Stale       bool               `json:"stale"`  // what was observed has still to take effect on other arms
 	Noise       spread             `json:"noise"`
 	Gate        Gate               `json:"gate"`
 	Scale       []float64          `json:"scale"` // of features; empty until the first request

@@ -40,9 +40,9 @@ type cma struct {
 	Spread  float64     `json:"spread"`
 	Last    float64     `json:"last"` // median loss of the generation before
 	LastSD  float64     `json:"last_sd"`
-	Worse   int         `json:"worse"`          // generations in a row
-	Restful int         `json:"restful"`        // generations since the last restart
-	Warm    *warm       `json:"warm,omitempty"` // the walk before; nil: it is over
+	Worse   int         `json:"worse"`   // generations in a row
+	Restful int         `json:"restful"` // generations since the last restart
+	Warm    *warm       `json:"warm"`    // the walk before; nil: it is over
 
 	weights []float64 // of λ, and what depends on them
 	muEff, cSigma,

@@ -93,6 +93,12 @@ func (g *Gate) refresh() {
 
 // Observe learns from a latency that was seen where predicted was expected.
 func (g *Gate) Observe(arm int, predicted, seen float64) {
+	g.observe(arm, predicted, seen)
+	g.refresh()
+}
+
+// observe is Observe without its effect on Upper.
+func (g *Gate) observe(arm int, predicted, seen float64) {
 	ratio := seen / predicted
 	if !(ratio > 1.0/gateRatioMax && ratio < gateRatioMax) {
 		return
@@ -144,7 +150,6 @@ func (g *Gate) Observe(arm int, predicted, seen float64) {
 	a.P -= float64(a.P / s * a.P)
 	a.Noise.add(squared, gateMemory)
 	g.Noise.add(squared, 4*gateMemory)
-	g.refresh()
 }
 
 // settle is what another arm has to say on a surprise: the level was raised

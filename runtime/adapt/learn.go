@@ -24,7 +24,6 @@ const (
 	driftSlack     = .5
 	driftThreshold = 11
 	driftQuiet     = 100   // steps in which alarms are of one change
-	auditPace      = .05   // standard deviations of arms by which an arm's claim to be looked at grows a step
 	auditPrior     = -.85  // log odds that an arm has changed with another
 	auditClear     = -1.15 // log odds at which it has not
 	auditChanged   = 2.    // log odds at which it has
@@ -67,7 +66,20 @@ func (b *Bandit) Reward(t uint64, k int, reward, latencyMS float64) (drift bool)
 		return false
 	}
 	c.waiting = false
-	return b.observe(k, c.X, reward, c.Predicted, latencyMS)
+	drift = b.observe(k, c.X, reward, c.Predicted, latencyMS)
+	b.settle()
+	return drift
+}
+
+// settle lets what was observed take effect on all arms: at once after a
+// reward, so that a decision need not, and once for all that a window showed.
+func (b *Bandit) settle() {
+	if !b.s.Stale {
+		return
+	}
+	b.s.Stale = false
+	b.s.Gate.refresh()
+	b.generalise()
 }
 
 // Observe learns from a request that the bandit did not choose an arm for: k
@@ -85,7 +97,8 @@ func (b *Bandit) Observe(k int, x []float64, reward, predictedMS, latencyMS floa
 
 func (b *Bandit) observe(k int, x []float64, reward, predictedMS, latencyMS float64) bool {
 	if predictedMS > 0 {
-		b.s.Gate.Observe(k, predictedMS, latencyMS)
+		b.s.Gate.observe(k, predictedMS, latencyMS)
+		b.s.Stale = true
 	}
 	if !(math.Abs(reward) <= rewardMax) {
 		b.dropped++
@@ -129,7 +142,7 @@ func (b *Bandit) learn(k int, x []float64, y float64) (drift bool) {
 		a.Models[m].add(x, y)
 		a.Models[m].solve(noise, &b.s.Populations[m], b.work)
 	}
-	b.generalise()
+	b.s.Stale = true
 	return drift
 }
 
