@@ -17,3 +17,48 @@ func grayScott(t *testing.T) *Domain {
 }
 
 func TestTheContractIsKept(t *testing.T) { conformance.Run(t, grayScott(t)) }
+
+func TestLawsKeepTheContract(t *testing.T) {
+	d := NewLawDomain()
+	t.Cleanup(func() { closes(t, d.Close) })
+	conformance.Run(t, d)
+}
+
+// In the space of laws there is Gray-Scott, and it does what Gray-Scott does.
+func TestTheSpaceOfLawsHoldsGrayScott(t *testing.T) {
+	point, err := lawSpace().Normalize(LawBaseline())
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, built := prepared(t, lawOf(point)), GrayScott()
+	start := built.NewStart(32, 32, seedOf(2))
+	a, err := found.Interpret(t.Context(), F64, start, nil, 50)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := prepared(t, built).Interpret(t.Context(), F64, start, built.Defaults(), 50)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := maxDifference(built, a, b); d > 1e-12 {
+		t.Errorf("%v apart after 50 steps", d)
+	}
+}
+
+func TestStructureIsOfScales(t *testing.T) {
+	const side = 32
+	flat, stripes := make([]float64, side*side), make([]float64, side*side)
+	for i := range flat {
+		flat[i] = .5
+		stripes[i] = float64(i / 4 % 2) // four cells wide
+	}
+	if s := sum(structure(flat, side)); s > 1e-12 {
+		t.Errorf("a flat pattern has the complexity %v", s)
+	}
+	got := structure(stripes, side)
+	for k, v := range got {
+		if (v > .01) != (k == 1) { // lost where blocks of four become blocks of eight
+			t.Errorf("stripes of four at scale %d: %v", k, v)
+		}
+	}
+}

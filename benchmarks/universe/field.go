@@ -180,3 +180,10 @@ func statisticDifference(l Law, a, b *Field) float64 {
 	}
 	return out
 }
+
+// Distance is how far two fields of the law are apart: the largest difference
+// of two values, and of the two patterns' statistics, in units of a channel's
+// range. It is +Inf where a value is no number.
+func (l Law) Distance(a, b *Field) (most, statistic float64) {
+	return maxDifference(l, a, b), statisticDifference(l, a, b)
+}

@@ -49,6 +49,9 @@ func New(l Law) (*Domain, error) {
 // Close frees the compiled kernels.
 func (d *Domain) Close() error { return d.loader.Close() }
 
+// Loader is what stages the domain's kernels, for a host.
+func (d *Domain) Loader() *Loader { return d.loader }
+
 // Build implements benchmarks.Domain: pure, and of the point and the law alone.
 func (d *Domain) Build(_ context.Context, p benchmarks.Point, buildSeed uint64) (benchmarks.Bundle, error) {
 	p, err := space().Normalize(p)

@@ -16,7 +16,7 @@ import (
 )
 
 // builtIn are the domains that a study may name.
-const builtIn = infer.Name + ", " + cache.Name + ", " + universe.Name
+const builtIn = infer.Name + ", " + cache.Name + ", " + universe.Name + ", " + universe.LawName
 
 // open is a domain and how to close it.
 type open struct {
@@ -56,6 +56,9 @@ func openDomain(st factory.Study, out string, crashesMax int, say func(string)) 
 	case st.Domain == universe.Name:
 		d, err := universe.New(universe.GrayScott())
 		return open{d, d}, err
+	case st.Domain == universe.LawName:
+		d := universe.NewLawDomain()
+		return open{d, d}, nil
 	}
 	return open{}, hinted{
 		fmt.Errorf("domain %q is not built in", st.Domain),

@@ -21,6 +21,7 @@ const (
 	unitCount unit = iota
 	unitShare
 	unitNS
+	unitSmall // of any magnitude
 )
 
 func (u unit) text(x float64) string {
@@ -29,6 +30,8 @@ func (u unit) text(x float64) string {
 		return fmt.Sprintf("%.3f", x)
 	case unitNS:
 		return fmt.Sprintf("%.1f µs", x/1e3)
+	case unitSmall:
+		return fmt.Sprintf("%.3g", x)
 	case unitCount:
 	}
 	return fmt.Sprintf("%.0f", x)

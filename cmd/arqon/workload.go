@@ -9,6 +9,7 @@ import (
 	"github.com/arqon/arqon/artifacts"
 	"github.com/arqon/arqon/benchmarks/cache"
 	"github.com/arqon/arqon/benchmarks/infer"
+	"github.com/arqon/arqon/benchmarks/universe"
 	"github.com/arqon/arqon/catalog"
 	"github.com/arqon/arqon/runtime"
 	"github.com/arqon/arqon/runtime/telemetry"
@@ -36,8 +37,9 @@ type workload interface {
 
 // workloads are the domains that run can host.
 var workloads = map[string]func(*hostRun) workload{
-	infer.Name: func(h *hostRun) workload { return &inferLoad{host: h} },
-	cache.Name: func(h *hostRun) workload { return &cacheLoad{host: h} },
+	infer.Name:    func(h *hostRun) workload { return &inferLoad{host: h} },
+	cache.Name:    func(h *hostRun) workload { return &cacheLoad{host: h} },
+	universe.Name: func(h *hostRun) workload { return &universeLoad{host: h} },
 }
 
 // plan is how a domain's release is to be run.
