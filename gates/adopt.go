@@ -128,17 +128,19 @@ func PlanPolicy(p Policy, k int, pairSD float64) (PolicyPlan, error) {
 		Policy: p.Digest(), K: k, AlphaNight: p.Night(), Bar: float64(k) / p.Night(), PairSD: pairSD, MinEffect: p.MinEffect,
 		Nights: int(p.AlphaYear/p.Night() + 1e-9), PairsFewest: evalue.PairsToReach(bar),
 	}
-	effect := -math.Log1p(-min(p.MinEffect, .99))
-	out.Power, out.Pairs80 = evalue.Power(effect, pairSD, bar, p.PairsMax)
+	q := evalue.Question{
+		Goal: evalue.Better, MinEffect: p.MinEffect, Alpha: p.Night(), Candidates: k, PairsMax: p.PairsMax,
+	}
+	out.Power, out.Pairs80 = evalue.Power(q, p.MinEffect, pairSD)
 	out.Underpower = out.Pairs80 == 0
-	if spot := evalue.BlindSpot(pairSD, bar, p.PairsMax); finite(spot) {
-		spot = -math.Expm1(-spot)
+	if spot := evalue.BlindSpot(q, pairSD); finite(spot) {
 		out.BlindSpot = &spot
 	}
 	each := out.Pairs80
 	if out.Underpower {
 		each = p.PairsMax
-		if _, n := evalue.Power(effect, pairSD, bar, 10000); n > 0 {
+		q.PairsMax = 10000
+		if _, n := evalue.Power(q, p.MinEffect, pairSD); n > 0 {
 			out.Raise = n
 		}
 	}
@@ -191,8 +193,17 @@ func Rejudge(n Night, p Policy) ([]Change, error) {
 		}
 		j.noise[f.Context][f.Metric] = f
 	}
+	for _, c := range n.Controls {
+		if c.Name == controlSameCode {
+			j.teach(c.Context, c.Pairs)
+		}
+	}
+	for _, p := range n.Probes {
+		j.teach(p.Context, p.Pairs)
+	}
 	out := make([]Change, len(candidates))
-	for i, c := range candidates {
+	for _, i := range referencesFirst(candidates) {
+		c := candidates[i]
 		was := n.Candidates[i]
 		out[i] = Change{Run: n.Run, Name: was.Name, Context: was.Context, Was: was.Outcome, WasGate: was.Gate}
 		t := &trial{j: j, c: c, key: keyOf(c), metrics: j.order[c.Context]}

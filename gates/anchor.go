@@ -254,20 +254,14 @@ func worsePair(m benchmarks.Metric, d float64) float64 {
 	return d
 }
 
-// anchorRoom is the paired difference up to which the candidate may be worse
-// than tonight's baseline, which has drawn already.
-func anchorRoom(m benchmarks.Metric, drawn float64) float64 {
-	return worsePair(m, worsePair(m, pairBound(m, m.Tolerance))-drawn)
-}
+// anchorRoom is how much worse than tonight's baseline, which has drawn
+// already, the candidate may be, as a paired difference.
+func (s *measuredSeries) anchorRoom() float64 { return s.question.Worse(s.metric.Tolerance) - s.drawn }
 
 // upperLimit is how much worse than tonight's baseline the candidate may be, at
-// the level that the bar stands for; +Inf while that cannot be told.
-func (s *measuredSeries) upperLimit(logBar float64) float64 {
-	lo, hi := s.d.Interval(2 * math.Exp(-logBar))
-	if s.metric.Direction == benchmarks.Higher {
-		return -lo
-	}
-	return hi
+// the level of one claim; +Inf while that cannot be told.
+func (s *measuredSeries) upperLimit() float64 {
+	return s.d.WorseMost(s.question.Alpha / float64(s.question.Candidates))
 }
 
 // anchorResult judges one guardrail against the anchor. worse is the estimate
@@ -319,15 +313,14 @@ func (t *trial) againstAnchor(a, b evaluation) {
 		}
 		r := newResult(GateRegression, TestAnchor, m)
 		if m.Kind == benchmarks.Measured {
-			s := seriesOf(m, t.rep.Pairs)
-			r.N, r.LogBar = s.d.Len(), t.logBar()
+			s := t.series[m.Name]
+			r.N, r.LogBar = s.len(), t.logBar()
 			if s.bad != nil || t.pairsFailed != "" || r.N == 0 {
 				continue // the guardrail itself says so
 			}
 			r.Baseline, r.Candidate = median(s.a), median(s.b)
-			drawn, _ := t.j.night.Anchor.drawn(t.c.Context, m.Name)
-			r.LogE = s.logE(betterSide(m), anchorRoom(m, drawn))
-			r = t.anchorResult(r, m, worsePair(m, s.d.Median()), s.upperLimit(t.logBar()))
+			r.LogE = s.ask(TestAnchor, 0).logE
+			r = t.anchorResult(r, m, s.d.Pairs().Median(), s.upperLimit())
 		} else {
 			if missing(m, a, b) != "" {
 				continue

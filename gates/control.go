@@ -13,6 +13,9 @@ import (
 // controlAlpha is the level at which a synthetic delay must be found.
 const controlAlpha = .01
 
+// controlSameCode names the control of identical builds.
+const controlSameCode = "a/a"
+
 // A burn goes in pieces of about a microsecond and takes long enough for a
 // clock to tell.
 const (
@@ -29,7 +32,7 @@ func (j *Judge) controls(ctx context.Context) error {
 	}
 	where, m, ok := j.controlMetric()
 	if !ok {
-		for _, name := range []string{"a/a", delayName("+", j.Policy), delayName("-", j.Policy)} {
+		for _, name := range []string{controlSameCode, delayName("+", j.Policy), delayName("-", j.Policy)} {
 			j.night.Controls = append(j.night.Controls, Control{
 				Name: name, Want: "a measured metric", Outcome: Inconclusive,
 				Reason: "not applicable: the domain measures nothing, every metric is deterministic",
@@ -128,7 +131,7 @@ func (j *Judge) controlSame(ctx context.Context) error {
 
 // controlAA: identical builds must not cross at the night's own level.
 func (j *Judge) controlAA(ctx context.Context, where string) error {
-	c := Control{Name: "a/a", Context: where, Want: "no difference between identical builds"}
+	c := Control{Name: controlSameCode, Context: where, Want: "no difference between identical builds"}
 	src := pairSource{j: j, name: "control/aa", context: where, a: j.instance(&j.base), b: j.instance(&j.twin), arms: []*arm{&j.base, &j.twin}}
 	var ms []benchmarks.Metric
 	for _, m := range j.order[where] {
@@ -152,7 +155,9 @@ func (j *Judge) controlAA(ctx context.Context, where string) error {
 	}
 	c.Outcome, c.LogE = Pass, math.Inf(-1)
 	for _, m := range ms {
-		r := measured(GateRegression, TestSame, m, c.Pairs, c.LogBar, 0, j.Policy)
+		s := newSeries(m, j.Policy.question(m, j.night.Alpha.Night, len(ms)), j.learned(where, m.Name)).addAll(c.Pairs)
+		r := s.result(GateRegression, TestSame, 0)
+		j.learn(where, s)
 		if r.Decision != Pass && c.Outcome == Pass || r.LogE > c.LogE && c.Outcome == Pass {
 			c.Metric, c.LogE, c.Change, c.Race, c.Reason = m.Name, r.LogE, r.Change, r.Race, r.Reason
 		}
@@ -175,6 +180,9 @@ func (j *Judge) controlAA(ctx context.Context, where string) error {
 // called slower; with "-" the baseline is, and the candidate must be found.
 func (j *Judge) controlDelay(ctx context.Context, where string, m benchmarks.Metric, sign string, a, b func(context.Context) (benchmarks.Instance, error)) error {
 	c := Control{Name: delayName(sign, j.Policy), Context: where, Metric: m.Name, LogBar: evalue.LogBar(1, controlAlpha)}
+	q := j.Policy.question(m, controlAlpha, 1)
+	q.Goal, q.MinEffect = evalue.Better, j.Policy.ControlDelay
+	s := newSeries(m, q, j.learned(where, m.Name))
 	side := evalue.Above
 	c.Want = "slower, and flagged"
 	if sign == "-" {
@@ -182,7 +190,6 @@ func (j *Judge) controlDelay(ctx context.Context, where string, m benchmarks.Met
 		c.Want = "faster, and found"
 	}
 	src := pairSource{j: j, name: "control/delay" + sign, context: where, a: a, b: b, arms: []*arm{&j.base, &j.twin}}
-	s := newSeries(m)
 	for i := range j.Policy.ControlPairsMax {
 		p, failed, err := src.next(ctx, i)
 		if err != nil {
@@ -205,17 +212,13 @@ func (j *Judge) controlDelay(ctx context.Context, where string, m benchmarks.Met
 	case s.bad != nil:
 		c.Outcome, c.Reason = Fail, s.bad.Error()
 	default:
-		c.Change, c.LogE = pairChange(m, s.d.Median()), s.d.LogE(side, 0)
-		race := s.d.Race(side, 0)
-		for i := range race {
-			c.Race.N = append(c.Race.N, i+1)
-		}
-		c.Race.LogE = race
+		c.Change, c.LogE = s.d.Estimate(), s.logE(side, 0)
+		c.Race = raceOf(s.d.Race(side, 0))
 		c.Outcome = Fail
 		if c.LogE >= c.LogBar {
 			c.Outcome = Pass
 		}
-		c.Reason = fmt.Sprintf("%s: %s measured, %s, %d pairs", m.Name, changeWords(m, c.Change), eWords(c.LogE, c.LogBar), s.d.Len())
+		c.Reason = fmt.Sprintf("%s: %s measured, %s, %d pairs", m.Name, changeWords(m, c.Change), eWords(c.LogE, c.LogBar), s.len())
 	}
 	j.machineEvents(where, c.Name, c.Pairs)
 	j.night.Controls = append(j.night.Controls, c)

@@ -54,7 +54,8 @@ type Judge struct {
 	night  *Night
 	packed map[artifacts.Digest]bool // series that the night already holds
 	noise  map[string]map[string]NoiseFloor
-	plans  map[[2]float64]planned
+	known  map[string]*evalue.Noise // by where pairs were measured, and metric
+	plans  map[plannedFor]planned
 
 	spin    func() int64   // tests: instead of the machine's spin
 	options ledger.Options // tests: of the night's ledger
@@ -207,7 +208,8 @@ func (j *Judge) begin() {
 	j.evals = map[string]evaluation{}
 	j.packed = map[artifacts.Digest]bool{}
 	j.noise = map[string]map[string]NoiseFloor{}
-	j.plans = map[[2]float64]planned{}
+	j.known = map[string]*evalue.Noise{}
+	j.plans = map[plannedFor]planned{}
 	j.base, j.twin = arm{bundle: j.Baseline}, arm{bundle: j.Baseline}
 }
 
@@ -300,27 +302,35 @@ func (j *Judge) run(ctx context.Context, candidates []Candidate) (verdicts []Ver
 	}
 	reports := make([]CandidateReport, len(candidates))
 	verdicts = make([]Verdict, len(candidates))
-	done := 0
-	for _, references := range []bool{true, false} { // identical builds first: they show the noise that others plan with
-		for i, c := range candidates {
-			if c.Reference != references {
-				continue
-			}
-			t := &trial{j: j, c: c, key: keyOf(c), metrics: j.order[c.Context], arm: arm{bundle: c.Bundle}}
-			t.done, t.total = done, len(candidates)
-			if err := t.judge(ctx); err != nil {
-				return nil, errors.Join(err, t.arm.close())
-			}
-			if err := t.arm.close(); err != nil {
-				return nil, fmt.Errorf("%s: close: %w", c.Variant.Name, err)
-			}
-			reports[i], verdicts[i] = t.rep, t.verdict()
-			done++
+	for done, i := range referencesFirst(candidates) {
+		c := candidates[i]
+		t := &trial{j: j, c: c, key: keyOf(c), metrics: j.order[c.Context], arm: arm{bundle: c.Bundle}}
+		t.done, t.total = done, len(candidates)
+		if err := t.judge(ctx); err != nil {
+			return nil, errors.Join(err, t.arm.close())
 		}
+		if err := t.arm.close(); err != nil {
+			return nil, fmt.Errorf("%s: close: %w", c.Variant.Name, err)
+		}
+		reports[i], verdicts[i] = t.rep, t.verdict()
 	}
 	j.night.Candidates = reports
 	j.conclude()
 	return verdicts, nil
+}
+
+// referencesFirst orders the candidates: identical builds show the noise that
+// the others plan with.
+func referencesFirst(candidates []Candidate) []int {
+	var order []int
+	for _, references := range []bool{true, false} {
+		for i, c := range candidates {
+			if c.Reference == references {
+				order = append(order, i)
+			}
+		}
+	}
+	return order
 }
 
 // broken is why the night's controls make it INVALID, or "".

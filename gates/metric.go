@@ -76,25 +76,6 @@ func pairChange(m benchmarks.Metric, d float64) float64 {
 	return d
 }
 
-// pairDelta is d_i of one pair: ln B − ln A, or B − A for differences.
-func pairDelta(m benchmarks.Metric, p PairRecord) (float64, error) {
-	a, okA := p.A[m.Name]
-	b, okB := p.B[m.Name]
-	if !okA || !okB {
-		return 0, fmt.Errorf("metric %s is missing in pair %d", m.Name, p.Index)
-	}
-	if !finite(a) || !finite(b) {
-		return 0, fmt.Errorf("metric %s is not a number in pair %d", m.Name, p.Index)
-	}
-	if m.Compare != benchmarks.Ratio {
-		return b - a, nil
-	}
-	if a <= 0 || b <= 0 {
-		return 0, fmt.Errorf("metric %s is %v against %v in pair %d: a ratio needs values over 0", m.Name, b, a, p.Index)
-	}
-	return math.Log(b) - math.Log(a), nil
-}
-
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
 // words for people

@@ -16,22 +16,19 @@ const medianSE = 1.2533
 // pairs of identical builds: the median change that they showed and two
 // standard errors of it. The floor is a second fence around claims of "better";
 // the error control does not rest on it.
-func (j *Judge) addNoise(context string, pairs []PairRecord) {
+func (j *Judge) addNoise(context string, all []*measuredSeries) {
 	if j.noise[context] != nil {
 		return
 	}
 	j.noise[context] = map[string]NoiseFloor{}
-	for _, m := range j.order[context] {
-		if m.Kind != benchmarks.Measured {
+	for _, s := range all {
+		if s.bad != nil || s.len() < 2 {
 			continue
 		}
-		s := seriesOf(m, pairs)
-		if s.bad != nil || s.d.Len() < 2 {
-			continue
-		}
-		f := NoiseFloor{Context: context, Metric: m.Name, Pairs: s.d.Len(), SD: s.d.SD()}
-		f.Floor = math.Abs(pairChange(m, s.d.Median())) + math.Abs(pairChange(m, 2*medianSE*f.SD/math.Sqrt(float64(f.Pairs))))
-		j.noise[context][m.Name] = f
+		q, p := s.question, s.d.Pairs()
+		f := NoiseFloor{Context: context, Metric: s.metric.Name, Pairs: p.Len(), SD: p.SD()}
+		f.Floor = math.Abs(q.Change(p.Median())) + math.Abs(q.Change(2*medianSE*f.SD/math.Sqrt(float64(f.Pairs))))
+		j.noise[context][s.metric.Name] = f
 		j.night.Noise = append(j.night.Noise, f)
 	}
 }
@@ -57,7 +54,7 @@ func (j *Judge) probe(ctx context.Context, context string) error {
 		j.step(Step{Context: context, Gate: "noise", Pairs: i + 1, PairsMax: j.Policy.ReferencePairs})
 	}
 	j.night.Probes = append(j.night.Probes, p)
-	j.addNoise(context, p.Pairs)
+	j.addNoise(context, j.teach(context, p.Pairs))
 	return nil
 }
 
@@ -99,12 +96,31 @@ func (t *trial) probeFailed() string {
 	m, _ := successOf(t.metrics)
 	for _, p := range t.j.night.Probes {
 		if p.Context == t.c.Context {
-			if s := seriesOf(m, p.Pairs); s.bad != nil {
+			if s := t.j.series(p.Context, m).addAll(p.Pairs); s.bad != nil {
 				return s.bad.Error()
 			}
 		}
 	}
 	return "no pairs"
+}
+
+// teach learns the noise of every measured metric from pairs of identical
+// builds.
+func (j *Judge) teach(context string, pairs []PairRecord) []*measuredSeries {
+	var out []*measuredSeries
+	for _, m := range j.order[context] {
+		if m.Kind == benchmarks.Measured {
+			s := j.series(context, m).addAll(pairs)
+			j.learn(context, s)
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+type plannedFor struct {
+	question evalue.Question
+	sd       float64
 }
 
 // planned is one simulated plan: the same question is asked for many
@@ -117,16 +133,11 @@ type planned struct {
 // planFor is the plan of one metric under the noise that identical builds show.
 func (j *Judge) planFor(m benchmarks.Metric, n NoiseFloor) Plan {
 	pol := j.Policy
-	effect := pol.MinEffect
-	if m.Compare == benchmarks.Ratio {
-		effect = -math.Log1p(-min(pol.MinEffect, .99))
-	}
-	bar := j.night.Alpha.LogBar
-	key := [2]float64{effect, n.SD}
+	key := plannedFor{pol.question(m, j.night.Alpha.Night, j.night.Alpha.K), n.SD}
 	sim, ok := j.plans[key]
 	if !ok {
-		sim.power, sim.pairs = evalue.Power(effect, n.SD, bar, pol.PairsMax)
-		sim.blind = evalue.BlindSpot(n.SD, bar, pol.PairsMax)
+		sim.power, sim.pairs = evalue.Power(key.question, pol.MinEffect, n.SD)
+		sim.blind = evalue.BlindSpot(key.question, n.SD)
 		j.plans[key] = sim
 	}
 	power, pairs := sim.power, sim.pairs
@@ -136,9 +147,6 @@ func (j *Judge) planFor(m benchmarks.Metric, n NoiseFloor) Plan {
 	}
 	if spot := sim.blind; finite(spot) {
 		out.BlindSpot = spot
-		if m.Compare == benchmarks.Ratio {
-			out.BlindSpot = -math.Expm1(-spot)
-		}
 	}
 	effectWords, spotWords := number(m, pol.MinEffect), number(m, out.BlindSpot)
 	out.Note = fmt.Sprintf("%s: one pair has a noise of %.2f %%; an effect of %s is found within %d pairs in 80 %% of nights; under %s would more likely than not be missed",

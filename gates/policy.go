@@ -19,7 +19,6 @@ type Policy struct {
 	MinEffect        float64       `json:"min_effect" yaml:"min_effect"`               // smallest effect of interest on measured success metrics, as a ratio
 	PairsMax         int           `json:"pairs_max" yaml:"pairs_max"`                 // cap a candidate
 	ReferencePairs   int           `json:"reference_pairs" yaml:"reference_pairs"`     // A/A pairs of a reference and of the noise probe
-	FutilityFrom     int           `json:"futility_from" yaml:"futility_from"`         // pairs before hopeless ones are dropped; 0: never
 	CheckSeeds       int           `json:"check_seeds" yaml:"check_seeds"`             // fresh seeds of the correctness gate
 	Robustness       []Disturbance `json:"robustness" yaml:"robustness"`               // empty: the gate is waived, and says so
 	RobustFidelity   float64       `json:"robust_fidelity" yaml:"robust_fidelity"`     // share of the gate data a disturbance is measured on
@@ -52,7 +51,7 @@ type Disturbance struct {
 // DefaultPolicy is built in.
 func DefaultPolicy() Policy {
 	return Policy{
-		AlphaYear: .01, MinEffect: .03, PairsMax: 240, ReferencePairs: 20, FutilityFrom: 8, CheckSeeds: 3,
+		AlphaYear: .01, MinEffect: .03, PairsMax: 240, ReferencePairs: 20, CheckSeeds: 3,
 		Robustness: []Disturbance{
 			{Kind: "noise", Level: .1, Tolerance: .03},
 			{Kind: "shift", Level: 1, Tolerance: .03},
@@ -108,7 +107,6 @@ func (p Policy) spans() []span {
 		{"pairs_max", float64(p.PairsMax), 10, 10000, true, 0, "cap of pairs a candidate"},
 		{"reference_pairs", float64(p.ReferencePairs), 8, 10000, true, -1, "pairs of identical builds"},
 		{"canary_margin", p.CanaryMargin, 0, 10, false, 1, "added to the tolerance for non-inferiority under live traffic"},
-		{"futility_from", float64(p.FutilityFrom), 0, 10000, true, 0, "pairs before hopeless candidates are dropped; 0: never"},
 		{"check_seeds", float64(p.CheckSeeds), 1, 1000, true, -1, "fresh seeds of the correctness gate"},
 		{"robust_fidelity", p.RobustFidelity, 1e-3, 1, false, -1, "share of the gate data that a disturbance is measured on"},
 		{"cvar_seeds", float64(p.CVaRSeeds), 0, 1000, true, -1, "random disturbances; 0: no limit on the worst tenth"},

@@ -161,7 +161,7 @@ func (j *Judge) fill(n Night) error {
 		}
 	}
 	controlNames := map[string]string{
-		"a/a": "control/aa", delayName("+", n.Policy): "control/delay+", delayName("-", n.Policy): "control/delay-",
+		controlSameCode: "control/aa", delayName("+", n.Policy): "control/delay+", delayName("-", n.Policy): "control/delay-",
 	}
 	for _, c := range n.Controls {
 		if name, ok := controlNames[c.Name]; ok {

@@ -13,8 +13,10 @@ import (
 	"github.com/arqon/arqon/catalog"
 )
 
-// NightSchema is the only schema that this version reads and writes.
-const NightSchema = "arqon-night/1"
+// NightSchema is the only schema that this version reads and writes. Its number
+// also names the statistics: what another number recorded does not follow from
+// its samples by this code.
+const NightSchema = "arqon-night/2"
 
 // maxNightBytes is the largest night that is read.
 const maxNightBytes = 256 << 20
@@ -23,6 +25,9 @@ const maxNightBytes = 256 << 20
 var (
 	// ErrNewerNight: the record was written by a later version of Arqon.
 	ErrNewerNight = errors.New("written by a newer arqon")
+	// ErrOlderNight: the record was written by an earlier version of Arqon,
+	// whose statistics were others.
+	ErrOlderNight = errors.New("written by an older arqon, whose statistics were others")
 	// ErrBadNight: the bytes are not a night record.
 	ErrBadNight = errors.New("not a night record")
 )
@@ -405,6 +410,9 @@ func DecodeNight(b []byte) (Night, error) {
 		return Night{}, fmt.Errorf("%w: %w", ErrBadNight, err)
 	}
 	if probe.Schema != NightSchema {
+		if probe.Schema == "arqon-night/1" {
+			return Night{}, fmt.Errorf("schema %.40q, this version reads %q: judge the candidates again, or read it with the version that wrote it: %w", probe.Schema, NightSchema, ErrOlderNight)
+		}
 		if strings.HasPrefix(probe.Schema, "arqon-night/") {
 			return Night{}, fmt.Errorf("schema %.40q, this version reads %q: %w", probe.Schema, NightSchema, ErrNewerNight)
 		}

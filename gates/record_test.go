@@ -56,8 +56,9 @@ func TestDecodeNightRefuses(t *testing.T) {
 		text string
 		want error
 	}{
-		"newer":    {strings.Replace(good, `"arqon-night/1"`, `"arqon-night/2"`, 1), ErrNewerNight},
-		"foreign":  {strings.Replace(good, `"arqon-night/1"`, `"else/1"`, 1), ErrBadNight},
+		"newer":    {strings.Replace(good, NightSchema, "arqon-night/3", 1), ErrNewerNight},
+		"older":    {strings.Replace(good, NightSchema, "arqon-night/1", 1), ErrOlderNight},
+		"foreign":  {strings.Replace(good, NightSchema, "else/1", 1), ErrBadNight},
 		"unknown":  {strings.Replace(good, `"run":`, `"more": 1, "run":`, 1), ErrBadNight},
 		"trailing": {good + "{}", ErrBadNight},
 		"gate":     {strings.Replace(good, `"gate": "envelope"`, `"gate": "luck"`, 2), ErrBadNight},
@@ -81,8 +82,8 @@ func FuzzDecodeNight(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(b)
-	f.Add([]byte(`{"schema":"arqon-night/1"}`))
-	f.Add([]byte(`{"schema":"arqon-night/1","series":[{"digest":"","count":-1,"data":"AA=="}]}`))
+	f.Add([]byte(`{"schema":"arqon-night/2"}`))
+	f.Add([]byte(`{"schema":"arqon-night/2","series":[{"digest":"","count":-1,"data":"AA=="}]}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		n, err := DecodeNight(b)
 		if err != nil {

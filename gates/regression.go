@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/arqon/arqon/benchmarks"
+	"github.com/arqon/arqon/gates/evalue"
 )
 
 // regression is gate 4: better on the success metric of the context, not worse
@@ -75,11 +76,13 @@ func (t *trial) regressionWords() string {
 }
 
 func (t *trial) measured(gate, test string, m benchmarks.Metric) Result {
-	r := measured(gate, test, m, t.rep.Pairs, t.logBar(), t.floor(m.Name), t.j.Policy)
+	s := t.series[m.Name]
 	if t.pairsFailed != "" {
+		r := newResult(gate, test, m)
+		r.N, r.LogBar, r.Alpha = s.len(), s.logBar(), intervalAlpha
 		return r.invalid("%s", t.pairsFailed)
 	}
-	return r
+	return s.result(gate, test, t.floor(m.Name))
 }
 
 // question is one test on one measured metric.
@@ -104,7 +107,8 @@ func (t *trial) measurePairs(ctx context.Context) (Finding, error) {
 		if m.Kind != benchmarks.Measured {
 			continue
 		}
-		s := newSeries(m)
+		s := t.j.series(t.c.Context, m)
+		t.series[m.Name] = s
 		questions = append(questions, question{t.test(m), s})
 		if a := t.j.night.Anchor; a != nil && !t.c.Reference && m.Role != benchmarks.Success {
 			if s.drawn, _ = a.drawn(t.c.Context, m.Name); s.drawn != 0 {
@@ -139,9 +143,21 @@ func (t *trial) measurePairs(ctx context.Context) (Finding, error) {
 		t.progress(GateRegression, i+1, t.j.Policy.PairsMax)
 	}
 	if t.c.Reference {
-		t.j.addNoise(t.c.Context, t.rep.Pairs)
+		t.j.addNoise(t.c.Context, t.inOrder())
 	}
 	return Finding{Outcome: Pass}, nil
+}
+
+// inOrder are the series of the candidate's measured metrics so far, in the
+// order of the context.
+func (t *trial) inOrder() []*measuredSeries {
+	var out []*measuredSeries
+	for _, m := range t.metrics {
+		if s := t.series[m.Name]; s != nil {
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 // enough says why measuring may stop, or "", and which metric ended it.
@@ -152,7 +168,7 @@ func (t *trial) enough(questions []question) (why, metric string) {
 		if q.series.bad != nil {
 			return q.series.bad.Error(), name
 		}
-		a := q.series.ask(q.test, t.logBar(), t.floor(name), t.j.Policy)
+		a := q.series.ask(q.test, t.floor(name))
 		switch {
 		case a.outcome == Fail || a.outcome == Invalid:
 			return fmt.Sprintf("%s was decided against the candidate after %d pairs", name, n), name
@@ -162,7 +178,7 @@ func (t *trial) enough(questions []question) (why, metric string) {
 			open++
 		}
 	}
-	if open > 0 || t.c.Reference && n < t.j.identicalPairs(t.logBar()) || n < constantFrom {
+	if open > 0 || t.c.Reference && n < t.j.identicalPairs(t.logBar()) || n < evalue.BrokenAfter {
 		return "", ""
 	}
 	return fmt.Sprintf("every question was answered after %d pairs", n), ""

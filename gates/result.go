@@ -2,7 +2,6 @@ package gates
 
 import (
 	"fmt"
-	"math"
 	"slices"
 
 	"github.com/arqon/arqon/artifacts"
@@ -14,9 +13,6 @@ import (
 // racePoints thins the race of items.
 const racePoints = 100
 
-// constantFrom is how many equal samples of one arm prove a broken timer.
-const constantFrom = 8
-
 func newResult(gate, test string, m benchmarks.Metric) Result {
 	return Result{
 		Gate: gate, Test: test, Metric: m.Name, Unit: m.Unit, Direction: m.Direction, Compare: m.Compare,
@@ -26,184 +22,6 @@ func newResult(gate, test string, m benchmarks.Metric) Result {
 
 func (r Result) invalid(format string, args ...any) Result {
 	r.Decision, r.Reason = Invalid, r.Metric+": "+fmt.Sprintf(format, args...)
-	return r
-}
-
-// measuredSeries is one metric over all pairs, ready to be judged.
-type measuredSeries struct {
-	metric benchmarks.Metric
-	d      *evalue.Pairs
-	a, b   []float64
-	drawn  float64 // what earlier promotions used of the tolerance, on the paired scale
-	bad    error   // the first pair that cannot be used
-
-	running map[process]*evalue.Process
-}
-
-type process struct {
-	side  evalue.Side
-	theta float64
-}
-
-func newSeries(m benchmarks.Metric) *measuredSeries {
-	return &measuredSeries{metric: m, d: &evalue.Pairs{}, running: map[process]*evalue.Process{}}
-}
-
-// logE is the log e-value of "beyond theta on the side", kept running.
-func (s *measuredSeries) logE(side evalue.Side, theta float64) float64 {
-	key := process{side, theta}
-	if s.running[key] == nil {
-		s.running[key] = s.d.Process(side, theta)
-	}
-	return s.running[key].LogE()
-}
-
-func (s *measuredSeries) add(p PairRecord) {
-	if s.bad != nil {
-		return
-	}
-	d, err := pairDelta(s.metric, p)
-	if err != nil {
-		s.bad = err
-		return
-	}
-	s.d.Add(d)
-	s.a = append(s.a, p.A[s.metric.Name])
-	s.b = append(s.b, p.B[s.metric.Name])
-	if n := len(s.a); n >= constantFrom && s.metric.Kind == benchmarks.Measured && (constant(s.a) || constant(s.b)) {
-		s.bad = fmt.Errorf("metric %s is measured but %d samples of one arm are all equal: the timer is broken", s.metric.Name, n)
-	}
-}
-
-func constant(x []float64) bool {
-	for _, v := range x[1:] {
-		if v != x[0] {
-			return false
-		}
-	}
-	return true
-}
-
-func seriesOf(m benchmarks.Metric, pairs []PairRecord) *measuredSeries {
-	s := newSeries(m)
-	for _, p := range pairs {
-		s.add(p)
-	}
-	return s
-}
-
-// answer is what a test says so far about one series.
-type answer struct {
-	outcome Outcome
-	logE    float64 // of the claim that would pass
-	futile  bool
-}
-
-// ask applies a test to the series at the bar. floor is the night's noise
-// floor on the scale of changes (better only).
-func (s *measuredSeries) ask(test string, logBar, floor float64, p Policy) answer {
-	m := s.metric
-	good := betterSide(m)
-	var logE, logHarm, theta float64
-	switch test {
-	case TestBetter:
-		theta = 0
-	case TestNotWorse:
-		theta = pairBound(m, m.Tolerance)
-	case TestAnchor:
-		theta = anchorRoom(m, s.drawn)
-	case TestLimit:
-		below := evalue.LimitLogE(s.b, good, *m.Limit)
-		above := evalue.LimitLogE(s.b, opposite(good), *m.Limit)
-		if len(below) == 0 {
-			return answer{outcome: Inconclusive}
-		}
-		return decide(below[len(below)-1], above[len(above)-1], logBar, false)
-	case TestSame:
-		e := s.sameLogE()
-		if e >= logBar {
-			return answer{outcome: Invalid, logE: e}
-		}
-		return answer{outcome: Pass, logE: e}
-	default:
-		return answer{outcome: Invalid}
-	}
-	logE, logHarm = s.logE(good, theta), s.logE(opposite(good), theta)
-	futile := p.FutilityFrom > 0 && s.d.Futile(good, theta, p.FutilityFrom)
-	out := decide(logE, logHarm, logBar, futile)
-	if test == TestBetter && out.outcome == Pass && math.Abs(pairChange(m, s.d.Median())) < floor {
-		out.outcome = Inconclusive
-	}
-	return out
-}
-
-func decide(logE, logHarm, logBar float64, futile bool) answer {
-	switch {
-	case logE >= logBar:
-		return answer{outcome: Pass, logE: logE}
-	case logHarm >= logBar:
-		return answer{outcome: Fail, logE: logE}
-	}
-	return answer{outcome: Inconclusive, logE: logE, futile: futile}
-}
-
-// sameLogE is evidence for any difference at all, both sides averaged.
-func (s *measuredSeries) sameLogE() float64 {
-	below, above := s.logE(evalue.Below, 0), s.logE(evalue.Above, 0)
-	return logMean(below, above)
-}
-
-func logMean(a, b float64) float64 {
-	hi, lo := max(a, b), min(a, b)
-	return hi + math.Log1p(math.Exp(lo-hi)) - math.Ln2
-}
-
-// race is the log e-value of the test by pair.
-func (s *measuredSeries) race(test string) Race {
-	m := s.metric
-	var e []float64
-	switch test {
-	case TestLimit:
-		e = evalue.LimitLogE(s.b, betterSide(m), *m.Limit)
-	case TestSame:
-		e = s.d.Race(evalue.Below, 0)
-		for i, x := range s.d.Race(evalue.Above, 0) {
-			e[i] = logMean(e[i], x)
-		}
-	case TestNotWorse:
-		e = s.d.Race(betterSide(m), pairBound(m, m.Tolerance))
-	default:
-		e = s.d.Race(betterSide(m), 0)
-	}
-	n := make([]int, len(e))
-	for i := range n {
-		n[i] = i + 1
-	}
-	return Race{N: n, LogE: e}
-}
-
-// measured judges a measured metric on the pairs.
-func measured(gate, test string, m benchmarks.Metric, pairs []PairRecord, logBar, floor float64, p Policy) Result {
-	s := seriesOf(m, pairs)
-	r := newResult(gate, test, m)
-	r.N, r.LogBar, r.Alpha = s.d.Len(), logBar, intervalAlpha
-	if s.bad != nil {
-		return r.invalid("%v", s.bad)
-	}
-	if r.N == 0 {
-		return r.invalid("no pairs were measured")
-	}
-	r.Baseline, r.Candidate = median(s.a), median(s.b)
-	r.Change = pairChange(m, s.d.Median())
-	lo, hi := s.d.Interval(intervalAlpha)
-	r.Lower, r.Upper = finitePointer(pairChange(m, lo)), finitePointer(pairChange(m, hi))
-	if math.IsInf(lo, -1) {
-		r.Lower = nil
-	}
-	r.Race = s.race(test)
-	a := s.ask(test, logBar, floor, p)
-	r.LogE, r.Decision = a.logE, a.outcome
-	r.Reason = r.sentence(m, floor, a.futile)
 	return r
 }
 

@@ -7,15 +7,15 @@ import (
 	"math"
 
 	"github.com/arqon/arqon/benchmarks"
-	"github.com/arqon/arqon/gates/evalue"
 )
 
 // canary is gate 5: the candidate beside the baseline in the real runtime.
 // The rollback is rehearsed first. Then the share of the traffic rises stage
 // by stage; in each, pairs are observed, and
 //
-//   - harm: an e-process for "worse than the tolerance" restarts with every
-//     stage; at M/canary_harm_alpha (M metrics) everything is rolled back;
+//   - harm: evalue.Harm, evidence that a metric is worse than half of its
+//     tolerance, whenever that began; at M/canary_harm_alpha (M metrics)
+//     everything is rolled back;
 //   - to widen, "not worse than tolerance and canary_margin" must be shown on
 //     every metric the traffic shows, to a bar that rises with the stages to
 //     1/canary_alpha at the last;
@@ -43,7 +43,8 @@ func (t *trial) canary(ctx context.Context) (f Finding, err error) {
 		return Finding{Outcome: Fail, Reason: rehearsal.Failed}, live.rollback(ctx, rehearsal.Failed)
 	}
 	rec.Rehearsed = true
-	w := newWatch(t.j.order[t.c.Context], t.j.Policy)
+	w := &watch{j: t.j, context: t.c.Context}
+	defer w.learn()
 	for k, share := range t.j.Policy.CanaryStages {
 		stage, err := t.stage(ctx, live, rec, w, k, share)
 		if err != nil {
@@ -64,7 +65,6 @@ func (t *trial) canary(ctx context.Context) (f Finding, err error) {
 func (t *trial) stage(ctx context.Context, live *liveCanary, rec *CanaryRecord, w *watch, k int, share float64) (CanaryStage, error) {
 	p := t.j.Policy
 	out := CanaryStage{Share: share}
-	w.starts = append(w.starts, len(rec.Pairs))
 	last := k == len(p.CanaryStages)-1
 	bar := float64(k+1) / float64(len(p.CanaryStages)) * -math.Log(p.CanaryAlpha)
 	for {
@@ -106,7 +106,7 @@ func (t *trial) stage(ctx context.Context, live *liveCanary, rec *CanaryRecord, 
 			return out, nil
 		case harm >= w.harmBar():
 			out.Outcome = Fail
-			out.Reason = fmt.Sprintf("rolled back at %g %% of the traffic after %d pairs: %s is worse than its tolerance, %s", 100*share, i+1, metric, eWords(harm, w.harmBar()))
+			out.Reason = fmt.Sprintf("rolled back at %g %% of the traffic after %d pairs: %s is worse than half of its tolerance, %s", 100*share, i+1, metric, eWords(harm, w.harmBar()))
 			return out, nil
 		case out.Pairs >= p.CanaryPairs && w.harmless() >= bar:
 			out.Outcome, out.Reason = Pass, w.words()
@@ -206,96 +206,4 @@ func (l *liveCanary) close(ctx context.Context) error {
 	err = errors.Join(err, l.on.Close())
 	l.on = nil
 	return err
-}
-
-// watch judges the pairs of a canary: pure, the same live and replayed.
-type watch struct {
-	policy  Policy
-	metrics []benchmarks.Metric // of the context
-	series  []*measuredSeries   // those that the first pair showed
-	starts  []int
-	pairs   int
-	gone    string
-}
-
-func newWatch(ms []benchmarks.Metric, p Policy) *watch { return &watch{metrics: ms, policy: p} }
-
-func (w *watch) add(p PairRecord) {
-	if w.pairs == 0 {
-		for _, m := range w.metrics {
-			_, a := p.A[m.Name]
-			_, b := p.B[m.Name]
-			if a && b {
-				w.series = append(w.series, newSeries(m))
-			}
-		}
-		if len(w.series) == 0 {
-			w.gone = "the runtime shows none of the context's metrics"
-		}
-	}
-	w.pairs++
-	for _, s := range w.series {
-		s.add(p)
-	}
-}
-
-// bad is why the pairs cannot be judged, or "".
-func (w *watch) bad() string {
-	if w.gone != "" {
-		return w.gone
-	}
-	for _, s := range w.series {
-		if s.bad != nil {
-			return s.bad.Error()
-		}
-	}
-	return ""
-}
-
-func (w *watch) harmBar() float64 {
-	return evalue.LogBar(len(w.series), w.policy.CanaryHarmAlpha)
-}
-
-// harm is the largest log e-value for "worse than the tolerance".
-func (w *watch) harm() (logE float64, metric string) {
-	for i, s := range w.series {
-		m := s.metric
-		e := s.d.LogERestarts(opposite(betterSide(m)), pairBound(m, m.Tolerance), w.starts)
-		if i == 0 || e > logE {
-			logE, metric = e, m.Name
-		}
-	}
-	return logE, metric
-}
-
-// harmless is the smallest log e-value for "not worse than tolerance and
-// margin".
-func (w *watch) harmless() float64 {
-	low := math.Inf(1)
-	for _, s := range w.series {
-		low = min(low, w.notWorse(s))
-	}
-	return low
-}
-
-func (w *watch) notWorse(s *measuredSeries) float64 {
-	m := s.metric
-	return s.logE(betterSide(m), pairBound(m, m.Tolerance+w.policy.CanaryMargin))
-}
-
-// words names the metric that is furthest from harmless.
-func (w *watch) words() string {
-	low, at := math.Inf(1), -1
-	for i, s := range w.series {
-		if e := w.notWorse(s); e < low {
-			low, at = e, i
-		}
-	}
-	if at < 0 {
-		return "nothing was seen"
-	}
-	s := w.series[at]
-	m := s.metric
-	return fmt.Sprintf("closest: %s %s, tolerance with margin %s, %s", m.Name, changeWords(m, pairChange(m, s.d.Median())),
-		number(m, changeBound(m, m.Tolerance+w.policy.CanaryMargin)), eWords(low, -math.Log(w.policy.CanaryAlpha)))
 }

@@ -16,6 +16,7 @@ type trial struct {
 	key         string
 	metrics     []benchmarks.Metric // of the context
 	arm         arm
+	series      map[string]*measuredSeries // by metric, once pairs are measured
 	rep         CandidateReport
 	done, total int
 	stopped     string // why no more pairs are measured
@@ -63,6 +64,7 @@ func (t *trial) judge(ctx context.Context) error {
 }
 
 func (t *trial) open() {
+	t.series = map[string]*measuredSeries{}
 	c := t.c
 	t.rep = CandidateReport{
 		Name: c.Variant.Name, Identity: c.Variant.Identity, Context: c.Context, Type: c.Variant.Type,
@@ -103,6 +105,9 @@ func (t *trial) reasonOf(gate string) string {
 
 func (t *trial) finish() error {
 	t.describe()
+	for _, s := range t.inOrder() {
+		t.j.learn(t.c.Context, s)
+	}
 	t.j.machineEvents(t.c.Context, t.c.Variant.Name, t.rep.Pairs)
 	return nil
 }

@@ -137,7 +137,7 @@ func TestVerifyRefusals(t *testing.T) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
 	}
-	newer := bytes.Replace(e.report, []byte(NightSchema), []byte("arqon-night/2"), 1)
+	newer := bytes.Replace(e.report, []byte(NightSchema), []byte("arqon-night/3"), 1)
 	if _, err := Verify(newer, e.at); !errors.Is(err, ErrNewerNight) {
 		t.Errorf("a newer schema: %v", err)
 	}

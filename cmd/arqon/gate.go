@@ -106,7 +106,7 @@ With --judge another program decides, over its standard input and output in the
 protocol of arqon gate judge.`,
 		Example: `  arqon gate simulate --noise heavy --nights 200
   arqon gate simulate --rule benchstat --json
-  arqon gate simulate --canary --noise all --allowed 0
+  arqon gate simulate --canary --noise all
   arqon gate simulate --nights 5 --judge "./my-judge --fast"`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -136,7 +136,6 @@ protocol of arqon gate judge.`,
 	fl.IntVar(&f.watch.Runs, "runs", f.watch.Runs, "canaries of each kind")
 	fl.IntVar(&f.watch.HarmAt, "harm-at", f.watch.HarmAt, "pair at which a harmful canary begins to harm")
 	fl.IntVar(&f.watch.Within, "within", f.watch.Within, "pairs in which harm must be noticed")
-	fl.Float64Var(&f.watch.Allowed, "allowed", f.watch.Allowed, "how much worse is no reason to roll a canary back")
 	fl.BoolVar(&f.json, "json", false, "print the results as JSON")
 	fl.BoolVar(&f.quiet, "quiet", false, "no progress")
 	c.MarkFlagsMutuallyExclusive("rule", "judge", "canary")
@@ -239,7 +238,7 @@ func simulateCanary(ctx context.Context, f simulateFlags, stdout, stderr io.Writ
 	for _, noise := range noises {
 		for _, alarm := range sim.Alarms {
 			p := f.watch
-			p.Noise, p.SD, p.HarmBy, p.Seed = noise, f.plan.SD, f.plan.HarmBy, seed.Root(f.seed)
+			p.Noise, p.SD, p.HarmBy, p.Tolerance, p.MinEffect, p.Seed = noise, f.plan.SD, f.plan.HarmBy, f.plan.Tolerance, f.plan.MinEffect, seed.Root(f.seed)
 			r, err := sim.PlayCanary(ctx, p, alarm)
 			if err != nil {
 				return err
@@ -252,9 +251,9 @@ func simulateCanary(ctx context.Context, f simulateFlags, stdout, stderr io.Writ
 	if f.json {
 		return printJSON(stdout, results)
 	}
-	fmt.Fprintf(stdout, "%-10s %-9s %6s  %14s %7s  %6s %9s\n", "noise", "alarm", "runs", "noticed", "delay", "false", "at edge")
+	fmt.Fprintf(stdout, "%-10s %-9s %6s  %14s %7s  %6s %9s %13s\n", "noise", "alarm", "runs", "noticed", "delay", "false", "half tol.", "all tolerance")
 	for _, r := range results {
-		fmt.Fprintf(stdout, "%-10s %-9s %6d  %6.2f %% in %2d %7.1f  %6d %9d\n", r.Noise, r.Alarm, r.Runs, 100*r.Noticed, r.Within, r.Delay, r.False, r.FalseEdge)
+		fmt.Fprintf(stdout, "%-10s %-9s %6d  %6.2f %% in %2d %7.1f  %6d %9d %13d\n", r.Noise, r.Alarm, r.Runs, 100*r.Noticed, r.Within, r.Delay, r.False, r.FalseEdge, r.Edge)
 	}
 	return nil
 }

@@ -62,6 +62,7 @@ func hints() []knownHint {
 		{gates.ErrWaiver, "arqon gate waive --help says what a waiver may say; policy.waivers_year, waiver_days and waiver_signatures bound it"},
 		{gates.ErrForeignNight, "the run's gates.ledger belongs to another night: start a new run with --study"},
 		{gates.ErrNewerNight, "use the newer arqon that wrote it"},
+		{gates.ErrOlderNight, "use the arqon that wrote it, or judge the candidates again: arqon nightly"},
 		{ledger.ErrCorrupt, "the file was changed after it was written: restore it from a copy, or start a new run"},
 		{publish.ErrPassphrase, "check " + passphraseVariable + "; it is the passphrase that init was given"},
 		{publish.ErrKeyFile, "key files are mode 0600 in a folder of mode 0700, in cosign's format"},

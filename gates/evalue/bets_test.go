@@ -80,6 +80,14 @@ func (b *plugin) share(float64) float64 {
 }
 func (b *plugin) saw(g float64) { b.past = append(b.past, g) }
 
+// clipped is the distance below 0 on a scale, in [−1, 1]; its sign without one.
+func clipped(d, scale float64) float64 {
+	if scale <= 0 {
+		return -sign(d)
+	}
+	return max(-1, min(1, -d/scale))
+}
+
 // race returns the pair at which each way of betting crosses.
 func race(ds []float64, night *Noise, target, bar float64, fixed int) map[string]int {
 	out := map[string]int{}
@@ -89,9 +97,8 @@ func race(ds []float64, night *Noise, target, bar float64, fixed int) map[string
 		"aGRAPA": &agrapa{}, "ONS": &ons{lambda: .1}, "STaR": &star{bar: bar, left: float64(fixed)}, "plug-in": &plugin{},
 	}
 	logs := map[string]float64{}
-	grid := newMixture(pairBets[:])
-	own := &Pairs{}
-	mad := own.Process(Below, 0)
+	grid, mad := newMixture(limitBets[:]), newMixture(limitBets[:])
+	own := NewPairs(&Noise{})
 	one, mix := 0.0, newWealth()
 	mark := func(name string, log float64, at int) {
 		if _, done := out[name]; !done && log >= bar {
@@ -99,9 +106,12 @@ func race(ds []float64, night *Noise, target, bar float64, fixed int) map[string
 		}
 	}
 	for i, d := range ds {
+		if i >= 5 { // the first pairs only set the scale
+			mad.bet(clipped(d, 2*own.SD()))
+		}
 		own.Add(d)
-		mark("grid, own scale", mad.LogE(), i+1)
-		g := score(d, known, 0)
+		mark("grid, own scale", mad.log(), i+1)
+		g := clipped(d, known)
 		grid.bet(g)
 		mark("grid, night's scale", grid.log(), i+1)
 		for name, b := range single {

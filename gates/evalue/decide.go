@@ -17,11 +17,13 @@ const (
 
 // Question is what is asked about every candidate of a night.
 type Question struct {
-	Goal   Goal
-	Higher bool // larger values are better
-	// Tolerance is how much worse, as a ratio, a candidate may be (.02 = 2 %).
+	Goal       Goal
+	Higher     bool // larger values are better
+	Difference bool // changes are differences in the metric's unit, not ratios
+	Repeats    bool // equal samples are no fault: the metric is deterministic
+	// Tolerance is how much worse a candidate may be (ratio: .02 = 2 %).
 	Tolerance float64
-	// MinEffect is the smallest effect of interest, as a ratio (.03 = 3 %).
+	// MinEffect is the smallest effect of interest (ratio: .03 = 3 %).
 	MinEffect float64
 	// Alpha bounds P(anything wrong is promoted) over all candidates.
 	Alpha      float64
@@ -64,19 +66,37 @@ func (q Question) Check() error {
 	return nil
 }
 
-// theta is the edge of the null and target the truth to be found, both as
-// log ratios with larger = worse.
+// Worse is the paired difference, larger = worse, of a metric that is worse by
+// the given change; a negative one is better.
+func (q Question) Worse(by float64) float64 {
+	const ratioLeast = 1e-9 // nothing falls by more than everything
+	switch {
+	case q.Difference:
+		return by
+	case q.Higher:
+		return -math.Log1p(max(-by, ratioLeast-1))
+	}
+	return math.Log1p(max(by, ratioLeast-1))
+}
+
+// Change takes a paired difference back to a change as measured.
+func (q Question) Change(worse float64) float64 {
+	if q.Higher {
+		worse = -worse
+	}
+	if q.Difference {
+		return worse
+	}
+	return math.Expm1(worse)
+}
+
+// theta is the edge of the null and target the truth to be found, as paired
+// differences.
 func (q Question) theta() (theta, target float64) {
 	if q.Goal == Better {
-		if q.Higher {
-			return 0, -math.Log1p(q.MinEffect)
-		}
-		return 0, math.Log1p(-q.MinEffect)
+		return 0, q.Worse(-q.MinEffect)
 	}
-	if q.Higher {
-		return -math.Log1p(-q.Tolerance), 0
-	}
-	return math.Log1p(q.Tolerance), 0
+	return q.Worse(q.Tolerance), 0
 }
 
 // FixedPairs is how many pairs a z test with the same level and 95 % power at
@@ -90,25 +110,6 @@ func (q Question) FixedPairs(sd float64) float64 {
 
 func normalQuantile(p float64) float64 { return math.Sqrt2 * math.Erfinv(2*p-1) }
 
-// stake is the largest share of the wealth that one bet risks.
-const stake = .98
-
-// component is one strategy of the mixture: it bets for a shift of reach times
-// the one to be found, under the model with the scale times wide.
-type component struct {
-	weight, reach, wide, nu float64 // nu 0: the fitted tails
-}
-
-// components: most of the wealth follows the fitted model at the smallest
-// effect of interest, where samples are dearest; the rest insures against
-// larger effects, a wrong scale and wrong tails.
-var components = [...]component{
-	{.76, 1, 1, 0},
-	{.08, 2, 1, 0},
-	{.08, 1, 1.6, 1},
-	{.08, 1, .5, 3},
-}
-
 // futile is ln of how much better "no effect" must explain the pairs than the
 // smallest effect of interest does for a candidate to be given up.
 const futile = 3.3
@@ -116,15 +117,8 @@ const futile = 3.3
 // futileStep bounds what one pair says about that.
 const futileStep = 3.0
 
-// brokenAfter is how many equal samples of one arm tell of a broken timer.
-const brokenAfter = 8
-
-// scaleLeast, as a log ratio, is less noise than any clock has: below it there
-// is no scale, and the bets are on the sign alone.
-const scaleLeast = 1e-9
-
-// ownFew is how many own pairs set the scale when the night knows nothing.
-const ownFew = 4
+// BrokenAfter is how many equal samples of one arm tell of a broken timer.
+const BrokenAfter = 8
 
 // Decider judges one candidate by pairs, as few as it can. Equal pairs give
 // equal decisions.
@@ -132,85 +126,86 @@ type Decider struct {
 	q             Question
 	theta, target float64
 	bar           float64
-	night         *Noise
-	base          Model
-	based         bool
 
-	pairs  Pairs
-	models []Model // of pair i, known before it; Scale 0: no model yet, a bet on the sign
-	k      wealth
-	lack   float64 // evidence for "no effect" over the target
-	first  [2]float64
-	same   [2]bool // every sample of the arm so far is the first
-	bad    string
+	pairs   *Pairs
+	claim   *Process // that the goal is met
+	against *Process // that it is not
+	lack    float64  // evidence for "no effect" over the target
+	first   [2]float64
+	same    [2]bool // every sample of the arm so far is the first
+	bad     string
 }
 
-// NewDecider starts a candidate. night is what earlier candidates taught; it is
-// only read. The question must have passed Check.
+// NewDecider starts a candidate. night is what is known of the noise so far; it
+// is only read. The question must have passed Check.
 func NewDecider(q Question, night *Noise) *Decider {
-	d := &Decider{q: q, night: night, bar: LogBar(q.Candidates, q.Alpha), same: [2]bool{true, true}}
-	d.theta, d.target = q.theta()
-	d.base, d.based = night.Model()
-	d.k = newWealth()
+	d := newDecider(q, NewPairs(night))
+	d.same = [2]bool{!q.Repeats, !q.Repeats}
 	return d
 }
 
-// Add appends one pair of samples, baseline a and candidate b. What cannot be
-// a sample of a ratio metric ends the candidate: it is never promoted.
-func (d *Decider) Add(a, b float64) {
-	for _, x := range [2]float64{a, b} {
-		if !(x > 0) || math.IsInf(x, 1) {
-			d.Refuse(fmt.Sprintf("pair %d holds the sample %v: a ratio needs finite values over 0", d.pairs.Len(), x))
-			return
-		}
+func newDecider(q Question, pairs *Pairs) *Decider {
+	d := &Decider{q: q, pairs: pairs, bar: LogBar(q.Candidates, q.Alpha)}
+	d.theta, d.target = q.theta()
+	d.claim = pairs.Process(Below, d.theta, d.shift())
+	d.against = pairs.Process(Above, d.theta, d.shift())
+	return d
+}
+
+// near is the distance that limits bet on: a tolerance is often far wider than
+// what tells a metric's change.
+func (d *Decider) near() float64 {
+	if d.q.MinEffect == 0 {
+		return d.shift()
 	}
-	if d.Done() {
+	return min(d.shift(), d.q.Worse(d.q.MinEffect))
+}
+
+// shift is how far beyond the edge of the null the bets look.
+func (d *Decider) shift() float64 { return d.theta - d.target }
+
+// Add appends one pair of samples, baseline a and candidate b. What cannot be
+// a sample of the metric, or of any timer, ends the candidate: it is never
+// promoted.
+func (d *Decider) Add(a, b float64) {
+	if d.bad != "" {
 		return
 	}
+	n := d.pairs.Len()
 	for i, x := range [2]float64{a, b} {
-		if d.pairs.Len() == 0 {
+		if math.IsNaN(x) || math.IsInf(x, 0) || !d.q.Difference && x <= 0 {
+			d.Refuse(fmt.Sprintf("pair %d holds the sample %v: %s", n, x, d.wants()))
+			return
+		}
+		if n == 0 {
 			d.first[i] = x
 		}
 		d.same[i] = d.same[i] && x == d.first[i]
 	}
-	diff := math.Log(b) - math.Log(a)
+	diff := b - a
+	if !d.q.Difference {
+		diff = math.Log(b) - math.Log(a)
+	}
 	if d.q.Higher {
 		diff = -diff
 	}
-	m := d.model()
-	d.models = append(d.models, m)
+	d.addWorse(diff)
+	if n+1 == BrokenAfter && d.constant() {
+		d.Refuse(fmt.Sprintf("%d samples of one arm are all the same: the timer is broken", n+1))
+	}
+}
+
+// addWorse appends a difference, larger = worse.
+func (d *Decider) addWorse(diff float64) {
 	d.pairs.Add(diff)
-	d.k.bet(m, d.theta-diff, d.theta-d.target)
-	d.lack += d.misfit(m, diff)
+	d.lack += d.misfit(d.pairs.models[d.pairs.Len()-1], diff)
 }
 
-// model is the belief about the next pair: the night's shape, and a scale
-// between the night's and the candidate's own.
-func (d *Decider) model() Model {
-	m := d.belief()
-	if !(m.Scale >= scaleLeast) {
-		m.Scale = 0
+func (d *Decider) wants() string {
+	if d.q.Difference {
+		return "a difference needs finite values"
 	}
-	return m
-}
-
-func (d *Decider) belief() Model {
-	n := float64(d.pairs.Len())
-	own := 0.0
-	if d.pairs.Len() >= ownFew {
-		own = d.pairs.SD()
-	}
-	if !d.based {
-		return Model{Nu: 3, Scale: own}
-	}
-	m := d.base
-	if own > 0 {
-		w := d.night.weight()
-		// the sd by MAD of the fitted model's own scale, so that like is compared with like
-		own /= madOf(m.Nu)
-		m.Scale = math.Exp((float64(w*math.Log(m.Scale)) + float64(n*math.Log(own))) / (w + n))
-	}
-	return m
+	return "a ratio needs finite values over 0"
 }
 
 // information is the square root of the Fisher information of one pair about
@@ -255,27 +250,36 @@ func (d *Decider) cap() int {
 	if d.q.PairsMax > 0 {
 		return d.q.PairsMax
 	}
-	n := float64(d.least())
-	if m := d.model(); m.Scale > 0 {
+	n := float64(PairsToReach(d.bar))
+	if m := d.pairs.belief(); m.Scale > 0 {
 		n = max(n, d.q.FixedPairs(m.Scale*madOf(m.Nu)))
 	}
 	return int(min(pairsMost, CapFactor*n))
 }
 
-// least is the fewest pairs that could ever cross.
-func (d *Decider) least() int { return int(math.Ceil(d.bar/math.Log1p(stake))) + 1 }
-
-// broken reports a measured arm whose samples do not vary.
-func (d *Decider) broken() bool { return d.pairs.Len() >= brokenAfter && d.constant() }
-
 func (d *Decider) constant() bool { return d.same[0] || d.same[1] }
 
-// crossed reports that the claim is shown; a constant arm shows nothing.
-func (d *Decider) crossed() bool { return !d.constant() && d.k.log() >= d.bar }
+// Shown reports that the goal is met; a constant arm shows nothing.
+func (d *Decider) Shown() bool { return !d.constant() && d.claim.LogE() >= d.bar }
+
+// Futile reports that "no effect" explains the pairs so much better than what
+// is looked for that the candidate is given up. It is non-binding: giving up
+// costs power, never validity. An arm that has not varied yet is measured on:
+// its timer may be broken, and that is said instead.
+func (d *Decider) Futile() bool { return d.lack >= futile && !d.constant() }
+
+// Refuted reports that the opposite of the claim is shown, at the same bar.
+func (d *Decider) Refuted() bool { return d.against.LogE() >= d.bar }
+
+// Refused is why the samples cannot be judged, or "".
+func (d *Decider) Refused() string { return d.bad }
+
+// Pairs are the differences so far; they are only read.
+func (d *Decider) Pairs() *Pairs { return d.pairs }
 
 // Done reports that no further pair is wanted.
 func (d *Decider) Done() bool {
-	return d.bad != "" || d.broken() || d.crossed() || d.lack >= futile || (d.pairs.Len() > 0 && d.pairs.Len() >= d.cap())
+	return d.bad != "" || d.Shown() || d.Futile() || (d.pairs.Len() > 0 && d.pairs.Len() >= d.cap())
 }
 
 // Next is how many pairs to measure before anything can be decided, so that
@@ -284,10 +288,10 @@ func (d *Decider) Next() int {
 	if d.Done() {
 		return 0
 	}
-	if d.model().Scale == 0 {
+	if d.pairs.belief().Scale == 0 {
 		return max(1, ownFew-d.pairs.Len())
 	}
-	up := (d.bar - d.k.log()) / math.Log1p(stake)
+	up := (d.bar - d.claim.LogE()) / math.Log1p(stake)
 	down := (futile - d.lack) / d.mostMisfit()
 	left := float64(max(1, d.cap()-d.pairs.Len()))
 	return int(max(1, math.Ceil(min(up, down, left))))
@@ -295,7 +299,7 @@ func (d *Decider) Next() int {
 
 // mostMisfit is the most that one pair can say for "no effect".
 func (d *Decider) mostMisfit() float64 {
-	m := d.model()
+	m := d.pairs.belief()
 	if m.normal() {
 		return futileStep
 	}
@@ -318,16 +322,14 @@ type Decision struct {
 
 // Decide says what the pairs so far allow.
 func (d *Decider) Decide() Decision {
-	out := Decision{LogE: d.k.log(), LogBar: d.bar, Pairs: d.pairs.Len(), Estimate: d.ratio(d.centre())}
+	out := Decision{LogE: d.claim.LogE(), LogBar: d.bar, Pairs: d.pairs.Len(), Estimate: d.Estimate()}
 	n := d.pairs.Len()
 	switch {
 	case d.bad != "":
 		out.Reason = d.bad
-	case d.broken():
-		out.Reason = fmt.Sprintf("%d samples of one arm are all the same: the timer is broken", n)
-	case d.crossed():
+	case d.Shown():
 		out.Promote, out.Reason = true, "shown"
-	case d.lack >= futile:
+	case d.Futile():
 		out.Reason = "futile: no effect explains the pairs better than the smallest effect of interest"
 	case n >= d.cap():
 		out.Reason = fmt.Sprintf("not shown within %d pairs", n)
@@ -337,134 +339,56 @@ func (d *Decider) Decide() Decision {
 	return out
 }
 
-// ratio takes an oriented log ratio back to a change of the metric.
-func (d *Decider) ratio(x float64) float64 {
-	if d.q.Higher {
-		x = -x
+// Estimate of the change, as measured (ratio: −.031 is 3.1 % lower): maximum
+// likelihood under the belief. A crossing happens where the evidence is high,
+// so the estimate overstates the effect there: for a random walk and a line to
+// first order by Δ/ln(bar), whatever the truth (Siegmund, "Sequential
+// Analysis", 1985, ch. 3; Whitehead, "On the bias of maximum likelihood
+// estimation following a sequential test", 1986). With steps that are large
+// against the line it overstates less; overstated is how much less, fitted to
+// simulations (docs/statistics.md). That is taken back.
+func (d *Decider) Estimate() float64 {
+	x := d.pairs.centre()
+	if m := d.pairs.belief(); m.Scale > 0 && d.pairs.Len() > 0 && d.Shown() {
+		x += overstated(math.Abs(d.theta-x)*m.information()) * d.shift() / d.bar
 	}
-	return math.Expm1(x)
-}
-
-// centre estimates the shift by maximum likelihood under the model. A crossing
-// happens where the evidence is high, so the estimate overstates the effect
-// there: for a random walk and a line to first order by Δ/ln(bar), whatever the
-// truth (Siegmund, "Sequential Analysis", 1985, ch. 3; Whitehead, "On the bias
-// of maximum likelihood estimation following a sequential test", 1986). With
-// steps that are large against the line it overstates less; overstated is how
-// much less, fitted to simulations (docs/statistics.md). That is taken back.
-func (d *Decider) centre() float64 {
-	if d.pairs.Len() == 0 {
-		return 0
-	}
-	m := d.model()
-	x := d.pairs.Median()
-	if m.Scale > 0 {
-		x = m.centre(d.pairs.d, x)
-	}
-	if d.crossed() && m.Scale > 0 {
-		x += overstated(math.Abs(d.theta-x)*m.information()) * (d.theta - d.target) / d.bar
-	}
-	return x
+	return d.q.Change(x)
 }
 
 // overstated is the overstatement at a crossing in units of Δ/ln(bar), by the
 // effect in standard errors of one pair.
 func overstated(steps float64) float64 { return 1.4 * math.Exp(-1.15*steps) }
 
-// Differences are the oriented paired log ratios so far, for Noise.Add.
-func (d *Decider) Differences() []float64 { return d.pairs.d }
+// Claim is the log e-value for the goal.
+func (d *Decider) Claim() float64 { return d.claim.LogE() }
 
-// LogEAt is the log e-value against "δ ≥ theta" (Below) or "δ ≤ theta"
-// (Above), δ the oriented log ratio, by the same bets.
-func (d *Decider) LogEAt(side Side, theta float64) float64 {
-	k := newWealth()
-	sign := 1.0
-	if side == Above {
-		sign = -1
-	}
-	for i, x := range d.pairs.d {
-		k.bet(d.models[i], sign*(theta-x), d.theta-d.target)
-	}
-	return k.log()
+// Process is the e-process on another edge, by the same bets on the same
+// pairs.
+func (d *Decider) Process(side Side, theta float64) *Process {
+	return d.pairs.Process(side, theta, d.shift())
 }
 
-// Interval is the confidence sequence of the change as a ratio of the metric,
-// at the stop: it covers at every n at once with probability 1−alpha.
+// Race is what Process said after 1..Len pairs.
+func (d *Decider) Race(side Side, theta float64) []float64 {
+	return d.pairs.Race(side, theta, d.shift())
+}
+
+// Edge is the paired difference at which the goal's null begins.
+func (d *Decider) Edge() float64 { return d.theta }
+
+// Interval is the confidence sequence of the change, as measured, at the stop:
+// it covers at every n at once with probability 1−alpha. An end that cannot be
+// told is infinite, and −1 for a ratio that may have fallen to nothing.
 func (d *Decider) Interval(alpha float64) (lower, upper float64) {
-	if d.pairs.Len() == 0 {
-		return -1, math.Inf(1)
-	}
-	bar := math.Log(2 / alpha)
-	first, last := d.pairs.order[0], d.pairs.order[d.pairs.Len()-1]
-	wide := last - first + d.theta - d.target
-	for _, m := range d.models {
-		wide = max(wide, 4*m.Scale)
-	}
-	mid := d.pairs.Median()
-	hi := edge(func(t float64) bool { return d.LogEAt(Below, t) >= bar }, mid, last+16*wide)
-	lo := -edge(func(t float64) bool { return d.LogEAt(Above, -t) >= bar }, -mid, -(first - 16*wide))
+	lo, hi := d.pairs.Interval(alpha, d.near())
 	if d.q.Higher {
-		lo, hi = -hi, -lo
+		lo, hi = hi, lo
 	}
-	return math.Expm1(lo), math.Expm1(hi)
+	return d.q.Change(lo), d.q.Change(hi)
 }
 
-// wealth is the mixture of the components, each as mantissa and log.
-type wealth struct {
-	w    [len(components)]float64
-	logs [len(components)]float64
-}
-
-func newWealth() wealth {
-	var k wealth
-	for j, c := range components {
-		k.w[j] = c.weight
-	}
-	return k
-}
-
-// bet multiplies: x > 0 speaks for the claim, shift is what is looked for.
-func (k *wealth) bet(m Model, x, shift float64) {
-	for j, c := range components {
-		g := .5 * sign(x)
-		if m.Scale > 0 {
-			own := Model{Nu: m.Nu, Scale: m.Scale * c.wide}
-			if c.nu > 0 {
-				own.Nu = c.nu
-			}
-			g = own.gain(x, float64(c.reach*shift))
-		}
-		w := k.w[j] * (1 + float64(stake*g))
-		if w > 1e100 || w < 1e-100 {
-			k.logs[j] += math.Log(w)
-			w = 1
-		}
-		k.w[j] = w
-	}
-}
-
-func (k *wealth) log() float64 {
-	plain, sum := true, 0.0
-	for j, w := range k.w {
-		plain = plain && k.logs[j] == 0
-		sum += w
-	}
-	if plain {
-		return math.Log(sum)
-	}
-	var logs [len(components)]float64
-	for j, w := range k.w {
-		logs[j] = k.logs[j] + math.Log(w)
-	}
-	return logSumExp(logs[:])
-}
-
-func sign(x float64) float64 {
-	switch {
-	case x > 0:
-		return 1
-	case x < 0:
-		return -1
-	}
-	return 0
+// WorseMost is the upper confidence limit, at 1−alpha at every n at once, of
+// the paired difference; +Inf while it cannot be told.
+func (d *Decider) WorseMost(alpha float64) float64 {
+	return d.pairs.edge(Below, 2*alpha, d.near())
 }

@@ -46,10 +46,10 @@ func TestDeciderTypeI(t *testing.T) {
 						wrong++
 					}
 					// the interval is what neither side has rejected
-					if max(d.LogEAt(Below, theta), d.LogEAt(Above, theta)) >= math.Log(2/.05) {
+					if max(d.Process(Below, theta).LogE(), d.Process(Above, theta).LogE()) >= math.Log(2/.05) {
 						missed++
 					}
-					night.Add(d.Differences())
+					night.Add(d.Pairs().Differences())
 				}
 			}
 			n := float64(nights * perNight)
@@ -72,12 +72,12 @@ func TestDeciderWrongBelief(t *testing.T) {
 			const runs = 400
 			for range runs {
 				d := NewDecider(question(Better), night)
-				d.base, d.based = night.model, true
-				for i := 0; i < 40 && !d.crossed(); i++ {
+				d.pairs.night, d.pairs.known = night.model, true
+				for i := 0; i < 40 && !d.Shown(); i++ {
 					d.lack = 0 // never give up: the bound holds for those who look on
 					d.Add(100, 100*math.Exp(.01*r.NormFloat64()/(.05+math.Abs(r.NormFloat64()))))
 				}
-				if d.crossed() {
+				if d.Shown() {
 					wrong++
 				}
 			}
@@ -117,7 +117,8 @@ func TestDeciderMonotone(t *testing.T) {
 		}
 		lo := rapid.Float64Range(-1, 1).Draw(t, "lo")
 		hi := lo + rapid.Float64Range(0, 1).Draw(t, "step")
-		if d.LogEAt(Below, hi) < d.LogEAt(Below, lo)-1e-9 || d.LogEAt(Above, hi) > d.LogEAt(Above, lo)+1e-9 {
+		at := func(side Side, theta float64) float64 { return d.Process(side, theta).LogE() }
+		if at(Below, hi) < at(Below, lo)-1e-9 || at(Above, hi) > at(Above, lo)+1e-9 {
 			t.Fatal("evidence for a shift below θ must grow with θ, and above shrink")
 		}
 		if l, u := d.Interval(.05); !(l <= u) {
@@ -277,14 +278,16 @@ func TestNoiseLearns(t *testing.T) {
 // A good canary is left alone, and late harm is seen as soon as early harm.
 func TestHarm(t *testing.T) {
 	const runs, pairs, alpha = 800, 120, .05
+	q := question(NotWorse)
+	line, _ := q.harm()
 	for k, name := range names() {
 		r := rand.New(rand.NewPCG(51, uint64(k)))
 		rang := 0
 		for range runs {
 			slot := noises[name](r)
-			h := NewHarm(.02, .03, &Noise{}, pairs)
+			h := NewHarm(q, &Noise{}, pairs)
 			for h.Len() < pairs && h.LogE() < -math.Log(alpha) {
-				h.Add(pairWith(r, slot, .02))
+				h.Add(pairWith(r, slot, line))
 			}
 			if h.LogE() >= -math.Log(alpha) {
 				rang++
@@ -295,7 +298,7 @@ func TestHarm(t *testing.T) {
 		}
 	}
 	r := rand.New(rand.NewPCG(52, 1))
-	h := NewHarm(.02, .03, &Noise{}, 400)
+	h := NewHarm(q, &Noise{}, 400)
 	for range 300 {
 		h.Add(.01 * r.NormFloat64())
 	}
@@ -305,7 +308,7 @@ func TestHarm(t *testing.T) {
 	if h.LogE() < math.Log(1000) {
 		t.Errorf("harm that begins after 300 good pairs: ln e = %v", h.LogE())
 	}
-	far := NewHarm(0, .03, &Noise{}, 3000)
+	far := NewHarm(q, &Noise{}, 3000)
 	for i := range 2500 {
 		far.Add(-1 - float64(i%7)/100)
 		if e := far.LogE(); !(e <= 0) {
@@ -331,6 +334,6 @@ func BenchmarkDecide(b *testing.B) {
 	q := question(Better)
 	q.Candidates = 200
 	for b.Loop() {
-		night.Add(decided(q, night, r, func() float64 { return .02 * r.NormFloat64() }, 0).Differences())
+		night.Add(decided(q, night, r, func() float64 { return .02 * r.NormFloat64() }, 0).Pairs().Differences())
 	}
 }

@@ -63,37 +63,7 @@ func pairWith(r *rand.Rand, slot func() float64, delta float64) float64 {
 	return second - first + delta
 }
 
-// The null is at its edge and the series may stop whenever it likes: at most
-// alpha of the series may ever cross.
-func TestTypeIUnderEveryNoise(t *testing.T) {
-	const nights, pairs, alpha = 1500, 60, .05
-	for k, name := range names() {
-		r := rand.New(rand.NewPCG(7, uint64(k)))
-		crossed := 0
-		for range nights {
-			slot := noises[name](r)
-			p := &Pairs{}
-			m := newMixture(pairBets[:])
-			for i := range pairs {
-				p.Add(pairWith(r, slot, .02))
-				if p.c[i] >= 0 {
-					m.bet(p.gain(i, Below, .02))
-				}
-				if m.log() >= math.Log(1/alpha) {
-					crossed++
-					break
-				}
-			}
-		}
-		rate := float64(crossed) / nights
-		t.Logf("%-17s crossed %.4f, allowed %.2f", name, rate, alpha)
-		// three standard errors above the nominal level would be a bug
-		if rate > alpha+3*math.Sqrt(alpha*(1-alpha)/nights) {
-			t.Errorf("%s: %.4f of null series crossed at level %.2f", name, rate, alpha)
-		}
-	}
-}
-
+// A series may stop whenever it likes: the interval covers, whatever the noise.
 func TestCoverageAtAStop(t *testing.T) {
 	const runs, alpha, truth = 250, .05, -.03
 	for k, name := range names() {
@@ -101,14 +71,15 @@ func TestCoverageAtAStop(t *testing.T) {
 		covered := 0
 		for range runs {
 			slot := noises[name](r)
-			p := &Pairs{}
+			p := NewPairs(&Noise{})
+			e := p.Process(Below, 0, .03)
 			for p.Len() < 60 {
 				p.Add(pairWith(r, slot, truth))
-				if p.Len() > 8 && p.LogE(Below, 0) > 3 { // a stop chosen by the data
+				if p.Len() > 8 && e.LogE() > 3 { // a stop chosen by the data
 					break
 				}
 			}
-			lo, hi := p.Interval(alpha)
+			lo, hi := p.Interval(alpha, .03)
 			if lo <= truth && truth <= hi {
 				covered++
 			}
@@ -124,46 +95,40 @@ func TestPowerFindsWhatIsThere(t *testing.T) {
 	bar := LogBar(200, .01)
 	for _, name := range []string{"normal", "ramp", "turbo"} {
 		slot := noises[name](r)
-		p := &Pairs{}
-		for p.Len() < 200 && p.LogE(Below, 0) < bar {
+		p := NewPairs(&Noise{})
+		e := p.Process(Below, 0, .03)
+		for p.Len() < 200 && e.LogE() < bar {
 			p.Add(pairWith(r, slot, -.05))
 		}
 		t.Logf("%s: -5 %% found after %d pairs", name, p.Len())
-		if p.LogE(Below, 0) < bar {
+		if e.LogE() < bar {
 			t.Errorf("%s: -5 %% not found in 200 pairs", name)
 		}
 	}
 }
 
-func TestRaceAndRestartsAgree(t *testing.T) {
+func TestRaceAndProcessAgree(t *testing.T) {
 	r := rand.New(rand.NewPCG(4, 4))
-	p := &Pairs{}
-	running := p.Process(Below, 0)
+	p := NewPairs(&Noise{})
+	running := p.Process(Below, 0, .03)
 	for range 40 {
 		p.Add(.01*r.NormFloat64() - .01)
-		if running.LogE() != p.LogE(Below, 0) {
+		if running.LogE() != p.LogE(Below, 0, .03) {
 			t.Fatal("the running process differs")
 		}
 	}
-	race := p.Race(Below, 0)
-	if race[39] != p.LogE(Below, 0) || race[BurnIn-1] != 0 {
-		t.Error("the race does not end at the e-value, or bets during the burn-in")
+	if race := p.Race(Below, 0, .03); race[39] != running.LogE() {
+		t.Error("the race does not end at the e-value")
 	}
-	if got := p.LogERestarts(Below, 0, []int{0}); math.Abs(got-race[39]) > 1e-9 {
-		t.Errorf("one start: %v, want %v", got, race[39])
+}
+
+// pairsOf is a series that the night taught nothing about.
+func pairsOf(ds []float64) *Pairs {
+	p := NewPairs(&Noise{})
+	for _, d := range ds {
+		p.Add(d)
 	}
-	// harm that begins at pair 30 is seen by the restart, drowned without it
-	late := &Pairs{}
-	for i := range 60 {
-		d := .01*r.NormFloat64() - .03
-		if i >= 30 {
-			d += .08
-		}
-		late.Add(d)
-	}
-	if a, b := late.LogERestarts(Above, .02, []int{0, 30}), late.LogE(Above, .02); a < b || a < 3 {
-		t.Errorf("late harm: %v with restarts, %v without", a, b)
-	}
+	return p
 }
 
 func TestPairsProperties(t *testing.T) {
@@ -171,21 +136,21 @@ func TestPairsProperties(t *testing.T) {
 		ds := rapid.SliceOfN(rapid.Float64Range(-1, 1), 0, 40).Draw(t, "d")
 		lo := rapid.Float64Range(-1, 1).Draw(t, "lo")
 		hi := lo + rapid.Float64Range(0, 1).Draw(t, "step")
-		p := PairsOf(ds)
-		if p.LogE(Below, hi) < p.LogE(Below, lo)-1e-9 {
+		p := pairsOf(ds)
+		if p.LogE(Below, hi, .03) < p.LogE(Below, lo, .03)-1e-9 {
 			t.Fatal("evidence for δ < θ must grow with θ")
 		}
-		if p.LogE(Above, hi) > p.LogE(Above, lo)+1e-9 {
+		if p.LogE(Above, hi, .03) > p.LogE(Above, lo, .03)+1e-9 {
 			t.Fatal("evidence for δ > θ must shrink with θ")
 		}
 		mirrored := make([]float64, len(ds))
 		for i, d := range ds {
 			mirrored[i] = -d
 		}
-		if a, b := p.LogE(Below, lo), PairsOf(mirrored).LogE(Above, -lo); math.Abs(a-b) > 1e-6*(1+math.Abs(a)) {
+		if a, b := p.LogE(Below, lo, .03), pairsOf(mirrored).LogE(Above, -lo, .03); math.Abs(a-b) > 1e-6*(1+math.Abs(a)) {
 			t.Fatalf("the mirror image differs: %v, %v", a, b)
 		}
-		l, u := p.Interval(.05)
+		l, u := p.Interval(.05, .03)
 		if l > u {
 			t.Fatalf("interval [%v, %v]", l, u)
 		}
@@ -204,23 +169,13 @@ func TestPairsProperties(t *testing.T) {
 }
 
 func TestPairsEdges(t *testing.T) {
-	p := PairsOf([]float64{1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1})
-	if !p.Constant() || p.LogE(Above, 0) <= 0 || p.LogE(Below, 0) >= 0 {
+	p := pairsOf([]float64{1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1})
+	if p.LogE(Above, 0, .03) <= 0 || p.LogE(Below, 0, .03) >= 0 {
 		t.Error("a constant shift has a scale of zero and still a sign")
 	}
-	var zero Pairs
-	if lo, hi := zero.Interval(.05); !math.IsInf(lo, -1) || !math.IsInf(hi, 1) || zero.LogE(Below, 0) != 0 {
+	none := NewPairs(&Noise{})
+	if lo, hi := none.Interval(.05, .03); !math.IsInf(lo, -1) || !math.IsInf(hi, 1) || math.Abs(none.LogE(Below, 0, .03)) > 1e-12 {
 		t.Error("no pairs know nothing")
-	}
-	if zero.Futile(Below, 0, 0) {
-		t.Error("no pairs are not futile")
-	}
-	worse := &Pairs{}
-	for i := range 20 {
-		worse.Add(.05 + .001*float64(i%3))
-	}
-	if !worse.Futile(Below, 0, 8) || worse.Futile(Above, 0, 8) {
-		t.Error("5 % worse cannot become better, and can become worse")
 	}
 }
 
@@ -349,17 +304,17 @@ func TestLimit(t *testing.T) {
 }
 
 func TestPlan(t *testing.T) {
-	bar := LogBar(200, .01)
-	strong, pairs := Power(.03, .01, bar, 120)
-	weak, none := Power(.003, .03, bar, 120)
-	if strong < .99 || pairs < 20 || pairs > 60 {
+	q := Question{MinEffect: .03, Alpha: .01, Candidates: 200, PairsMax: 120}
+	strong, pairs := Power(q, .03, .01)
+	weak, none := Power(q, .003, .03)
+	if strong < .95 || pairs < 15 || pairs > 40 {
 		t.Errorf("3 sigma: power %v within %d pairs", strong, pairs)
 	}
 	if weak > .1 || none != 0 {
 		t.Errorf("a tenth of a sigma: power %v, pairs %d", weak, none)
 	}
-	spot := BlindSpot(.01, bar, 120)
-	if p, _ := Power(spot*1.5, .01, bar, 120); p < .5 || spot < .001 || spot > .02 {
+	spot := BlindSpot(q, .01)
+	if p, _ := Power(q, spot*1.5, .01); p < .5 || spot < .001 || spot > .03 {
 		t.Errorf("blind spot %v", spot)
 	}
 	t.Logf("sd 1 %%: -3 %% needs %d pairs, blind spot %.4f", pairs, spot)
@@ -367,13 +322,13 @@ func TestPlan(t *testing.T) {
 
 func TestPairsToReach(t *testing.T) {
 	bar := LogBar(24, .01/365)
-	n := PairsToReach(bar)
-	p := &Pairs{}
-	for i := range n {
-		p.Add(-10 - float64(i%2))
+	q := Question{MinEffect: .03, Alpha: .01 / 365, Candidates: 24}
+	d := newDecider(q, &Pairs{night: Model{Nu: NuNormal, Scale: .01}, pinned: true})
+	for range PairsToReach(bar) {
+		d.addWorse(-10)
 	}
-	if p.LogE(Below, 0) < bar {
-		t.Errorf("%d pairs, all as good as can be, reach %v of %v", n, p.LogE(Below, 0), bar)
+	if d.Claim() < bar {
+		t.Errorf("%d pairs, all as good as can be, reach %v of %v", PairsToReach(bar), d.Claim(), bar)
 	}
 }
 
@@ -388,11 +343,12 @@ func TestEBH(t *testing.T) {
 
 func TestDetectorRunLength(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 9))
-	early := 0
+	early, bar := 0, math.Log(1000)
+	q := Question{MinEffect: .03}
 	for range 200 {
-		var s Detector
-		for i := 0; i < 100; i++ {
-			if m, _ := s.Step(.01*r.NormFloat64(), 0); m >= 1000 {
+		s := NewDetector(q, &Noise{})
+		for range 100 {
+			if m, _ := s.Step(.01 * r.NormFloat64()); m >= bar {
 				early++
 				break
 			}
@@ -402,30 +358,31 @@ func TestDetectorRunLength(t *testing.T) {
 	if early > 40 {
 		t.Errorf("%d of 200 quiet runs alarmed within a tenth of the run length", early)
 	}
-	var s Detector
+	q.Tolerance = .02
+	s := NewDetector(q, &Noise{})
 	at := 0
 	for i := 1; i <= 120 && at == 0; i++ {
 		d := .01 * r.NormFloat64()
 		if i > 60 {
 			d += .05
 		}
-		if m, c := s.Step(d, .02); m >= 1000 && c >= 0 {
+		if m, c := s.Step(d); m >= bar && c > 0 {
 			at = i
 		}
 	}
-	if at <= 60 || at > 85 {
+	if at <= 60 || at > 75 {
 		t.Errorf("harm that begins at 60 was seen at %d", at)
 	}
 }
 
 func BenchmarkInterval(b *testing.B) {
 	r := rand.New(rand.NewPCG(1, 1))
-	p := &Pairs{}
+	p := NewPairs(&Noise{})
 	for range 60 {
 		p.Add(r.NormFloat64())
 	}
 	for b.Loop() {
-		p.Interval(.05)
+		p.Interval(.05, .03)
 	}
 }
 

@@ -16,60 +16,80 @@ import "math"
 // Assumption: given the past, a difference is symmetric about δ.
 type Harm struct {
 	theta, shift float64
-	night        *Noise
 	horizon      int
-	own          Decider // holds the pairs and believes in a model, nothing more
+	pairs        *Pairs
 	r            wealth
 	left         float64
 }
 
-// NewHarm looks for a shift of the log ratio beyond theta by shift > 0. night
-// is what is known of the noise, the zero Noise if nothing; harm that begins
-// after horizon pairs is still seen, by bets that are under way.
-func NewHarm(theta, shift float64, night *Noise, horizon int) *Harm {
-	h := &Harm{theta: theta, shift: shift, night: night, horizon: max(1, horizon), left: .5}
-	h.own.night = night
-	h.own.base, h.own.based = night.Model()
-	h.r = newWealth()
+// harm is the line above which δ is harm, and how far above it one looks. The
+// line is half of the tolerance, because a candidate that is staged has been
+// shown to be inside the whole of it: what serves people and is seen to be
+// beyond half is not waited for. Looked for is worse than the tolerance by the
+// smallest effect of interest.
+func (q Question) harm() (theta, shift float64) {
+	theta = q.Worse(q.Tolerance / 2)
+	return theta, q.Worse(q.Tolerance+q.MinEffect) - theta
+}
+
+// NewHarm looks for a metric that is worse than half of the question's
+// tolerance. night is what is known of the noise, the zero Noise if nothing;
+// harm that begins after horizon pairs is still seen, by bets under way.
+func NewHarm(q Question, night *Noise, horizon int) *Harm {
+	h := &Harm{horizon: max(1, horizon), pairs: NewPairs(night), r: newWealth(), left: .5}
+	h.theta, h.shift = q.harm()
 	h.r.scale(.5)
 	return h
 }
 
 // Add appends one difference, larger = worse. It must be finite.
 func (h *Harm) Add(d float64) {
-	if n := h.own.pairs.Len(); n > 0 && n < h.horizon {
+	n := h.pairs.Len()
+	if n > 0 && n < h.horizon {
 		w := .5 / float64(h.horizon)
 		h.r.enter(w)
 		h.left -= w
 	}
-	m := h.own.model()
-	h.own.pairs.Add(d)
-	h.r.bet(m, d-h.theta, h.shift)
+	h.pairs.Add(d)
+	h.r.bet(h.pairs.models[n], d-h.theta, h.shift)
 }
 
 // Len is the number of pairs.
-func (h *Harm) Len() int { return h.own.pairs.Len() }
+func (h *Harm) Len() int { return h.pairs.Len() }
 
 // LogE is ln K now.
 func (h *Harm) LogE() float64 {
 	return logSumExp([]float64{h.r.log(), math.Log(max(h.left, 1e-300))})
 }
 
-// scale multiplies the wealth.
-func (k *wealth) scale(by float64) {
-	for j := range k.w {
-		k.w[j] *= by
-	}
+// Detector is the Shiryaev–Roberts e-detector M_t = (M_{t−1}+1)·L_t on the
+// one-step e-values of the bets, with alarm at M ≥ 1/alpha: the mean run length
+// to a false alarm is at least 1/alpha (Shin, Ramdas, Rinaldo, "E-detectors",
+// 2023). Unlike an e-process it never loses what it needs to notice a change
+// that begins late; its guarantee is a run length, not a probability.
+type Detector struct {
+	theta, shift float64
+	pairs        *Pairs
+	sr, cusum    wealth
 }
 
-// enter adds fresh wealth, spread over the components as at the start. What
-// had been lost beyond the range of a float is lost.
-func (k *wealth) enter(w float64) {
-	for j, c := range components {
-		if k.logs[j] < 0 {
-			k.w[j] *= math.Exp(k.logs[j])
-			k.logs[j] = 0
-		}
-		k.w[j] += float64(w*c.weight) * math.Exp(-k.logs[j])
-	}
+// NewDetector looks for what NewHarm looks for.
+func NewDetector(q Question, night *Noise) *Detector {
+	s := &Detector{pairs: NewPairs(night), sr: newWealth(), cusum: newWealth()}
+	s.theta, s.shift = q.harm()
+	s.sr.scale(0)
+	return s
+}
+
+// Step adds one difference and returns the logarithms of the detector and of
+// its CUSUM form max(M_{t−1}, 1)·L_t.
+func (s *Detector) Step(d float64) (logSR, logCUSUM float64) {
+	n := s.pairs.Len()
+	s.pairs.Add(d)
+	m := s.pairs.models[n]
+	s.sr.enter(1)
+	s.cusum.restart()
+	s.sr.bet(m, d-s.theta, s.shift)
+	s.cusum.bet(m, d-s.theta, s.shift)
+	return s.sr.log(), s.cusum.log()
 }

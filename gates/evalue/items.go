@@ -149,13 +149,16 @@ func (it *Items) Interval(alpha float64) (lower, upper float64) {
 	return lower, upper
 }
 
+// limitBets are the fractions of the mixture over signs.
+var limitBets = [...]float64{.05, .1, .2, .3, .45, .6, .8, .95}
+
 // LimitLogE returns, for n = 1..len(x), ln K for the null "the median of x is
 // at or over the limit" (Below; mirrored for Above): a bet on the sign of
 // limit − x_i, a tie counting against the claim.
 //
 // Assumption: P(x_i < limit | past) ≤ ½ under the null. No symmetry, no scale.
 func LimitLogE(x []float64, side Side, limit float64) []float64 {
-	m := newMixture(pairBets[:])
+	m := newMixture(limitBets[:])
 	out := make([]float64, len(x))
 	for i, v := range x {
 		g := -1.0

@@ -13,11 +13,8 @@ func LogBar(k int, alpha float64) float64 {
 }
 
 // PairsToReach is the fewest pairs whose e-value can reach logBar: all of them
-// on one side, none wasted.
-func PairsToReach(logBar float64) int {
-	top := pairBets[len(pairBets)-1]
-	return BurnIn + int(math.Ceil((logBar+math.Log(float64(len(pairBets))))/math.Log1p(top)))
-}
+// far on one side.
+func PairsToReach(logBar float64) int { return int(math.Ceil(logBar/math.Log1p(stake))) + 1 }
 
 // EBH returns the indices that the e-BH procedure selects at false discovery
 // rate alpha, ascending (Wang & Ramdas, "False discovery rate control with
@@ -56,37 +53,4 @@ func ELOND(logE []float64, alpha float64) []int {
 		}
 	}
 	return out
-}
-
-// Detector is the Shiryaev–Roberts e-detector M_t = (M_{t−1}+1)·L_t on the
-// one-step e-values of a bet, with alarm at M ≥ 1/alpha: the mean run length
-// to a false alarm is at least 1/alpha (Shin, Ramdas, Rinaldo, "E-detectors",
-// 2023). Unlike an e-process it never loses what it needs to notice a change
-// that begins late; its guarantee is a run length, not a probability.
-//
-// Each step's bet is a mixture over λ of its own detector. The zero Detector
-// is ready.
-type Detector struct {
-	pairs Pairs
-	m     [len(pairBets)]float64
-	cusum [len(pairBets)]float64
-}
-
-// Step adds one difference d and returns the detector's value and the CUSUM
-// form max(M_{t−1}, 1)·L_t for "δ has risen above theta".
-func (s *Detector) Step(d, theta float64) (sr, cusum float64) {
-	s.pairs.Add(d)
-	i := s.pairs.Len() - 1
-	if s.pairs.c[i] < 0 {
-		return 0, 0
-	}
-	g := s.pairs.gain(i, Above, theta)
-	for j, l := range pairBets {
-		f := 1 + float64(l*g)
-		s.m[j] = min(float64((s.m[j]+1)*f), math.MaxFloat64)
-		s.cusum[j] = min(float64(max(s.cusum[j], 1)*f), math.MaxFloat64)
-		sr += s.m[j] / float64(len(pairBets))
-		cusum += s.cusum[j] / float64(len(pairBets))
-	}
-	return sr, cusum
 }

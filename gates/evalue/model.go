@@ -1,6 +1,9 @@
 package evalue
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // Model is what is believed about the noise of one paired difference: Student's
 // t with Nu degrees of freedom (0 or NuNormal and more: the normal) and a
@@ -175,11 +178,11 @@ func (n *Noise) Add(ds []float64) {
 	if len(ds) < 2 {
 		return
 	}
-	p := PairsOf(ds)
+	order := slices.Sorted(slices.Values(ds))
 	for _, d := range ds {
 		// the distance to the median of the others, freed of that median's own
 		// noise, keeps a short series from looking quiet
-		r := (d - p.medianWithout(d)) / math.Sqrt(1+medianVariance(len(ds)-1)/float64(len(ds)-1))
+		r := (d - medianWithout(order, d)) / math.Sqrt(1+medianVariance(len(ds)-1)/float64(len(ds)-1))
 		n.ring[n.count%noiseKept] = r
 		n.count++
 		n.stale++
@@ -202,7 +205,7 @@ func (n *Noise) Model() (m Model, ok bool) {
 	}
 	if n.model.Scale == 0 || n.stale*8 >= kept {
 		r := n.ring[:kept]
-		start := PairsOf(r).SD()
+		start := madSD * madSorted(slices.Sorted(slices.Values(r)))
 		if !(start > 0) {
 			return Model{}, false
 		}
@@ -214,18 +217,19 @@ func (n *Noise) Model() (m Model, ok bool) {
 // weight is how many own pairs the night's residuals are worth.
 func (n *Noise) weight() float64 { return min(40, float64(n.count)/4) }
 
-// medianWithout is the median of the series without one value equal to d.
-func (p *Pairs) medianWithout(d float64) float64 {
-	n := len(p.order) - 1
+// medianWithout is the median of an ascending order without one value equal to
+// d.
+func medianWithout(order []float64, d float64) float64 {
+	n := len(order) - 1
 	skip := 0
-	for skip < n && p.order[skip] < d {
+	for skip < n && order[skip] < d {
 		skip++
 	}
 	at := func(i int) float64 {
 		if i >= skip {
 			i++
 		}
-		return p.order[i]
+		return order[i]
 	}
 	if n%2 == 1 {
 		return at(n / 2)

@@ -114,9 +114,9 @@ func raceGroups(s subject) []raceGroup {
 
 var raceClasses = []string{"curve", "curve2", "curve3", "curve4"}
 
-// raceHTML draws log e against pairs or items with the promote line, the line
-// of no evidence and the place from which futility may stop.
-func raceHTML(s subject, g raceGroup, id string) template.HTML {
+// raceHTML draws log e against pairs or items with the promote line and
+// the line of no evidence.
+func raceHTML(g raceGroup, id string) template.HTML {
 	lo, hi, last := -1.0, 1.0, 2
 	for _, r := range g.rs {
 		l, h := raceRange(r)
@@ -160,7 +160,7 @@ func raceHTML(s subject, g raceGroup, id string) template.HTML {
 			d.Text("t-cand", "start", math.Min(px[n]+7, plot.ChartRight-110), plot.ChartTop+4+12*float64(i), "goes on to "+evalue(r.LogE))
 		}
 	}
-	raceLines(d, s, first, g, x, y, place) // words last: they must stay readable
+	raceLines(d, first, y) // words last: they must stay readable
 	below := 12.0
 	if first.LogE < 0 {
 		below = -5 // the curve itself is below the line
@@ -189,24 +189,13 @@ func racePath(r gates.Result, top float64, x, y plot.Scale, place func(float64) 
 	return px, py
 }
 
-// raceLines draws the promote line and, for pairs, where futility begins.
-func raceLines(d *plot.Drawing, s subject, r gates.Result, g raceGroup, x, y plot.Scale, place func(float64) float64) {
+// raceLines draws the promote line.
+func raceLines(d *plot.Drawing, r gates.Result, y plot.Scale) {
 	if r.LogBar > 0 { // shared by all races of a night
 		at := y.At(r.LogBar / math.Ln10)
 		d.Line("l-pass", plot.ChartLeft, at, plot.ChartRight, at)
 		d.Text("t-pass", "start", plot.ChartLeft+4, at-4, "promote: e ≥ "+evalue(r.LogBar))
 	}
-	from := s.night.Policy.FutilityFrom
-	if g.unit != "pair" || from <= 0 || place(float64(from)) > x.Hi {
-		return
-	}
-	at := x.At(place(float64(from)))
-	d.Line("l-unsure", at, y.At(0), at, plot.ChartBottom)
-	if at > (plot.ChartLeft+plot.ChartRight)/2 {
-		d.Text("t-unsure", "end", at-4, plot.ChartBottom-4, "futility may stop from here")
-		return
-	}
-	d.Text("t-unsure", "start", at+4, plot.ChartBottom-4, "futility may stop from here")
 }
 
 // wholeTicks are ticks on whole powers of ten.

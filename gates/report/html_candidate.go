@@ -177,7 +177,7 @@ func (v *candidateView) figures(s subject) {
 		fig := figureView{
 			Title: "Evidence as it came in",
 			Text:  "e grows when the data speak for the candidate. It may be looked at after every " + g.unit + ": the bar holds at any stopping time.",
-			Plot:  raceHTML(s, g, fmt.Sprintf("%s-race%d", v.Anchor, i)),
+			Plot:  raceHTML(g, fmt.Sprintf("%s-race%d", v.Anchor, i)),
 		}
 		styles := []string{"solid", "dashed", "dotted", "dash-dotted"}
 		for j, r := range g.rs {

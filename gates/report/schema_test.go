@@ -155,7 +155,7 @@ func TestGoldenNightValidates(t *testing.T) {
 	good := buf.String()
 	for name, bad := range map[string]string{
 		"unknown member": strings.Replace(good, `"run":`, `"more": 1, "run":`, 1),
-		"newer version":  strings.Replace(good, `"arqon-night/1"`, `"arqon-night/2"`, 1),
+		"newer version":  strings.Replace(good, gates.NightSchema, "arqon-night/3", 1),
 		"outcome":        strings.Replace(good, `"outcome": "FAIL"`, `"outcome": "MAYBE"`, 1),
 		"type":           strings.Replace(good, `"nights": 41`, `"nights": "41"`, 1),
 		"integer":        strings.Replace(good, `"nights": 41`, `"nights": 41.5`, 1),

@@ -10,7 +10,7 @@ import (
 )
 
 // Alarms are the names of the ways to notice a harmful canary.
-var Alarms = []string{"harm", "grid", "detector", "cusum"}
+var Alarms = []string{"harm", "detector", "cusum"}
 
 // CanaryPlan is a canary under watch, many times.
 type CanaryPlan struct {
@@ -22,8 +22,8 @@ type CanaryPlan struct {
 	// HarmAt is the pair at which a harmful canary begins to harm.
 	HarmAt int
 	Within int // pairs in which harm must be noticed
-	// Allowed is how much worse is no reason to roll back: what is more is.
-	Allowed   float64
+	// Tolerance of the metric: the alarm's line is half of it.
+	Tolerance float64
 	MinEffect float64
 	Alpha     float64 // P(a good canary is rolled back)
 	Seed      seed.Root
@@ -31,33 +31,34 @@ type CanaryPlan struct {
 
 // DefaultCanary is the canary of docs/statistics.md.
 func DefaultCanary() CanaryPlan {
-	return CanaryPlan{Noise: "lognormal", SD: .02, Runs: 2000, Pairs: 250, HarmBy: .05, Within: 50, Allowed: .02, MinEffect: .03, Alpha: .001, Seed: 1}
+	return CanaryPlan{Noise: "lognormal", SD: .02, Runs: 2000, Pairs: 250, HarmBy: .05, Within: 50, Tolerance: .02, MinEffect: .03, Alpha: .001, Seed: 1}
 }
 
 // CanaryResult counts.
 type CanaryResult struct {
-	Alarm   string  `json:"alarm"`
-	Noise   string  `json:"noise"`
-	SD      float64 `json:"sd"`
-	Runs    int     `json:"runs"`
-	HarmAt  int     `json:"harm_at"`
-	Allowed float64 `json:"allowed"`
+	Alarm     string  `json:"alarm"`
+	Noise     string  `json:"noise"`
+	SD        float64 `json:"sd"`
+	Runs      int     `json:"runs"`
+	HarmAt    int     `json:"harm_at"`
+	Tolerance float64 `json:"tolerance"`
 	// Noticed is the share of harmful canaries rolled back within so many pairs
 	// of the harm; Delay the mean pairs it took those.
 	Within  int     `json:"within"`
 	Noticed float64 `json:"noticed"`
 	Delay   float64 `json:"delay"`
 	// False is how many of the canaries equal to the baseline were rolled back
-	// in all of their pairs, FalseEdge how many that are worse by just what is
-	// allowed.
+	// in all of their pairs; FalseEdge how many that are worse by half of the
+	// tolerance, the alarm's line; Edge how many that use up all of it.
 	False     int `json:"false"`
 	FalseEdge int `json:"false_edge"`
+	Edge      int `json:"edge"`
 }
 
 // Check names the field that cannot be played.
 func (p CanaryPlan) Check() error {
 	q := DefaultPlan()
-	q.Noise, q.SD, q.Nights, q.HarmBy, q.Tolerance, q.MinEffect, q.Alpha = p.Noise, p.SD, p.Runs, p.HarmBy, p.Allowed, p.MinEffect, p.Alpha
+	q.Noise, q.SD, q.Nights, q.HarmBy, q.Tolerance, q.MinEffect, q.Alpha = p.Noise, p.SD, p.Runs, p.HarmBy, p.Tolerance, p.MinEffect, p.Alpha
 	if err := q.Check(); err != nil {
 		return err
 	}
@@ -75,21 +76,17 @@ func (p CanaryPlan) Check() error {
 type alarm func(d float64) bool
 
 func newAlarm(p CanaryPlan, name string, history *evalue.Noise) (alarm, error) {
-	theta, bar := math.Log1p(p.Allowed), -math.Log(p.Alpha)
+	q := evalue.Question{Tolerance: p.Tolerance, MinEffect: p.MinEffect}
 	// a run length of Pairs/α bounds the probability within Pairs by α
-	length := float64(p.Pairs) / p.Alpha
+	length := math.Log(float64(p.Pairs)) - math.Log(p.Alpha)
 	switch name {
 	case "harm":
-		h := evalue.NewHarm(theta, math.Log1p(p.Allowed+p.MinEffect)-theta, history, p.Pairs)
-		return func(d float64) bool { h.Add(d); return h.LogE() >= bar }, nil
-	case "grid":
-		pairs := &evalue.Pairs{}
-		e := pairs.Process(evalue.Above, theta)
-		return func(d float64) bool { pairs.Add(d); return e.LogE() >= bar }, nil
+		h := evalue.NewHarm(q, history, p.Pairs)
+		return func(d float64) bool { h.Add(d); return h.LogE() >= -math.Log(p.Alpha) }, nil
 	case "detector", "cusum":
-		var s evalue.Detector
+		s := evalue.NewDetector(q, history)
 		return func(d float64) bool {
-			sr, cusum := s.Step(d, theta)
+			sr, cusum := s.Step(d)
 			if name == "cusum" {
 				return cusum >= length
 			}
@@ -102,7 +99,7 @@ func newAlarm(p CanaryPlan, name string, history *evalue.Noise) (alarm, error) {
 // PlayCanary watches Runs harmful canaries and as many of each good kind. The
 // noise is known from 64 A/A pairs of the same machine, as a night leaves them.
 func PlayCanary(ctx context.Context, p CanaryPlan, name string) (CanaryResult, error) {
-	out := CanaryResult{Alarm: name, Noise: p.Noise, SD: p.SD, Runs: p.Runs, HarmAt: p.HarmAt, Allowed: p.Allowed, Within: p.Within}
+	out := CanaryResult{Alarm: name, Noise: p.Noise, SD: p.SD, Runs: p.Runs, HarmAt: p.HarmAt, Tolerance: p.Tolerance, Within: p.Within}
 	if err := p.Check(); err != nil {
 		return out, err
 	}
@@ -119,17 +116,13 @@ func PlayCanary(ctx context.Context, p CanaryPlan, name string) (CanaryResult, e
 			noticed++
 			delay += at - p.HarmAt
 		}
-		for kind, edge := range []float64{0, math.Log1p(p.Allowed)} {
-			at, err := p.watch(name, run, kind+1, edge)
+		for kind, count := range []*int{&out.False, &out.FalseEdge, &out.Edge} {
+			at, err := p.watch(name, run, kind+1, math.Log1p(float64(kind)/2*p.Tolerance))
 			if err != nil {
 				return out, err
 			}
-			switch {
-			case at == 0:
-			case kind == 0:
-				out.False++
-			default:
-				out.FalseEdge++
+			if at > 0 {
+				*count++
 			}
 		}
 	}

@@ -128,7 +128,7 @@ func (t *tally) add(o Outcome) error {
 	if o.decider != nil {
 		t.intervals++
 		bar := math.Log(2 / intervalAlpha)
-		if o.decider.LogEAt(evalue.Below, effect) < bar && o.decider.LogEAt(evalue.Above, effect) < bar {
+		if o.decider.Process(evalue.Below, effect).LogE() < bar && o.decider.Process(evalue.Above, effect).LogE() < bar {
 			t.covered++
 		}
 	}

@@ -77,7 +77,7 @@ func (j *Judge) Night(n int, q evalue.Question, ids []int, measure Measure, say 
 		if err := say(Outcome{ID: id, Decision: d.Decide(), samples: samples, decider: d}); err != nil {
 			return err
 		}
-		noise.Add(d.Differences())
+		noise.Add(d.Pairs().Differences())
 	}
 	return nil
 }
