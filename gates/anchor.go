@@ -16,10 +16,14 @@ import (
 
 // A tolerance that every promotion may use up compounds: fifty times one
 // percent is sixty-four. So an epoch pins an anchor, the baseline of the night
-// that began it, and every promotion since has drawn its upper confidence limit
-// (how much worse it may be, at the night's own level) from one tolerance a
-// guardrail. A candidate passes only if what its baseline has drawn and its own
-// limit together stay inside. Limits below 0 give back.
+// that began it, and holds every candidate to one tolerance against it.
+//
+// Where the anchor's artifact is at hand, candidates that stand beside tonight's
+// baseline are measured beside the anchor too (anchor_pairs.go), at the level of
+// one candidate: nothing adds up. Where it is not, every promotion since draws
+// its upper confidence limit (how much worse it may be) from one tolerance a
+// guardrail, and a candidate passes only if what its baseline has drawn and its
+// own limit together stay inside. Limits below 0 give back.
 //
 // What is summed are limits that hold at the level of a candidate each, so the
 // sum holds for a chain of n promotions at n times that level. The price is
@@ -42,8 +46,9 @@ type AnchorRecord struct {
 	Epoch    int              `json:"epoch"` // 1, 2, 3, …
 	Run      string           `json:"run"`   // the night whose baseline was pinned
 	Identity artifacts.Digest `json:"identity"`
-	Baseline artifacts.Digest `json:"baseline"` // tonight's; empty: no reference was judged
-	Drawn    []AnchorDraw     `json:"drawn"`    // by tonight's baseline, when it is not the anchor itself
+	Baseline artifacts.Digest `json:"baseline"`           // tonight's; empty: no reference was judged
+	Drawn    []AnchorDraw     `json:"drawn"`              // by tonight's baseline, when it is not the anchor itself
+	Measured bool             `json:"measured,omitempty"` // the anchor itself is measured beside the candidates
 }
 
 // AnchorDraw is how much of one tolerance has been drawn: worse by at most
@@ -180,13 +185,9 @@ func (j *Judge) readAnchor(candidates []Candidate) error {
 		return nil
 	}
 	a, err := recall(j.rec, "anchor", func() (AnchorRecord, error) {
-		file := &anchorFile{}
-		info, err := ledger.Read(j.AnchorPath, file.visit)
-		if err = whole(j.AnchorPath, info, err); err != nil {
-			return AnchorRecord{}, fmt.Errorf("anchor ledger: %w", err)
-		}
-		if info.Header.Purpose != anchorPurpose || file.pin.Epoch == 0 {
-			return AnchorRecord{}, fmt.Errorf("anchor ledger %s: %w", j.AnchorPath, ErrNoAnchor)
+		file, err := readAnchorFile(j.AnchorPath)
+		if err != nil {
+			return AnchorRecord{}, err
 		}
 		baseline := artifacts.Digest("")
 		for _, c := range candidates {
@@ -194,10 +195,36 @@ func (j *Judge) readAnchor(candidates []Candidate) error {
 				baseline = c.Variant.Identity
 			}
 		}
-		return *file.anchored(baseline), nil
+		out := file.anchored(baseline)
+		out.Measured = j.Anchor != nil && baseline != out.Identity
+		return *out, nil
 	})
+	if err == nil && a.Measured && j.Anchor == nil {
+		err = fmt.Errorf("the anchor of epoch %d was at hand when the night began and is not now: %w", a.Epoch, ErrNoAnchor)
+	}
 	j.night.Anchor = &a
 	return err
+}
+
+// AnchorOf names the variant that the ledger at path has pinned last.
+func AnchorOf(path string) (artifacts.Digest, error) {
+	file, err := readAnchorFile(path)
+	if err != nil {
+		return "", err
+	}
+	return file.pin.Identity, nil
+}
+
+func readAnchorFile(path string) (*anchorFile, error) {
+	file := &anchorFile{}
+	info, err := ledger.Read(path, file.visit)
+	if err = whole(path, info, err); err != nil {
+		return nil, fmt.Errorf("anchor ledger: %w", err)
+	}
+	if info.Header.Purpose != anchorPurpose || file.pin.Epoch == 0 {
+		return nil, fmt.Errorf("anchor ledger %s: %w", path, ErrNoAnchor)
+	}
+	return file, nil
 }
 
 // writePromotions notes what tonight's promotions have drawn, once: each may be
@@ -302,11 +329,9 @@ func (t *trial) anchorResult(r Result, m benchmarks.Metric, worse, limit float64
 	return r
 }
 
-// againstAnchor adds the anchor's results once everything is measured.
-func (t *trial) againstAnchor(a, b evaluation) {
-	if t.j.night.Anchor == nil || t.c.Reference {
-		return
-	}
+// onPaper adds what the chain of promotions allows where the anchor is not at
+// hand.
+func (t *trial) onPaper(a, b evaluation) {
 	for _, m := range t.metrics {
 		if m.Role == benchmarks.Success {
 			continue

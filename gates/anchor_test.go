@@ -14,32 +14,49 @@ import (
 	"github.com/arqon/arqon/internal/ledger"
 )
 
+// What a chain of promotions is held to.
+const (
+	alone    = iota // the baseline of the day
+	onPaper         // and what the promotions since the anchor have drawn
+	measured        // and the anchor, measured beside the candidate
+)
+
 // chain promotes one slightly worse candidate after another, as a search does
 // that is drawn to what a tolerance allows, and returns how far the last one is
 // from the anchor, how many were promoted, and what the anchor's ledger says.
-func chain(r *rand.Rand, anchored bool, creep, sd float64, steps int) (truth, drawn float64, promoted int) {
+func chain(r *rand.Rand, held int, creep, sd float64, steps int) (truth, drawn float64, promoted int) {
 	m := benchmarks.Metric{Name: "p99_ns", Direction: benchmarks.Lower, Compare: benchmarks.Ratio, Kind: benchmarks.Measured, Tolerance: .05}
 	p := DefaultPolicy()
 	noise := &evalue.Noise{}
 	for range steps {
 		s := newSeries(m, p.question(m, p.Night(), 20), noise)
 		test := TestNotWorse
-		if anchored {
+		if held == onPaper {
 			test, s.drawn = TestAnchor, drawn
 		}
-		for i := range p.PairsMax {
-			slot := .05 * r.NormFloat64() // shared by the pair
-			d := creep + float64(sd*r.NormFloat64())
-			s.add(PairRecord{Index: i, A: map[string]float64{"p99_ns": math.Exp(slot)}, B: map[string]float64{"p99_ns": math.Exp(slot + d)}})
-			if i > 20 && i%8 == 0 || i == p.PairsMax-1 {
-				if s.ask(test, 0).outcome == Pass {
-					truth, drawn, promoted = truth+creep, drawn+s.upperLimit(), promoted+1
-					break
-				}
-			}
+		if !passes(r, s, test, creep, sd, p.PairsMax) {
+			continue
 		}
+		if held == measured && !passes(r, newSeries(m, p.question(m, p.Night(), 20), noise), TestNotWorse, truth+creep, sd, p.PairsMax) {
+			continue
+		}
+		truth, drawn, promoted = truth+creep, drawn+s.upperLimit(), promoted+1
 	}
 	return math.Expm1(truth), drawn, promoted
+}
+
+// passes measures pairs of the true shift until the test passes; it looks again
+// and again, as a night does.
+func passes(r *rand.Rand, s *measuredSeries, test string, shift, sd float64, pairsMax int) bool {
+	for i := range pairsMax {
+		slot := .05 * r.NormFloat64() // shared by the pair
+		d := shift + float64(sd*r.NormFloat64())
+		s.add(PairRecord{Index: i, A: map[string]float64{"p99_ns": math.Exp(slot)}, B: map[string]float64{"p99_ns": math.Exp(slot + d)}})
+		if (i%4 == 0 || i == pairsMax-1) && s.ask(test, 0).outcome == Pass {
+			return true
+		}
+	}
+	return false
 }
 
 // 100 successive promotions, each inside its own tolerance: without the anchor
@@ -50,11 +67,11 @@ func TestAnchorStopsTheRatchet(t *testing.T) {
 	if n, err := strconv.Atoi(os.Getenv("ARQON_CHAINS")); err == nil {
 		chains = n
 	}
-	over, promotions, free := 0, 0, 0.0
+	over, promotions, beside, free := 0, 0, 0, 0.0
 	for i := range chains {
 		r := rand.New(rand.NewPCG(uint64(i), 3))
 		creep := []float64{.002, .01, -.002}[i%3]
-		truth, drawn, n := chain(r, true, creep, .01, 100)
+		truth, drawn, n := chain(r, onPaper, creep, .01, 100)
 		promotions += n
 		if truth > .05 {
 			over++
@@ -63,30 +80,40 @@ func TestAnchorStopsTheRatchet(t *testing.T) {
 			t.Errorf("chain %d: %.4f drawn for a truth of %.4f after %d promotions", i, drawn, truth, n)
 		}
 	}
+	for i := range chains {
+		creep := []float64{.002, .01, -.002}[i%3]
+		truth, _, n := chain(rand.New(rand.NewPCG(uint64(i), 4)), measured, creep, .01, 100)
+		beside += n
+		if truth > .05 {
+			over++
+		}
+	}
 	for i := range min(chains, 3) {
-		truth, _, _ := chain(rand.New(rand.NewPCG(uint64(i), 3)), false, .01, .01, 100)
+		truth, _, _ := chain(rand.New(rand.NewPCG(uint64(i), 3)), alone, .01, .01, 100)
 		free = max(free, truth)
 	}
 	if over > 0 {
 		t.Errorf("%d of %d chains are further from the anchor than one tolerance", over, chains)
 	}
-	if promotions == 0 || free < .5 {
-		t.Errorf("%d promotions, %.0f %% worse without an anchor: the simulation shows nothing", promotions, 100*free)
+	if promotions == 0 || beside <= promotions || free < .5 {
+		t.Errorf("%d promotions on paper, %d beside the anchor, %.0f %% worse without one: the simulation shows nothing", promotions, beside, 100*free)
 	}
-	t.Logf("%d chains of 100: %d over, %.1f promotions a chain; without the anchor %.0f %% worse", chains, over, float64(promotions)/float64(chains), 100*free)
+	t.Logf("%d chains of 100: %d over, %.1f promotions a chain on paper, %.1f beside the anchor; without one %.0f %% worse",
+		2*chains, over, float64(promotions)/float64(chains), float64(beside)/float64(chains), 100*free)
 }
 
 func TestAnchorNights(t *testing.T) {
 	d := newToy(.01, 51)
 	path := filepath.Join(t.TempDir(), "anchor.ledger")
 	fast := benchmarks.Point{"speed": .9}
+	var beside *benchmarks.Bundle
 	judgeNight := func(run string, base benchmarks.Point, cs ...Candidate) (Night, error) {
 		j := d.judge(t, 51)
 		b, err := d.Build(t.Context(), base, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
-		j.Baseline, j.Run, j.AnchorPath = b, run, path
+		j.Baseline, j.Run, j.AnchorPath, j.Anchor = b, run, path, beside
 		n, _, err := j.Night(t.Context(), cs)
 		if err == nil {
 			if err := Recompute(n); err != nil {
@@ -143,6 +170,25 @@ func TestAnchorNights(t *testing.T) {
 	if c := n.Candidates[1]; c.Outcome != Inconclusive || c.Gate != GateRegression {
 		t.Errorf("an unknown baseline: %s at %s: %s", c.Outcome, c.Gate, c.Why)
 	}
+	// The anchor itself at hand, the stranger's past does not matter: what
+	// counts is measured.
+	anchor, err := d.Build(t.Context(), nil, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	beside = &anchor
+	slow := benchmarks.Point{"speed": .6, "tail": 1.5}
+	n, err = judgeNight("four", benchmarks.Point{"speed": .7}, stranger, d.candidate(t, "fast", benchmarks.Point{"speed": .6}), d.candidate(t, "fast", slow))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := n.Candidates[1]; !n.Anchor.Measured || c.Outcome != Pass || len(c.AnchorPairs) < 8 || len(drawsOf(c)) != 3 {
+		t.Errorf("beside the anchor: %s at %s: %s, %d pairs, draws %v", c.Outcome, c.Gate, c.Why, len(c.AnchorPairs), drawsOf(c))
+	}
+	if c := n.Candidates[2]; c.Outcome == Pass || c.Gate != GateRegression || len(c.AnchorPairs) > 0 {
+		t.Errorf("a slow tail: %s at %s, %d pairs beside the anchor", c.Outcome, c.Gate, len(c.AnchorPairs))
+	}
+	beside = nil
 	if epoch, err := PinAnchor(path, n); err != nil || epoch != 2 {
 		t.Errorf("epoch %d, %v", epoch, err)
 	}

@@ -27,9 +27,10 @@ type Judge struct {
 	Study       string
 	Host        Host
 
-	LedgerPath string // the night's raw answers and findings; a resumed night finds them here
-	AlphaPath  string // the year's error budget, shared by all nights of a repository
-	AnchorPath string // the epoch's anchor and what promotions since have drawn; "": none is kept. See PinAnchor
+	LedgerPath string             // the night's raw answers and findings; a resumed night finds them here
+	AlphaPath  string             // the year's error budget, shared by all nights of a repository
+	AnchorPath string             // the epoch's anchor and what promotions since have drawn; "": none is kept. See PinAnchor
+	Anchor     *benchmarks.Bundle // of the variant that AnchorOf names, to be measured beside candidates; nil: not at hand
 
 	Approvers int       // keys that may approve where the night publishes; 0: it publishes nowhere
 	Waivers   []Grant   // signatures checked by the caller
@@ -50,6 +51,7 @@ type Judge struct {
 	order  map[string][]benchmarks.Metric // by context
 	base   arm
 	twin   arm // the baseline again, for identical pairs
+	anchor arm // the epoch's anchor, when it is measured
 	evals  map[string]evaluation
 	night  *Night
 	packed map[artifacts.Digest]bool // series that the night already holds
@@ -210,7 +212,10 @@ func (j *Judge) begin() {
 	j.noise = map[string]map[string]NoiseFloor{}
 	j.known = map[string]*evalue.Noise{}
 	j.plans = map[plannedFor]planned{}
-	j.base, j.twin = arm{bundle: j.Baseline}, arm{bundle: j.Baseline}
+	j.base, j.twin, j.anchor = arm{bundle: j.Baseline}, arm{bundle: j.Baseline}, arm{}
+	if j.Anchor != nil {
+		j.anchor.bundle = *j.Anchor
+	}
 }
 
 func (j *Judge) check(candidates []Candidate) error {
@@ -295,7 +300,7 @@ func (j *Judge) year(started string) int {
 
 // run is everything after the registration: the same code judges and replays.
 func (j *Judge) run(ctx context.Context, candidates []Candidate) (verdicts []Verdict, err error) {
-	defer func() { err = errors.Join(err, j.base.close(), j.twin.close()) }()
+	defer func() { err = errors.Join(err, j.base.close(), j.twin.close(), j.anchor.close()) }()
 	j.night.Alpha.LogBar = evalue.LogBar(j.night.Alpha.K, j.night.Alpha.Night)
 	if err := j.controls(ctx); err != nil {
 		return nil, err

@@ -70,6 +70,7 @@ func (n Night) Leaves() ([]Leaf, error) {
 			}
 		}
 		pairs("pair/"+key, c.Pairs)
+		pairs("pair/"+key+anchorSuffix, c.AnchorPairs)
 		if c.Canary != nil {
 			pairs("canary/"+key, c.Canary.Pairs)
 		}

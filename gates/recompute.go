@@ -211,6 +211,9 @@ func (j *Judge) fillCandidate(c CandidateReport) error {
 	if err := j.fillPairs("pair/"+key, c.Pairs, c.PairFailed); err != nil {
 		return err
 	}
+	if err := j.fillPairs("pair/"+key+anchorSuffix, c.AnchorPairs, c.AnchorFailed); err != nil {
+		return err
+	}
 	if r := c.Canary; r != nil {
 		rehearsal := pairOnDisk{}
 		failed := r.Failed

@@ -152,8 +152,10 @@ type CandidateReport struct {
 	Plan           Plan                   `json:"plan"`
 	Pairs          []PairRecord           `json:"pairs,omitempty"` // in time order
 	PairsDigest    artifacts.Digest       `json:"pairs_digest,omitempty"`
-	PairFailed     string                 `json:"pair_failed,omitempty"` // why the next pair could not be measured
-	Stop           string                 `json:"stop,omitempty"`        // why measuring pairs ended
+	PairFailed     string                 `json:"pair_failed,omitempty"`  // why the next pair could not be measured
+	AnchorPairs    []PairRecord           `json:"anchor_pairs,omitempty"` // the epoch's anchor (a) and the candidate (b)
+	AnchorFailed   string                 `json:"anchor_failed,omitempty"`
+	Stop           string                 `json:"stop,omitempty"` // why measuring pairs ended
 	Canary         *CanaryRecord          `json:"canary,omitempty"`
 	WhatIf         []string               `json:"what_if,omitempty"` // what would change the verdict
 	Command        string                 `json:"command"`           // re-derives this page
@@ -343,7 +345,7 @@ func (n Night) Raw() (artifacts.Digest, error) {
 		all = append(all, raw{Pairs: p.Pairs, Failed: p.Failed})
 	}
 	for _, c := range n.Candidates {
-		all = append(all, raw{Pairs: c.Pairs, Failed: c.PairFailed, Checks: c.Checks})
+		all = append(all, raw{Pairs: c.Pairs, Failed: c.PairFailed, Checks: c.Checks}, raw{Pairs: c.AnchorPairs, Failed: c.AnchorFailed})
 		if c.Canary != nil {
 			all = append(all, raw{Pairs: c.Canary.Pairs, Failed: c.Canary.Failed})
 		}

@@ -36,7 +36,9 @@ func (t *trial) regression(ctx context.Context) (Finding, error) {
 			}
 		}
 	}
-	t.againstAnchor(a, b)
+	if err := t.againstAnchor(ctx, a, b); err != nil {
+		return Finding{}, err
+	}
 	f := findingOf(GateRegression, t.rep.Results, t.regressionWords())
 	for _, r := range t.rep.Results { // the metric that ended the measuring speaks for the open ones
 		if r.Gate == GateRegression && r.Metric == t.stopMetric && r.Decision == f.Outcome && f.Outcome != Pass {
@@ -110,7 +112,7 @@ func (t *trial) measurePairs(ctx context.Context) (Finding, error) {
 		s := t.j.series(t.c.Context, m)
 		t.series[m.Name] = s
 		questions = append(questions, question{t.test(m), s})
-		if a := t.j.night.Anchor; a != nil && !t.c.Reference && m.Role != benchmarks.Success {
+		if a := t.j.night.Anchor; a != nil && !a.Measured && !t.c.Reference && m.Role != benchmarks.Success {
 			if s.drawn, _ = a.drawn(t.c.Context, m.Name); s.drawn != 0 {
 				questions = append(questions, question{TestAnchor, s})
 			}
@@ -119,33 +121,58 @@ func (t *trial) measurePairs(ctx context.Context) (Finding, error) {
 			questions = append(questions, question{TestLimit, s})
 		}
 	}
+	least := evalue.BrokenAfter
+	if t.c.Reference {
+		least = t.j.identicalPairs(t.logBar())
+	}
 	src := pairSource{j: t.j, name: t.key, context: t.c.Context, a: t.j.instance(&t.j.base), b: t.j.instance(&t.arm), arms: []*arm{&t.j.base, &t.arm}}
-	for i := 0; t.stopped == ""; i++ {
+	got, err := t.collect(ctx, src, questions, least)
+	if err != nil {
+		return Finding{}, err
+	}
+	t.rep.Pairs, t.stopped, t.stopMetric = got.pairs, got.stopped, got.metric
+	t.pairsFailed, t.rep.PairFailed = got.failed, got.failed
+	if t.c.Reference {
+		t.j.addNoise(t.c.Context, t.inOrder())
+	}
+	return Finding{Outcome: Pass}, nil
+}
+
+// collected is one set of pairs and why it ended.
+type collected struct {
+	pairs           []PairRecord
+	stopped, metric string // the metric that ended it, if one did
+	failed          string // why a pair could not be measured
+}
+
+// collect measures pairs until every question is answered (from least pairs
+// on), one is answered against the candidate, one is hopeless, or the cap is
+// reached.
+func (t *trial) collect(ctx context.Context, src pairSource, questions []question, least int) (collected, error) {
+	var out collected
+	for i := 0; out.stopped == ""; i++ {
 		if i == t.j.Policy.PairsMax {
-			t.stopped = fmt.Sprintf("the cap of %d pairs was reached", i)
+			out.stopped = fmt.Sprintf("the cap of %d pairs was reached", i)
 			break
 		}
 		p, failed, err := src.next(ctx, i)
 		if err != nil {
-			return Finding{}, err
+			return out, err
 		}
 		if failed != "" {
-			t.pairsFailed, t.rep.PairFailed, t.stopped = failed, failed, "a pair could not be measured: "+failed
+			out.failed, out.stopped = failed, "a pair could not be measured: "+failed
 			break
 		}
-		t.rep.Pairs = append(t.rep.Pairs, p)
+		out.pairs = append(out.pairs, p)
 		for k, q := range questions {
 			if k == 0 || questions[k-1].series != q.series {
 				q.series.add(p)
 			}
 		}
-		t.stopped, t.stopMetric = t.enough(questions)
+		out.stopped, out.metric = t.enough(questions, i+1, least)
 		t.progress(GateRegression, i+1, t.j.Policy.PairsMax)
 	}
-	if t.c.Reference {
-		t.j.addNoise(t.c.Context, t.inOrder())
-	}
-	return Finding{Outcome: Pass}, nil
+	return out, nil
 }
 
 // inOrder are the series of the candidate's measured metrics so far, in the
@@ -161,8 +188,8 @@ func (t *trial) inOrder() []*measuredSeries {
 }
 
 // enough says why measuring may stop, or "", and which metric ended it.
-func (t *trial) enough(questions []question) (why, metric string) {
-	n, open := len(t.rep.Pairs), 0
+func (t *trial) enough(questions []question, n, least int) (why, metric string) {
+	open := 0
 	for _, q := range questions {
 		name := q.series.metric.Name
 		if q.series.bad != nil {
@@ -178,7 +205,7 @@ func (t *trial) enough(questions []question) (why, metric string) {
 			open++
 		}
 	}
-	if open > 0 || t.c.Reference && n < t.j.identicalPairs(t.logBar()) || n < evalue.BrokenAfter {
+	if open > 0 || n < least {
 		return "", ""
 	}
 	return fmt.Sprintf("every question was answered after %d pairs", n), ""

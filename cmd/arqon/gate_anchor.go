@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -23,8 +24,10 @@ func newGateAnchor() *cobra.Command {
 		Long: `Anchor begins an epoch: from now on every night of the study also holds its
 candidates to one tolerance against this baseline, and not only against the
 baseline of the day, so that many promotions of "at most a little worse" cannot
-add up. Every promotion draws its upper limit from that tolerance. When it is
-used up, nothing is promoted until a new epoch is pinned.
+add up. While the channel's newest release lists the anchor, candidates that stand
+beside the baseline of the day are measured beside the anchor too. Otherwise
+every promotion draws its upper limit from the tolerance, and when that is used
+up nothing is promoted until a new epoch is pinned.
 
 The anchor is kept in OUT/anchors/STUDY.ledger; a study without one is judged
 against its baseline alone.`,
@@ -52,4 +55,33 @@ against its baseline alone.`,
 	}
 	c.Flags().StringVar(&out, "out", "out", "where the runs are kept")
 	return c
+}
+
+// lend gives a judge the pinned anchor from the channel's newest release, to be
+// measured beside the candidates. Where the release does not list it (any more)
+// the chain of promotions is summed instead.
+func (h *handover) lend(ctx context.Context, j *gates.Judge) error {
+	if j.AnchorPath == "" {
+		return nil
+	}
+	id, err := gates.AnchorOf(j.AnchorPath)
+	if err != nil {
+		return err
+	}
+	st, err := h.repo.Status(ctx)
+	if err != nil {
+		return err
+	}
+	for _, e := range st.Releases[h.channel].Entries {
+		if e.Variant.Identity != id {
+			continue
+		}
+		b, err := bundleOf(ctx, j.Description.Space, e.Variant, h.store)
+		if err != nil {
+			return fmt.Errorf("the anchor %s of %s: %w", e.Variant.Name, j.AnchorPath, err)
+		}
+		j.Anchor = &b
+		return nil
+	}
+	return nil
 }

@@ -230,7 +230,9 @@ func conduct(ctx context.Context, f nightlyFlags, run *factory.Run, domain open,
 		}
 		defer handover.close()
 		n.Publisher = handover
-		grant = func(j *gates.Judge) error { return handover.grant(ctx, j, f.given) }
+		grant = func(j *gates.Judge) error {
+			return errors.Join(handover.grant(ctx, j, f.given), handover.lend(ctx, j))
+		}
 		if handover.solo {
 			approver = handover
 		}

@@ -121,23 +121,32 @@ func (s stager) scratch(ctx context.Context, c gates.Candidate, v gates.Verdict)
 
 // stage is the host's loader: the domain's own.
 func (k *canary) stage(ctx context.Context, e catalog.Entry, blobs artifacts.Getter) (any, error) {
-	point, err := benchmarks.DecodePoint(k.s.description.Space, e.Variant.Point)
+	b, err := bundleOf(ctx, k.s.description.Space, e.Variant, blobs)
 	if err != nil {
 		return nil, err
-	}
-	b := benchmarks.Bundle{Point: point, Seed: e.Variant.Seed, Type: e.Variant.Type}
-	for _, ref := range e.Variant.Artifacts {
-		raw, err := blobs.Get(ctx, ref)
-		if err != nil {
-			return nil, err
-		}
-		b.Files = append(b.Files, benchmarks.File{Name: ref.Name, MediaType: ref.MediaType, Bytes: raw})
 	}
 	in, err := k.s.domain.Open(ctx, b)
 	if err == nil {
 		k.opened = append(k.opened, in)
 	}
 	return in, err
+}
+
+// bundleOf is a variant as a domain opens it.
+func bundleOf(ctx context.Context, space benchmarks.Space, v catalog.Variant, blobs artifacts.Getter) (benchmarks.Bundle, error) {
+	point, err := benchmarks.DecodePoint(space, v.Point)
+	if err != nil {
+		return benchmarks.Bundle{}, err
+	}
+	b := benchmarks.Bundle{Point: point, Seed: v.Seed, Type: v.Type}
+	for _, ref := range v.Artifacts {
+		raw, err := blobs.Get(ctx, ref)
+		if err != nil {
+			return benchmarks.Bundle{}, err
+		}
+		b.Files = append(b.Files, benchmarks.File{Name: ref.Name, MediaType: ref.MediaType, Bytes: raw})
+	}
+	return b, nil
 }
 
 // Rehearse serves everything from the candidate, takes it back, and looks.

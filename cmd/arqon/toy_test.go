@@ -21,6 +21,7 @@ import (
 //	toy flood           answers a measurement with 10 MiB without a newline
 //	toy nan             measures NaN
 //	toy breaks-after=9  well-behaved for 9 measurements, then crashes for as long as the file "broken" is there
+//	toy moved           well-behaved, with another baseline
 //	toy slow=2ms        takes that long for every measurement
 //	toy shuffle=4ms     takes up to that long, never twice the same
 //	toy crash-above=.4  exits when x is above that
@@ -86,6 +87,9 @@ func toyMain() {
 			answer = `"ok":true,"name":"toy","version":"1"`
 		case "describe":
 			answer = strings.ReplaceAll(toyDescription, "\n", "")
+			if mode == "moved" {
+				answer = strings.ReplaceAll(answer, `"baseline":{"x":0.5`, `"baseline":{"x":0.45`)
+			}
 		case "build":
 			b, err := json.Marshal(q.Point)
 			if err == nil {

@@ -152,15 +152,6 @@ func newDecider(q Question, pairs *Pairs) *Decider {
 	return d
 }
 
-// near is the distance that limits bet on: a tolerance is often far wider than
-// what tells a metric's change.
-func (d *Decider) near() float64 {
-	if d.q.MinEffect == 0 {
-		return d.shift()
-	}
-	return min(d.shift(), d.q.Worse(d.q.MinEffect))
-}
-
 // shift is how far beyond the edge of the null the bets look.
 func (d *Decider) shift() float64 { return d.theta - d.target }
 
@@ -380,7 +371,7 @@ func (d *Decider) Edge() float64 { return d.theta }
 // it covers at every n at once with probability 1−alpha. An end that cannot be
 // told is infinite, and −1 for a ratio that may have fallen to nothing.
 func (d *Decider) Interval(alpha float64) (lower, upper float64) {
-	lo, hi := d.pairs.Interval(alpha, d.near())
+	lo, hi := d.pairs.Interval(alpha, d.shift())
 	if d.q.Higher {
 		lo, hi = hi, lo
 	}
@@ -390,5 +381,5 @@ func (d *Decider) Interval(alpha float64) (lower, upper float64) {
 // WorseMost is the upper confidence limit, at 1−alpha at every n at once, of
 // the paired difference; +Inf while it cannot be told.
 func (d *Decider) WorseMost(alpha float64) float64 {
-	return d.pairs.edge(Below, 2*alpha, d.near())
+	return d.pairs.edge(Below, 2*alpha, d.shift())
 }
