@@ -54,7 +54,8 @@ type Judge struct {
 	anchor arm // the epoch's anchor, when it is measured
 	evals  map[string]evaluation
 	night  *Night
-	packed map[artifacts.Digest]bool // series that the night already holds
+	packed map[artifacts.Digest]bool      // series that the night already holds
+	items  map[artifacts.Digest][]float32 // unpacked series
 	noise  map[string]map[string]NoiseFloor
 	known  map[string]*evalue.Noise // by where pairs were measured, and metric
 	plans  map[plannedFor]planned
@@ -208,7 +209,7 @@ func (j *Judge) begin() {
 	j.pairer = benchmarks.NewPairer(d)
 	j.pairer.Spin = j.spin
 	j.evals = map[string]evaluation{}
-	j.packed = map[artifacts.Digest]bool{}
+	j.packed, j.items = map[artifacts.Digest]bool{}, map[artifacts.Digest][]float32{}
 	j.noise = map[string]map[string]NoiseFloor{}
 	j.known = map[string]*evalue.Noise{}
 	j.plans = map[plannedFor]planned{}

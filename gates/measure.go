@@ -43,9 +43,12 @@ func (j *Judge) evaluate(ctx context.Context, a *arm, name, use string, r benchm
 		if !ok {
 			continue
 		}
-		values, err := s.Floats()
-		if err != nil {
-			return evaluation{}, fmt.Errorf("%s: %s: %w", key, m.Name, err)
+		values, ok := j.items[s.Digest]
+		if !ok {
+			if values, err = s.Floats(); err != nil {
+				return evaluation{}, fmt.Errorf("%s: %s: %w", key, m.Name, err)
+			}
+			j.items[s.Digest] = values
 		}
 		e.items[m.Name] = itemSeries{digest: s.Digest, values: values}
 		if rec.Items == nil {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 
 	"github.com/arqon/arqon/artifacts"
@@ -147,6 +148,7 @@ func (j *Judge) fill(n Night) error {
 			return err
 		}
 	}
+	maps.Copy(j.items, n.items)
 	series := map[artifacts.Digest]Series{}
 	for _, s := range n.Series {
 		series[s.Digest] = s

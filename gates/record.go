@@ -71,6 +71,8 @@ type Night struct {
 	SamplesRoot  artifacts.Digest  `json:"samples_root"`     // Merkle root over the raw answers: see Night.Leaves
 	Samples      int               `json:"samples"`          // how many leaves it has
 	Seal         artifacts.Digest  `json:"seal"`             // last: digest of the record's bytes with an empty seal
+
+	items map[artifacts.Digest][]float32 // of Series, as DecodeNight unpacked them
 }
 
 // Host is the machine that measured.
@@ -438,18 +440,21 @@ func DecodeNight(b []byte) (Night, error) {
 	return n, nil
 }
 
-// check refuses what no night can hold; it does not recompute anything.
-func (n Night) check() error {
+// check refuses what no night can hold, and unpacks the series; it does not
+// recompute anything.
+func (n *Night) check() error {
 	known := map[string]bool{}
 	for _, g := range Order() {
 		known[g] = true
 	}
 	series := map[artifacts.Digest]bool{"": true}
+	n.items = map[artifacts.Digest][]float32{}
 	for i, s := range n.Series {
-		if _, err := s.Floats(); err != nil {
+		values, err := s.Floats()
+		if err != nil {
 			return fmt.Errorf("series[%d]: %w", i, err)
 		}
-		series[s.Digest] = true
+		series[s.Digest], n.items[s.Digest] = true, values
 	}
 	for i, e := range n.Evals {
 		for m, d := range e.Items {
