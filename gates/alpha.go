@@ -109,7 +109,10 @@ func (l AlphaLedger) take(ctx context.Context, budget Budget, c Charge) (out Alp
 		return Alpha{}, fmt.Errorf("there is none, but %d runs remember one: restore it from a copy: %w", len(l.Heads), ErrAlphaLost)
 	}
 	var past []charged
-	log, err := l.open(ctx, &past)
+	log, err := openShared(ctx, l.Path, alphaPurpose, func() func(ledger.Record) error {
+		past = nil
+		return l.visit(&past)
+	})
 	if err != nil {
 		return Alpha{}, err
 	}
@@ -236,23 +239,23 @@ func (l AlphaLedger) visit(past *[]charged) func(ledger.Record) error {
 	}
 }
 
-// open opens or creates the file for one charge, waiting for others.
-func (l AlphaLedger) open(ctx context.Context, past *[]charged) (*ledger.Log, error) {
+// openShared opens or creates a ledger that several nights write to, waiting
+// for others. read is called anew for every try.
+func openShared(ctx context.Context, path, purpose string, read func() func(ledger.Record) error) (*ledger.Log, error) {
 	const tries = 100
 	for try := 0; ; try++ {
-		*past = nil
-		log, err := ledger.Create(l.Path, ledger.Header{Purpose: alphaPurpose}, ledger.Options{})
+		log, err := ledger.Create(path, ledger.Header{Purpose: purpose}, ledger.Options{})
 		if errors.Is(err, ledger.ErrExists) {
 			var info ledger.Info
-			log, info, err = ledger.Open(l.Path, ledger.Options{}, l.visit(past))
-			if err == nil && info.Header.Purpose != alphaPurpose {
+			log, info, err = ledger.Open(path, ledger.Options{}, read())
+			if err == nil && info.Header.Purpose != purpose {
 				return nil, errors.Join(fmt.Errorf("its purpose is %.80q: %w", info.Header.Purpose, ledger.ErrForeign), log.Close())
 			}
 		}
 		if !errors.Is(err, ledger.ErrLocked) || try == tries {
 			return log, err
 		}
-		select { // somebody else spends: that takes milliseconds
+		select { // somebody else writes: that takes milliseconds
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-time.After(20 * time.Millisecond): //nolint:forbidigo // a wait for a lock, no decision

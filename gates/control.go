@@ -13,8 +13,11 @@ import (
 // controlAlpha is the level at which a synthetic delay must be found.
 const controlAlpha = .01
 
-// controlSameCode names the control of identical builds.
-const controlSameCode = "a/a"
+// Names of controls.
+const (
+	controlSameCode = "a/a"           // identical builds do not differ
+	controlNoise    = "noise history" // and are as loud as in earlier nights
+)
 
 // A burn goes in pieces of about a microsecond and takes long enough for a
 // clock to tell.
@@ -154,10 +157,12 @@ func (j *Judge) controlAA(ctx context.Context, where string) error {
 		j.step(Step{Context: where, Gate: "control", Pairs: i + 1, PairsMax: most})
 	}
 	c.Outcome, c.LogE = Pass, math.Inf(-1)
+	var all []*measuredSeries
 	for _, m := range ms {
 		s := newSeries(m, j.Policy.question(m, j.night.Alpha.Night, len(ms)), j.learned(where, m.Name)).addAll(c.Pairs)
 		r := s.result(GateRegression, TestSame, 0)
 		j.learn(where, s)
+		all = append(all, s)
 		if r.Decision != Pass && c.Outcome == Pass || r.LogE > c.LogE && c.Outcome == Pass {
 			c.Metric, c.LogE, c.Change, c.Race, c.Reason = m.Name, r.LogE, r.Change, r.Race, r.Reason
 		}
@@ -173,7 +178,7 @@ func (j *Judge) controlAA(ctx context.Context, where string) error {
 	}
 	j.machineEvents(where, c.Name, c.Pairs)
 	j.night.Controls = append(j.night.Controls, c)
-	return nil
+	return j.controlHistory(where, all)
 }
 
 // controlDelay: with "+" the candidate is the baseline made slower and must be

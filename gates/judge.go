@@ -30,6 +30,7 @@ type Judge struct {
 	LedgerPath string             // the night's raw answers and findings; a resumed night finds them here
 	AlphaPath  string             // the year's error budget, shared by all nights of a repository
 	AnchorPath string             // the epoch's anchor and what promotions since have drawn; "": none is kept. See PinAnchor
+	NoisePath  string             // what identical builds showed in earlier nights of a repository; "": no history is kept
 	Anchor     *benchmarks.Bundle // of the variant that AnchorOf names, to be measured beside candidates; nil: not at hand
 
 	Approvers int       // keys that may approve where the night publishes; 0: it publishes nowhere
@@ -168,7 +169,7 @@ func (j *Judge) Night(ctx context.Context, candidates []Candidate) (night Night,
 	if err := j.night.digest(); err != nil {
 		return Night{}, nil, err
 	}
-	return *j.night, verdicts, j.writePromotions()
+	return *j.night, verdicts, errors.Join(j.writePromotions(), j.writeHistory(ctx))
 }
 
 // charge is what the night takes from the year's ledger.

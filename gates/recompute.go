@@ -149,6 +149,11 @@ func (j *Judge) fill(n Night) error {
 		}
 	}
 	maps.Copy(j.items, n.items)
+	if n.NoiseHistory != nil {
+		if err := j.rec.put("noise-history", n.NoiseHistory); err != nil {
+			return err
+		}
+	}
 	series := map[artifacts.Digest]Series{}
 	for _, s := range n.Series {
 		series[s.Digest] = s

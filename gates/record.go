@@ -55,8 +55,9 @@ type Night struct {
 	Policy       Policy            `json:"policy"`
 	PolicyDigest artifacts.Digest  `json:"policy_digest"`
 	Alpha        Alpha             `json:"alpha"`
-	Anchor       *AnchorRecord     `json:"anchor,omitempty"`  // nil: no epoch is pinned
-	Waivers      []Grant           `json:"waivers,omitempty"` // that widened tonight's metrics
+	Anchor       *AnchorRecord     `json:"anchor,omitempty"`        // nil: no epoch is pinned
+	Waivers      []Grant           `json:"waivers,omitempty"`       // that widened tonight's metrics
+	NoiseHistory *NoiseHistory     `json:"noise_history,omitempty"` // nil: none is kept
 	Controls     []Control         `json:"controls"`
 	Noise        []NoiseFloor      `json:"noise"`
 	Candidates   []CandidateReport `json:"candidates"`

@@ -78,8 +78,10 @@ func budgetKeys() (gates.Signer, gates.Checker, error) {
 }
 
 // budget gives a judge the keys of the error budget, what the runs below out
-// remember of its ledger, and the study's anchor if one is pinned.
+// remember of its ledger, the noise of earlier nights, and the study's anchor if
+// one is pinned.
 func budget(j *gates.Judge, out string) (err error) {
+	j.NoisePath = filepath.Join(out, "noise.ledger")
 	if path := anchorPath(out, j.Study); exists(path) {
 		j.AnchorPath = path
 	}

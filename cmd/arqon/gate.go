@@ -97,8 +97,10 @@ more than the tolerance) or something not better was promoted, the share of the
 better ones found, samples, the bias of the estimates, the coverage of the
 intervals at the stop.
 
-Rules: ours (the gates'), naive (means of 10 runs), benchstat (Mann-Whitney at
-.05 on 10 runs), fixed (signed rank with Bonferroni, sized for 95 % power).
+Rules: ours (the gates', Bonferroni on e-values), ebh and elond (the same pairs, but
+promoted is what e-BH selects from a night, or e-LOND from one candidate after
+another), naive (means of 10 runs), benchstat (Mann-Whitney at .05 on 10 runs),
+fixed (signed rank with Bonferroni, sized for 95 % power).
 Noise: ` + strings.Join(sim.Noises, ", ") + `, or all.
 With --canary a canary is watched instead, by each alarm: how often harm is rolled
 back in time, and how often a good canary is.

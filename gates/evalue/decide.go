@@ -110,8 +110,8 @@ func (q Question) FixedPairs(sd float64) float64 {
 
 func normalQuantile(p float64) float64 { return math.Sqrt2 * math.Erfinv(2*p-1) }
 
-// futile is ln of how much better "no effect" must explain the pairs than the
-// smallest effect of interest does for a candidate to be given up.
+// futile is ln of how much better the edge of the null must explain the pairs
+// than the smallest effect of interest does for a candidate to be given up.
 const futile = 3.3
 
 // futileStep bounds what one pair says about that.
@@ -130,7 +130,7 @@ type Decider struct {
 	pairs   *Pairs
 	claim   *Process // that the goal is met
 	against *Process // that it is not
-	lack    float64  // evidence for "no effect" over the target
+	lack    float64  // evidence that more pairs are not worth it
 	first   [2]float64
 	same    [2]bool // every sample of the arm so far is the first
 	bad     string
@@ -154,6 +154,16 @@ func newDecider(q Question, pairs *Pairs) *Decider {
 
 // shift is how far beyond the edge of the null the bets look.
 func (d *Decider) shift() float64 { return d.theta - d.target }
+
+// least is how far beyond the edge of the null the truth must lie to be worth
+// more pairs. A wide tolerance has room for much that is worse than equal: a
+// candidate is given up for being at the edge, not for being far from equal.
+func (d *Decider) least() float64 {
+	if d.q.MinEffect == 0 {
+		return d.shift()
+	}
+	return min(d.shift(), d.q.Worse(d.q.MinEffect))
+}
 
 // Add appends one pair of samples, baseline a and candidate b. What cannot be
 // a sample of the metric, or of any timer, ends the candidate: it is never
@@ -221,12 +231,13 @@ func madOf(nu float64) float64 {
 	return 1
 }
 
-// misfit is what one pair says for "no effect" against the target.
+// misfit is what one pair says for the edge of the null against the least that
+// is worth more pairs.
 func (d *Decider) misfit(m Model, diff float64) float64 {
 	if m.Scale == 0 {
 		return 0
 	}
-	return max(-futileStep, min(futileStep, m.logRatio(diff, d.target, d.theta)))
+	return max(-futileStep, min(futileStep, m.logRatio(diff, d.theta-d.least(), d.theta)))
 }
 
 // Refuse ends the candidate for a reason outside its samples.
@@ -253,8 +264,8 @@ func (d *Decider) constant() bool { return d.same[0] || d.same[1] }
 // Shown reports that the goal is met; a constant arm shows nothing.
 func (d *Decider) Shown() bool { return !d.constant() && d.claim.LogE() >= d.bar }
 
-// Futile reports that "no effect" explains the pairs so much better than what
-// is looked for that the candidate is given up. It is non-binding: giving up
+// Futile reports that the edge of the null explains the pairs so much better
+// than what is looked for that the candidate is given up. It is non-binding: giving up
 // costs power, never validity. An arm that has not varied yet is measured on:
 // its timer may be broken, and that is said instead.
 func (d *Decider) Futile() bool { return d.lack >= futile && !d.constant() }
@@ -288,16 +299,16 @@ func (d *Decider) Next() int {
 	return int(max(1, math.Ceil(min(up, down, left))))
 }
 
-// mostMisfit is the most that one pair can say for "no effect".
+// mostMisfit is the most that one pair can say for giving up.
 func (d *Decider) mostMisfit() float64 {
 	m := d.pairs.belief()
 	if m.normal() {
 		return futileStep
 	}
 	// the ratio of t densities is largest where its derivative is 0
-	half := (d.theta - d.target) / 2
+	half := d.least() / 2
 	x := half + math.Sqrt(float64(half*half)+float64(m.Nu*m.Scale*m.Scale))
-	return min(futileStep, m.logRatio(d.target+x, d.target, d.theta)) + 1e-9
+	return min(futileStep, m.logRatio(d.theta-d.least()+x, d.theta-d.least(), d.theta)) + 1e-9
 }
 
 // Decision is the answer about one candidate.

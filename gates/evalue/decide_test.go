@@ -20,8 +20,8 @@ func decided(q Question, night *Noise, r *rand.Rand, slot func() float64, delta 
 	d := NewDecider(q, night)
 	for n := d.Next(); n > 0; n = d.Next() {
 		for range n {
-			x := pairWith(r, slot, delta)
-			d.Add(100, 100*math.Exp(x))
+			a := 100 * math.Exp(.1*r.NormFloat64()) // shared by the pair
+			d.Add(a, a*math.Exp(pairWith(r, slot, delta)))
 		}
 	}
 	return d
@@ -75,7 +75,8 @@ func TestDeciderWrongBelief(t *testing.T) {
 				d.pairs.night, d.pairs.known = night.model, true
 				for i := 0; i < 40 && !d.Shown(); i++ {
 					d.lack = 0 // never give up: the bound holds for those who look on
-					d.Add(100, 100*math.Exp(.01*r.NormFloat64()/(.05+math.Abs(r.NormFloat64()))))
+					a := 100 + float64(i%3)
+					d.Add(a, a*math.Exp(.01*r.NormFloat64()/(.05+math.Abs(r.NormFloat64()))))
 				}
 				if d.Shown() {
 					wrong++
@@ -142,7 +143,8 @@ func TestNextCostsNothing(t *testing.T) {
 			d := NewDecider(q, night)
 			for n := ask(d); n > 0; n = ask(d) {
 				for range n {
-					d.Add(1, math.Exp(delta+.02*r.NormFloat64()))
+					a := 1 + r.Float64()
+					d.Add(a, a*math.Exp(delta+.02*r.NormFloat64()))
 				}
 			}
 			return d.Decide()
@@ -335,5 +337,21 @@ func BenchmarkDecide(b *testing.B) {
 	q.Candidates = 200
 	for b.Loop() {
 		night.Add(decided(q, night, r, func() float64 { return .02 * r.NormFloat64() }, 0).Pairs().Differences())
+	}
+}
+
+// Worse than equal and well inside a wide tolerance is not hopeless.
+func TestWideToleranceIsNotFutile(t *testing.T) {
+	r := rand.New(rand.NewPCG(71, 1))
+	q := question(NotWorse)
+	q.Tolerance, q.Candidates = .6, 20
+	shown := 0
+	for range 100 {
+		if decided(q, &Noise{}, r, func() float64 { return .01 * r.NormFloat64() }, .4).Decide().Promote {
+			shown++
+		}
+	}
+	if shown < 95 {
+		t.Errorf("49 %% worse of 60 %% allowed: shown %d of 100", shown)
 	}
 }

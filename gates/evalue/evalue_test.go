@@ -263,6 +263,31 @@ func TestItemsRefused(t *testing.T) {
 	}
 }
 
+// Counting kinds of items gives what going through them gives.
+func TestItemsGrouped(t *testing.T) {
+	r := rand.New(rand.NewPCG(12, 12))
+	a, b := make([]float32, 300), make([]float32, 300)
+	for i := range a {
+		a[i], b[i] = float32(r.IntN(3)), float32(r.IntN(3))
+	}
+	it, err := NewItems(a, b, 0, 2, false, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kinds := it.grouped()
+	for _, theta := range []float64{-.5, 0, .1} {
+		if got, want := it.logE(kinds, Below, theta), it.LogE(Below, theta); len(kinds) != 9 || math.Abs(got-want) > 1e-9*(1+math.Abs(want)) {
+			t.Errorf("θ %v: %d kinds give %v, the items %v", theta, len(kinds), got, want)
+		}
+	}
+	for i := range a {
+		a[i] = float32(i) / 300
+	}
+	if it, err = NewItems(a, b, 0, 2, false, nil); err != nil || it.grouped() != nil {
+		t.Errorf("items of %d kinds were counted, %v", len(a), err)
+	}
+}
+
 func TestItemsMonotone(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 30).Draw(t, "n")

@@ -92,11 +92,15 @@ func (it *Items) Change() float64 {
 // gain of item i for "the change is below theta", in [−1, 1], with mean ≤ 0
 // when the change is ≥ theta. Increasing in theta.
 func (it *Items) gain(i int, side Side, theta float64) float64 {
+	return it.gainOf(it.a[i], it.b[i], side, theta)
+}
+
+func (it *Items) gainOf(a, b float64, side Side, theta float64) float64 {
 	var g float64
 	if it.ratio {
-		g = (float64((1+theta)*it.a[i]) - it.b[i]) / (it.span * max(1, 1+theta))
+		g = (float64((1+theta)*a) - b) / (it.span * max(1, 1+theta))
 	} else {
-		g = (theta - (it.b[i] - it.a[i])) / (it.span + math.Abs(theta))
+		g = (theta - (b - a)) / (it.span + math.Abs(theta))
 	}
 	if side == Above {
 		return -g
@@ -129,6 +133,49 @@ func (it *Items) Race(side Side, theta float64, points int) (n []int, logE []flo
 	return n, logE
 }
 
+// alike are the items with the same two values: what all items together make
+// does not depend on their order.
+type alike struct{ a, b, count float64 }
+
+// alikeMost is how many kinds of items are worth counting: right and wrong
+// answers are four.
+const alikeMost = 64
+
+// grouped counts the kinds in the order of their first item; nil if there are
+// more than alikeMost.
+func (it *Items) grouped() []alike {
+	at := map[[2]float64]int{}
+	var out []alike
+	for i := range it.a {
+		k := [2]float64{it.a[i], it.b[i]}
+		g, ok := at[k]
+		if !ok {
+			if len(out) == alikeMost {
+				return nil
+			}
+			g = len(out)
+			at[k], out = g, append(out, alike{a: k[0], b: k[1]})
+		}
+		out[g].count++
+	}
+	return out
+}
+
+// logE is LogE by kinds of items.
+func (it *Items) logE(kinds []alike, side Side, theta float64) float64 {
+	if kinds == nil {
+		return it.LogE(side, theta)
+	}
+	var logs [len(itemBets)]float64
+	for _, k := range kinds {
+		g := it.gainOf(k.a, k.b, side, theta)
+		for j, l := range itemBets {
+			logs[j] += float64(k.count * math.Log1p(float64(l*g)))
+		}
+	}
+	return logSumExp(logs[:]) - math.Log(float64(len(logs)))
+}
+
 // Interval is the confidence sequence of the change after all items at
 // 1−alpha; an end is ±Inf while it cannot be told.
 func (it *Items) Interval(alpha float64) (lower, upper float64) {
@@ -141,8 +188,9 @@ func (it *Items) Interval(alpha float64) (lower, upper float64) {
 	if it.ratio {
 		low, high = -1, max(10, 10*at)
 	}
-	upper = edge(func(t float64) bool { return it.LogE(Below, t) >= bar }, at, high)
-	lower = -edge(func(t float64) bool { return it.LogE(Above, -t) >= bar }, -at, -low)
+	kinds := it.grouped()
+	upper = edge(func(t float64) bool { return it.logE(kinds, Below, t) >= bar }, at, high)
+	lower = -edge(func(t float64) bool { return it.logE(kinds, Above, -t) >= bar }, -at, -low)
 	if it.ratio && math.IsInf(lower, -1) {
 		lower = -1 // values are ≥ 0: nothing is more than 100 % lower
 	}

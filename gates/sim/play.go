@@ -67,6 +67,10 @@ func newRule(p Plan, name string) (rule, error) {
 	switch name {
 	case "ours":
 		return &Judge{Seed: p.Seed}, nil
+	case "ebh":
+		return selecting{&Judge{Seed: p.Seed}, evalue.EBH}, nil
+	case "elond":
+		return selecting{&Judge{Seed: p.Seed}, evalue.ELOND}, nil
 	case "naive":
 		return naive(p.Seed, q), nil
 	case "benchstat":

@@ -29,7 +29,7 @@ type rule interface {
 }
 
 // Rules are the names of the decision rules.
-var Rules = []string{"ours", "naive", "benchstat", "fixed"}
+var Rules = []string{"ours", "ebh", "elond", "naive", "benchstat", "fixed"}
 
 // Judge is the rule of the gates, on a night of candidates: pair after pair in
 // the order of seeded coins until each one is decided. What the noise looks
@@ -84,6 +84,35 @@ func (j *Judge) Night(n int, q evalue.Question, ids []int, measure Measure, say 
 
 func (j *Judge) night(n int, q evalue.Question, ids []int, measure Measure, say func(Outcome) error) error {
 	return j.Night(n, q, ids, measure, say)
+}
+
+// selecting measures as ours does and promotes what pick selects from the
+// e-values at the stop, over a night or one candidate after another.
+type selecting struct {
+	judge *Judge
+	pick  func(logE []float64, alpha float64) []int
+}
+
+func (s selecting) night(n int, q evalue.Question, ids []int, measure Measure, say func(Outcome) error) error {
+	var outs []Outcome
+	var logE []float64
+	err := s.judge.Night(n, q, ids, measure, func(o Outcome) error {
+		o.Promote = false
+		outs, logE = append(outs, o), append(logE, o.LogE)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, i := range s.pick(logE, q.Alpha) {
+		outs[i].Promote = true
+	}
+	for _, o := range outs {
+		if err := say(o); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // pairsAtOnce bounds one request.
