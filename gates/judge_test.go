@@ -41,7 +41,7 @@ func TestNightStory(t *testing.T) {
 		{d.candidate(t, "small", benchmarks.Point{"bytes": 250.0}), GateApproval, Inconclusive, "awaits 2 signatures"},
 		{slow, GateRegression, Inconclusive, "no hope of showing it better"},
 		{d.candidate(t, "fast", benchmarks.Point{"speed": .8, "gain": -.035}), GateRegression, Fail, "accuracy"},
-		{d.candidate(t, "fast", benchmarks.Point{"speed": .8, "tail": 2.0}), GateRegression, Inconclusive, "p99_ns"},
+		{d.candidate(t, "fast", benchmarks.Point{"speed": .8, "tail": 2.0}), GateRegression, Fail, "p99_ns"},
 		{d.candidate(t, "fast", benchmarks.Point{"speed": .8, "wrong": 1.0}), GateCorrectness, Fail, "golden"},
 		{d.candidate(t, "fast", benchmarks.Point{"speed": .8, "broken": 1.0}), GateCorrectness, Fail, "no such model"},
 		{d.candidate(t, "fast", benchmarks.Point{"speed": .8, "bytes": 1001.0}), GateEnvelope, Fail, "1001"},
