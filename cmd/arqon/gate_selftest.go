@@ -65,7 +65,7 @@ func gateSelftest(ctx context.Context, f selftestFlags, stdout, stderr io.Writer
 	if err != nil {
 		return err
 	}
-	domain, err := ready(ctx, study, f.out, func(line string) { s.say("%s", line) })
+	domain, err := ready(ctx, study, f.out, 1, func(line string) { s.say("%s", line) })
 	if err != nil {
 		return err
 	}
