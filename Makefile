@@ -7,7 +7,7 @@ KILLS ?= 200
 STUDY ?= studies/infer.yaml
 RACE_ROOMS := ./runtime/... ./factory ./internal/ledger ./artifacts/... ./benchmarks/external ./gates
 
-.PHONY: nightly test lint race fuzz kill bench integration story browser clean data build peers
+.PHONY: nightly test lint race fuzz kill bench integration story browser clean data build peers interop
 
 nightly: build
 	bash internal/scripts/nightly $(STUDY)
@@ -52,6 +52,13 @@ integration: bin/versitygw-$(VERSITYGW_VERSION)
 
 bin/versitygw-$(VERSITYGW_VERSION): internal/tools/versitygw/go.mod
 	cd internal/tools/versitygw && $(GO) build -trimpath -o ../../../$@ github.com/versity/versitygw/cmd/versitygw
+
+# Readers that others wrote: tuf-js and @sigstore/verify, by the lock file, on a repository made for them. Needs Node 20 and npm.
+interop: internal/tools/interop/node_modules
+	ARQON_INTEROP=$(CURDIR)/internal/tools/interop $(GO) test -count=1 -run TestOtherReaders -v ./catalog/publish
+
+internal/tools/interop/node_modules: internal/tools/interop/package-lock.json
+	cd internal/tools/interop && npm ci --no-audit --no-fund
 
 story: data
 	$(GO) test -count=1 -timeout 15m -run 'TestStory|TestTamper' -v ./cmd/arqon

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/arqon/arqon/artifacts"
@@ -95,6 +96,63 @@ func Summary(n Night, judged []CandidateReport, record artifacts.Digest, s catal
 		out.Levels = append(out.Levels, "SLSA_BUILD_LEVEL_UNEVALUATED", "ARQON_SCOPE_"+strings.ToUpper(string(s)))
 	}
 	return json.Marshal(out)
+}
+
+// Origin says how a variant was made, beside what the night's record knows.
+type Origin struct {
+	Study   artifacts.Digest  // what was asked for
+	Seed    uint64            // the study's root seed
+	Tool    artifacts.Digest  // of the program that handed over; earlier sessions of the run may have been others
+	Version string            // of that program
+	Point   json.RawMessage   // of the variant
+	Lineage map[string]string // engine, run, trial, as the variant's labels say
+}
+
+// Provenance is the catalog.PredicateProvenance (SLSA v1) of a variant and its
+// artifacts. It names no build level: the program that built is the one that
+// signs, on a machine that we say nothing about.
+func Provenance(n Night, record artifacts.Digest, o Origin) ([]byte, error) {
+	if n.Run == "" || n.Ended == "" || len(o.Point) == 0 {
+		return nil, errors.New("a provenance needs the run, the variant's point and the time of the night")
+	}
+	type definition struct {
+		BuildType    string         `json:"buildType"`
+		External     map[string]any `json:"externalParameters"`
+		Internal     map[string]any `json:"internalParameters"`
+		Dependencies []resource     `json:"resolvedDependencies"`
+	}
+	type builder struct {
+		ID      string            `json:"id"`
+		Version map[string]string `json:"version"`
+	}
+	type metadata struct {
+		Invocation string `json:"invocationId"`
+		Started    string `json:"startedOn,omitempty"`
+		Finished   string `json:"finishedOn"`
+	}
+	type details struct {
+		Builder    builder    `json:"builder"`
+		Metadata   metadata   `json:"metadata"`
+		Byproducts []resource `json:"byproducts"`
+	}
+	return json.Marshal(struct {
+		Definition definition `json:"buildDefinition"`
+		Details    details    `json:"runDetails"`
+	}{
+		definition{
+			BuildType: VerifierID + "/nightly/v1",
+			External:  map[string]any{"study": n.Study, "domain": n.Domain, "seed": strconv.FormatUint(o.Seed, 10)},
+			Internal:  map[string]any{"point": o.Point, "lineage": o.Lineage},
+			Dependencies: []resource{
+				resourceOf("study", o.Study), resourceOf("policy", n.PolicyDigest), resourceOf("arqon", o.Tool),
+			},
+		},
+		details{
+			Builder:    builder{ID: VerifierID + "/nightly", Version: map[string]string{"arqon": o.Version}},
+			Metadata:   metadata{Invocation: n.Run, Started: n.Started, Finished: n.Ended},
+			Byproducts: []resource{resourceOf("night.json", record)},
+		},
+	})
 }
 
 // carries reports whether the findings of every context reach the scope, in a

@@ -260,7 +260,7 @@ func (m *massacre) life(channel string, share float64) {
 		m.t.Error(err)
 		return
 	}
-	never := time.AfterFunc(2*time.Minute, func() { m.t.Error("a publisher got nowhere"); _ = c.Process.Kill() })
+	never := time.AfterFunc(10*time.Minute, func() { m.t.Error("a publisher got nowhere"); _ = c.Process.Kill() })
 	defer never.Stop()
 	var timer *time.Timer
 	last, spared := time.Now(), int(share*1000)%publishesMax

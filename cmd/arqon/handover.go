@@ -197,7 +197,11 @@ func (h *handover) proposal(ctx context.Context, night gates.Night, verdicts []g
 	if base == "" {
 		return p, 0, hinted{errors.New("the baseline itself did not pass its gates: nothing to fall back on"), "arqon report " + h.run.Name + " says why"}
 	}
-	evidence, err := statements(night, entries, raw.Digest, scope)
+	made, err := origin(h.run)
+	if err != nil {
+		return p, 0, err
+	}
+	evidence, err := statements(night, entries, raw.Digest, scope, made)
 	if err != nil {
 		return p, 0, err
 	}

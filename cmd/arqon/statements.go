@@ -1,13 +1,19 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/url"
+	"os"
 
 	"github.com/arqon/arqon/artifacts"
 	"github.com/arqon/arqon/catalog"
 	"github.com/arqon/arqon/catalog/publish"
+	"github.com/arqon/arqon/factory"
 	"github.com/arqon/arqon/gates"
 )
 
@@ -23,10 +29,11 @@ type statement struct {
 }
 
 // statements are what a night has to say about each entry: our own report, and
-// the two standard statements for other people's tools. The report holds every
+// three standard statements for other people's tools: test results, a
+// verification summary and how it was made. The report holds every
 // context that the variant was judged for, refused ones included; the
 // standard ones speak for the contexts in which it may serve.
-func statements(night gates.Night, entries []catalog.Entry, record artifacts.Digest, scope catalog.Scope) ([]publish.Evidence, error) {
+func statements(night gates.Night, entries []catalog.Entry, record artifacts.Digest, scope catalog.Scope, made gates.Origin) ([]publish.Evidence, error) {
 	var out []publish.Evidence
 	for _, e := range entries {
 		s := statement{Run: night.Run, Study: night.Study, Night: record, Policy: night.PolicyDigest, Alpha: night.Alpha}
@@ -53,12 +60,49 @@ func statements(night gates.Night, entries []catalog.Entry, record artifacts.Dig
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", e.Variant.Name, err)
 		}
+		made.Point, made.Lineage = e.Variant.Point, e.Variant.Labels
+		provenance, err := gates.Provenance(night, record, made)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", e.Variant.Name, err)
+		}
 		out = append(out,
 			publish.Evidence{Identity: e.Variant.Identity, Gate: "report", Predicate: report},
 			publish.Evidence{Identity: e.Variant.Identity, Gate: "test-result", Type: catalog.PredicateTestResult, Predicate: tests},
-			publish.Evidence{Identity: e.Variant.Identity, Gate: "verification-summary", Type: catalog.PredicateSummary, Predicate: summary})
+			publish.Evidence{Identity: e.Variant.Identity, Gate: "verification-summary", Type: catalog.PredicateSummary, Predicate: summary},
+			publish.Evidence{Identity: e.Variant.Identity, Gate: "provenance", Type: catalog.PredicateProvenance, Predicate: provenance})
 	}
 	return out, nil
+}
+
+// origin is what this session knows of how a run's variants were made.
+func origin(run *factory.Run) (gates.Origin, error) {
+	study, err := run.Study.Digest()
+	if err != nil {
+		return gates.Origin{}, err
+	}
+	tool, err := ownDigest()
+	if err != nil {
+		return gates.Origin{}, err
+	}
+	return gates.Origin{Study: study, Seed: run.Study.Seed, Tool: tool, Version: version}, nil
+}
+
+// ownDigest is of the program that runs.
+func ownDigest() (artifacts.Digest, error) {
+	path, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.New()
+	_, err = io.Copy(sum, f)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return "", fmt.Errorf("%s: %w", path, err)
+	}
+	return artifacts.ParseDigest("sha256:" + hex.EncodeToString(sum.Sum(nil)))
 }
 
 // packageURL identifies a variant wherever it is mirrored: a generic package
