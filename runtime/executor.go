@@ -47,6 +47,8 @@ func (x *Executor) bare(m *machine) *Snapshot {
 		s.route[c] = uint32(l.incumbent)
 		if l.state == Canary || l.state == Paused {
 			s.canary[c] = arm(l.candidate, l.share, l.salt)
+		} else if l.shadow && !l.pending {
+			s.canary[c] = canaryArm{variant: uint32(l.candidate)}
 		}
 	}
 	if live := x.rt.live.Load(); live != nil && slices.Equal(live.knobs, m.knobs) {

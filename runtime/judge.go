@@ -63,10 +63,14 @@ func (m *machine) judgeClass(w *Window, c Class, fresh bool) ruling {
 func (m *machine) forward(w *Window, c Class, complete bool) ruling {
 	l := &m.lanes[c]
 	r := ruling{class: c, event: eventCount}
-	if l.ramp != RampAuto || l.state != Canary || l.pending {
+	if l.ramp != RampAuto || l.state != Canary && !l.shadow || l.pending {
 		return r
 	}
-	if !complete || w.Dropped > 0 || l.arms[1].count < float64(m.view.WindowRequests) ||
+	need := float64(m.view.WindowRequests)
+	if l.shadow {
+		need *= float64(m.view.Limits.ShadowWindows)
+	}
+	if !complete || w.Dropped > 0 || l.arms[1].count < need ||
 		uint64(m.tick-l.since) < m.view.Limits.ApplyTicksMin {
 		r.reason = ReasonThinEvidence
 		return r
@@ -151,7 +155,11 @@ func (m *machine) advance(r ruling) Decision {
 		d.Outcome, d.Share = Applied, 1
 		return d
 	}
-	m.intend(r.class, evWiden, m.view.Limits.Ramp[min(l.step+1, len(m.view.Limits.Ramp)-1)])
+	next := l.step + 1
+	if l.shadow {
+		next = 0
+	}
+	m.intend(r.class, evWiden, m.view.Limits.Ramp[min(next, len(m.view.Limits.Ramp)-1)])
 	d.Share = l.target
 	return d
 }

@@ -40,6 +40,7 @@ type lane struct {
 	since     Tick        // of the last change
 	strikes   uint        // retreats for cause, each doubles the cool-down
 	cooling   Tick        // until
+	shadow    bool        // at share 0, but mirrored requests speak for it
 	arms      [2]evidence // incumbent, candidate: success metric since the step began
 }
 
@@ -141,7 +142,7 @@ func (m *machine) propose(p Proposal) Decision {
 	}
 	m.move(p.Class, evValidate)
 	m.move(p.Class, evStage)
-	l.moves, l.ramp, l.step, l.share = moves, p.Ramp, 0, 0
+	l.moves, l.ramp, l.step, l.share, l.shadow = moves, p.Ramp, 0, 0, false
 	l.arms = [2]evidence{}
 	l.salt = mix(uint64(p.Class)<<32 ^ uint64(p.Variant) ^ mix(m.generation))
 	d.Knobs = moves
@@ -153,6 +154,10 @@ func (m *machine) propose(p Proposal) Decision {
 		l.candidate = p.Variant
 		m.intend(p.Class, evPromote, 0)
 		d.Outcome, d.Share = Applied, 1
+	case p.Ramp == RampAuto && m.view.Limits.ShadowWindows > 0:
+		l.candidate, l.shadow = p.Variant, true
+		m.intend(p.Class, evStage, 0)
+		d.Outcome = Staged
 	case p.Ramp == RampAuto:
 		l.candidate = p.Variant
 		m.intend(p.Class, evWiden, m.view.Limits.Ramp[0])
@@ -249,7 +254,10 @@ func (m *machine) apply(c Class, intent uint64) (Transition, bool) {
 	if !l.pending || l.intent != intent || m.dead != NoReason {
 		return Transition{}, false
 	}
-	from, about, why := l.state, l.candidate, applyReason(l.state)
+	from, about, why := l.state, l.candidate, NoReason
+	if from == Canary || l.shadow && l.plan == evWiden { // a later step of a ramp has evidence
+		why = ReasonEvidence
+	}
 	switch l.plan {
 	case evSettle:
 		about = l.incumbent
@@ -257,7 +265,7 @@ func (m *machine) apply(c Class, intent uint64) (Transition, bool) {
 	case evStage:
 	case evWiden:
 		m.move(c, evWiden)
-		l.share, l.arms = l.target, [2]evidence{}
+		l.share, l.shadow, l.arms = l.target, false, [2]evidence{}
 		l.step = m.stepOf(l.share)
 	case evPromote:
 		m.move(c, evPromote)
@@ -271,15 +279,6 @@ func (m *machine) apply(c Class, intent uint64) (Transition, bool) {
 	m.generation++
 	l.pending, l.moves, l.changed, l.since = false, nil, true, m.tick
 	return m.transition(c, from, why, about), true
-}
-
-// applyReason explains an apply: the first one of a proposal needs no
-// reason, a later step of a ramp has evidence.
-func applyReason(s State) Reason {
-	if s == Canary {
-		return ReasonEvidence
-	}
-	return NoReason
 }
 
 func (m *machine) stepOf(share float64) int {
@@ -324,7 +323,7 @@ func (m *machine) retreat(c Class, e event, why Reason) (Transition, bool) {
 	m.resetKnobs(l.candidate)
 	m.move(c, evReturned)
 	m.generation++
-	l.candidate, l.share, l.step, l.pending, l.moves = catalog.BuiltIn, 0, 0, false, nil
+	l.candidate, l.share, l.step, l.shadow, l.pending, l.moves = catalog.BuiltIn, 0, 0, false, false, nil
 	l.arms = [2]evidence{}
 	l.cooling = m.tick + m.coolDown(l, why)
 	l.changed, l.since = true, m.tick

@@ -69,6 +69,7 @@ func newSimHost(t testing.TB, seedOf uint64) *simHost {
 	}
 	cfg := toyConfig()
 	cfg.Log, cfg.Seed = h.log, seed.Root(seedOf)
+	cfg.Limits.ShadowWindows = seedOf % 3
 	h.rt = openToy(t, cfg)
 	var err error
 	h.tier2, err = NewAdaptation(h.rt, AdaptConfig{Policy: adapt.Policy(seedOf % 2), Knobs: true, SLA: "latency", Algorithm: adapt.Algorithm(seedOf % 6)})
@@ -118,6 +119,11 @@ func (h *simHost) serve() {
 		}
 		if stuck {
 			cost, latency = 42, 42
+		}
+		if shadow := s.Shadow(c); shadow != catalog.BuiltIn { // a copy of the request
+			rec.Record(shadow, c, mCost, cost-1)
+			rec.Record(shadow, c, mAccuracy, accuracy)
+			rec.Record(shadow, c, mLatency, latency)
 		}
 		rec.Record(id, c, mCost, cost)
 		rec.Record(id, c, mAccuracy, accuracy)

@@ -94,6 +94,16 @@ func (s *Snapshot) Candidate(c Class) (catalog.VariantID, float64) {
 	return catalog.VariantID(a.variant), float64(a.below) / (1 << 64)
 }
 
+// Shadow returns a variant that should be tried beside the one that serves: the
+// host gives it a copy of some requests, records what it measures under the
+// variant's id, and throws its answers away. It is BuiltIn where there is none.
+func (s *Snapshot) Shadow(c Class) catalog.VariantID {
+	if int(c) >= len(s.canary) || s.canary[c].below != 0 {
+		return catalog.BuiltIn
+	}
+	return catalog.VariantID(s.canary[c].variant)
+}
+
 // Generation counts published snapshots, from 1.
 func (s *Snapshot) Generation() uint64 { return s.generation }
 

@@ -11,7 +11,7 @@ const (
 	Idle              // nothing in flight
 	Proposed          // received
 	Validated         // allowed
-	StagedState       // loaded beside the incumbent, share 0
+	StagedState       // loaded beside the incumbent, share 0; in shadow if Limits say so
 	Canary            // serving a share
 	Paused            // serving a share that does not grow
 	Promoted          // became the incumbent; nothing in flight

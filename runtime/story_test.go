@@ -161,6 +161,64 @@ func TestCanaryRampsOnEvidence(t *testing.T) {
 	check(t, rt)
 }
 
+// With shadow windows a candidate answers nobody until copies of requests have
+// shown that it keeps the limits and does no harm.
+func TestShadowFirst(t *testing.T) {
+	cfg := toyConfig()
+	cfg.Limits.ShadowWindows = 2
+	good := func() []Cell {
+		cells := append(seen(cLow, idBase, 100, .9, 1), seen(cLow, idFast, 60, .9, 1)...)
+		for i := range cells {
+			cells[i].Count = 10 // a window's worth
+		}
+		return cells
+	}
+	staged := func() *Runtime {
+		log := &memoryLog{}
+		cfg.Log = log
+		rt := openToy(t, cfg)
+		t.Cleanup(func() { log.replay(t) })
+		d := propose(rt, 1, cLow, idFast, RampAuto)
+		s := rt.Load()
+		if d.Outcome != Staged || s.Shadow(cLow) != idFast || s.Shadow(cBurst) != catalog.BuiltIn || s.Handle(idFast) != "v2" {
+			t.Fatalf("%+v, shadow %d", d, s.Shadow(cLow))
+		}
+		for key := range uint64(1000) {
+			if s.Route(cLow, key) != idBase {
+				t.Fatal("a shadow answers")
+			}
+		}
+		return rt
+	}
+	rt := staged()
+	if ts := rt.Executor().Observe(window(2, good()...)); len(ts) != 1 || ts[0].Reason != ReasonThinEvidence || rt.Load().Shadow(cLow) != idFast {
+		t.Fatalf("one window of two: %+v", ts)
+	}
+	ts := rt.Executor().Observe(window(3, good()...))
+	if len(ts) != 1 || ts[0].From != StagedState || ts[0].To != Canary || ts[0].Reason != ReasonEvidence || ts[0].Share != .01 {
+		t.Fatalf("%+v", ts)
+	}
+	if id, _ := rt.Load().Candidate(cLow); id != idFast || rt.Load().Shadow(cLow) != catalog.BuiltIn {
+		t.Fatal("no canary after the shadow")
+	}
+	if ts = rt.Executor().Observe(window(4, good()...)); len(ts) != 1 || ts[0].Share != .05 {
+		t.Fatalf("%+v", ts)
+	}
+	check(t, rt)
+
+	rt = staged()
+	bad := good()
+	for i := range bad {
+		if bad[i].Variant == idFast && bad[i].Metric == mAccuracy {
+			bad[i].Mean = .5
+		}
+	}
+	if ts := rt.Executor().Observe(window(2, bad...)); len(ts) != 1 || ts[0].Reason != ReasonGuardrail || ts[0].Serves != idBase || rt.Load().Shadow(cLow) != catalog.BuiltIn {
+		t.Fatalf("a shadow that breaks a limit: %+v", ts)
+	}
+	check(t, rt)
+}
+
 func TestCanaryStopsForWhateverIsWrong(t *testing.T) {
 	ok := seen(cLow, idBase, 100, .9, 1)
 	nan := seen(cLow, idFast, 60, .9, 1)

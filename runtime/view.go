@@ -129,10 +129,13 @@ func (h Host) fits(e catalog.Envelope) Reason {
 // the release is not here: it comes signed.
 type Limits struct {
 	Ramp          []float64 `json:"ramp"`            // canary shares, ascending, the last is 1; nil: .01 .05 .25 .5 1
+	ShadowWindows uint64    `json:"shadow_windows"`  // windows of evidence that an automatic ramp takes at share 0, from mirrored requests; 0: no shadow
 	ApplyTicksMin uint64    `json:"apply_ticks_min"` // between two changes of a class; 0: 1
 	HarmZ         float64   `json:"harm_z"`          // standard errors that count as harm; 0: 3
 	HarmRatio     float64   `json:"harm_ratio"`      // relative loss below which nothing is harm; 0: .02
 }
+
+const shadowWindowsMax = 1 << 10
 
 func (l Limits) filled() (Limits, error) {
 	if l.Ramp == nil {
@@ -147,6 +150,9 @@ func (l Limits) filled() (Limits, error) {
 	}
 	if last != 1 {
 		return l, errors.New("config: Limits.Ramp must end at 1")
+	}
+	if l.ShadowWindows > shadowWindowsMax {
+		return l, fmt.Errorf("config: Limits.ShadowWindows is %d: want at most %d", l.ShadowWindows, shadowWindowsMax)
 	}
 	if l.ApplyTicksMin == 0 {
 		l.ApplyTicksMin = 1
