@@ -93,11 +93,7 @@ func (c Context) tick(v float64) string {
 	if c.Compare == string(benchmarks.Difference) {
 		return plot.Signed(v, 3)
 	}
-	p := 100 * v
-	if math.Abs(p-math.Round(p)) < 1e-6 {
-		return plot.Signed(p, 0) + plot.NBSP + "%"
-	}
-	return plot.Signed(p, 1) + plot.NBSP + "%"
+	return plot.TickPercent(v)
 }
 
 // importanceFigure draws one bar a knob.
@@ -164,10 +160,10 @@ func parallelFigure(o Overview, c Context, id string) *figureView {
 	for _, p := range points {
 		lo, hi = math.Min(lo, p.Change[c.Metric]), math.Max(hi, p.Change[c.Metric])
 	}
-	const top, bottom, gap = 34.0, 214.0, 96.0
-	w := 60 + gap*float64(len(axes)) + 60
+	const top, bottom, w = 34.0, 214.0, 1080.0
+	gap := (w - 120) / float64(len(axes))
 	d := plot.NewDrawing(id, "Parallel coordinates", fmt.Sprintf("%s over %s and %s.", plot.Count(len(points), "feasible point"), plot.Count(len(axes), "knob"), plot.Clean(c.Metric, 60)), w, 262)
-	xAt := func(i int) float64 { return 50 + gap*float64(i) }
+	xAt := func(i int) float64 { return 60 + gap*float64(i) }
 	y := plot.Scale{Lo: 0, Hi: 1, From: bottom, To: top}
 	last := plot.Scale{Lo: lo, Hi: hi, From: bottom, To: top}
 	line := func(class string, p factory.Observation) {
@@ -257,7 +253,7 @@ func (c Context) parallelKnobs(space benchmarks.Space) (out []knobAxis) {
 
 // Labels below a map: about so wide a letter, and cut at so many.
 const (
-	letterW  = 6.4
+	letterW  = 7.4
 	labelMax = 14
 )
 
@@ -285,7 +281,7 @@ func mapFigure(c Context, id string) *figureView {
 			change := c.change(e.Change[c.Metric])
 			d.Box(fmt.Sprintf("cell-%d", m.shade(*e)), x, y, cellW-1, cellH-1, 1, fmt.Sprintf("%s, %s: %s by %s: %s", label, m.columns[col], change, e.Engine, e.Point))
 			if cellW > 44 {
-				d.Text("ink", "middle", x+cellW/2, y+cellH/2+4, change)
+				d.Text(fmt.Sprintf("on-%d", m.shade(*e)), "middle", x+cellW/2, y+cellH/2+4, change)
 			}
 		}
 	}

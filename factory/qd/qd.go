@@ -296,8 +296,5 @@ func (e *searcher) missed(key string) float64 {
 	return e.archive.missed(o.Cell, float64(o.Loss))
 }
 
-// Archive returns the elites found so far, in the order of their cells.
-func (e *searcher) Archive() (Grid, []Elite) { return e.grid, e.archive.Elites() }
-
 // Done says that the engine draws nothing new any more.
 func (e *searcher) Done() (string, bool) { return e.stop, e.stop != "" }

@@ -227,7 +227,7 @@ func runHTML(s subject, r gates.Result, points []pairPoint, id string) template.
 		plot.Count(len(points), "pair"), plot.Clean(r.Metric, 60), plot.SignedPercent(quantileOf(ys, .5))), plot.ChartW, plot.ChartH)
 	x := plot.Scale{Lo: float64(points[0].index) - .5, Hi: float64(points[len(points)-1].index) + .5, From: plot.ChartLeft, To: plot.ChartRight}
 	y := plot.Scale{Lo: lo, Hi: hi, From: plot.ChartBottom, To: plot.ChartTop}
-	d.Frame(x, y, plot.Ticks(x.Lo+.5, x.Hi-.5, 5), plot.Ticks(lo, hi, 5), func(v float64) string { return plot.Grouped(v + 1) }, tickPercent, "pair, in the order of measurement")
+	d.Frame(x, y, plot.Ticks(x.Lo+.5, x.Hi-.5, 5), plot.Ticks(lo, hi, 5), func(v float64) string { return plot.Grouped(v + 1) }, plot.TickPercent, "pair, in the order of measurement")
 	edgeLines(d, r, func(v float64) (float64, float64, float64, float64) {
 		return plot.ChartLeft, y.At(v), plot.ChartRight, y.At(v)
 	}, lo, hi)
@@ -306,14 +306,6 @@ func bulk(xs, must []float64) (lo, hi float64) {
 	return plot.Padded(lo, hi, .08)
 }
 
-func tickPercent(v float64) string {
-	p := 100 * v
-	if math.Abs(p-math.Round(p)) < 1e-6 {
-		return plot.Signed(p, 0) + plot.NBSP + "%"
-	}
-	return plot.Signed(p, 1) + plot.NBSP + "%"
-}
-
 // ecdfHTML draws the distribution of the paired changes.
 func ecdfHTML(r gates.Result, sorted []float64, id string) template.HTML {
 	lo, hi, note := zoomed(sorted, tolerances(r))
@@ -321,7 +313,7 @@ func ecdfHTML(r gates.Result, sorted []float64, id string) template.HTML {
 		plot.SignedPercent(quantileSorted(sorted, .1)), plot.SignedPercent(quantileSorted(sorted, .5)), plot.SignedPercent(quantileSorted(sorted, .9))), plot.ChartW, plot.ChartH)
 	x := plot.Scale{Lo: lo, Hi: hi, From: plot.ChartLeft, To: plot.ChartRight}
 	y := plot.Scale{Lo: 0, Hi: 1, From: plot.ChartBottom, To: plot.ChartTop}
-	d.Frame(x, y, plot.Ticks(lo, hi, 5), []float64{0, .25, .5, .75, 1}, tickPercent, func(v float64) string { return plot.Fixed(100*v, 0) + plot.NBSP + "%" }, "change of "+plot.Clean(r.Metric, 40)+", share of pairs below")
+	d.Frame(x, y, plot.Ticks(lo, hi, 5), []float64{0, .25, .5, .75, 1}, plot.TickPercent, func(v float64) string { return plot.Fixed(100*v, 0) + plot.NBSP + "%" }, "change of "+plot.Clean(r.Metric, 40)+", share of pairs below")
 	edgeLines(d, r, func(v float64) (float64, float64, float64, float64) {
 		return x.At(v), plot.ChartTop, x.At(v), plot.ChartBottom
 	}, lo, hi)
@@ -398,7 +390,7 @@ func shiftHTML(r gates.Result, base, cand []float64, id string) template.HTML {
 		plot.SignedPercent(shift[len(shift)/2]), plot.SignedPercent(shift[0]), plot.SignedPercent(shift[len(shift)-1])), plot.ChartW, plot.ChartH)
 	x := plot.Scale{Lo: .05, Hi: .95, From: plot.ChartLeft, To: plot.ChartRight}
 	y := plot.Scale{Lo: lo, Hi: hi, From: plot.ChartBottom, To: plot.ChartTop}
-	d.Frame(x, y, []float64{.1, .3, .5, .7, .9}, plot.Ticks(lo, hi, 5), func(v float64) string { return plot.Fixed(100*v, 0) + plot.NBSP + "%" }, tickPercent, "quantile of "+plot.Clean(r.Metric, 40)+": small values left, large ones right")
+	d.Frame(x, y, []float64{.1, .3, .5, .7, .9}, plot.Ticks(lo, hi, 5), func(v float64) string { return plot.Fixed(100*v, 0) + plot.NBSP + "%" }, plot.TickPercent, "quantile of "+plot.Clean(r.Metric, 40)+": small values left, large ones right")
 	if side == 0 {
 		d.Line("zero", plot.ChartLeft, y.At(0), plot.ChartRight, y.At(0))
 	} else {

@@ -229,3 +229,12 @@ func Count(n int, one string) string {
 	}
 	return Grouped(float64(n)) + NBSP + one + "s"
 }
+
+// TickPercent labels a tick of an axis of shares: "+20 %", "−2.5 %".
+func TickPercent(v float64) string {
+	p := 100 * v
+	if math.Abs(p-math.Round(p)) < 1e-6 {
+		return Signed(p, 0) + NBSP + "%"
+	}
+	return Signed(p, 1) + NBSP + "%"
+}
