@@ -5,7 +5,7 @@ LINT_VERSION := v2.15.0
 VERSITYGW_VERSION := v1.8.0
 KILLS ?= 200
 STUDY ?= studies/infer.yaml
-RACE_ROOMS := ./runtime/... ./factory ./internal/ledger ./artifacts/... ./benchmarks/external ./gates
+RACE_ROOMS := ./runtime/... ./factory ./internal/ledger ./artifacts/... ./benchmarks/external ./benchmarks/universe ./gates
 
 .PHONY: nightly test lint race fuzz kill bench integration story browser clean data build peers interop
 

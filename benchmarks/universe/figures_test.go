@@ -160,6 +160,12 @@ func BenchmarkStage(b *testing.B) {
 	}
 	o := NewLoader(nil) // which knows no law: preparing it is part of this
 	u := NewUniverse(p.law.NewStart(256, 256, seedOf(1)))
+	goruntime.LockOSThread()
+	defer goruntime.UnlockOSThread()
+	from, err := benchmarks.ThreadCPU()
+	if err != nil {
+		b.Fatal(err)
+	}
 	for b.Loop() {
 		k, err := o.Open(b.Context(), files)
 		if err != nil {
@@ -178,6 +184,22 @@ func BenchmarkStage(b *testing.B) {
 		if err := k.Close(); err != nil {
 			b.Fatal(err)
 		}
+	}
+	to, err := benchmarks.ThreadCPU()
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(float64((to-from).Nanoseconds())/float64(b.N), "thread-ns/op")
+}
+
+// BenchmarkSwitch is the swap itself, as who switches sees it.
+func BenchmarkSwitch(b *testing.B) {
+	u := NewUniverse(GrayScott().NewStart(32, 32, seedOf(1)))
+	two := [2]*Staged{{}, {}}
+	i := 0
+	for b.Loop() {
+		u.Switch(two[i&1])
+		i++
 	}
 }
 
