@@ -33,6 +33,11 @@ type Config struct {
 	// Host is what this machine is; entries made for others are left out of
 	// a verified release. The zero Host is the machine that runs the program.
 	Host catalog.Hardware
+	// Smoke opens one entry of a verified release and runs what the host knows
+	// it must answer, before the release may be served. It sees every entry
+	// that was not good already; an error or a panic refuses the release, and
+	// the last good one goes on. nil: nothing is opened.
+	Smoke func(ctx context.Context, e catalog.Entry, blobs artifacts.Getter) error
 	// FloorSequence refuses releases below it even without a state: ship it
 	// with the host for a client that lost its state. 0 refuses none.
 	FloorSequence uint64
@@ -243,6 +248,9 @@ func (c *Client) adopt(ctx context.Context, next *state, p promise) (*catalog.Ve
 			}
 		}
 	}
+	if err := c.smoke(ctx, p.name, &served, get); err != nil {
+		return nil, err
+	}
 	if c.dir != nil { // the shards are there already
 		if _, err := c.dir.Put(ctx, p.bytes); err != nil {
 			return nil, refusal(artifacts.BlobName(p.ref.Digest), err)
@@ -257,6 +265,42 @@ func (c *Client) adopt(ctx context.Context, next *state, p promise) (*catalog.Ve
 	}
 	c.good[channel] = v
 	return v, nil
+}
+
+// smoke opens what the channel did not serve before.
+func (c *Client) smoke(ctx context.Context, name string, r *catalog.Release, get artifacts.Getter) error {
+	if c.cfg.Smoke == nil {
+		return nil
+	}
+	served := map[catalog.VariantID]bool{}
+	if old := c.good[r.Channel]; old != nil {
+		for i := range old.Release().Entries {
+			served[old.Release().Entries[i].ID] = true // an id never changes what it stands for
+		}
+	}
+	for i := range r.Entries {
+		e := &r.Entries[i]
+		if served[e.ID] {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := smokeOne(ctx, c.cfg.Smoke, *e, get); err != nil {
+			return &Refusal{Reason: Smoke, File: name, Detail: fmt.Sprintf("entry %d (%s): %v", e.ID, e.Variant.Name, err), Err: err}
+		}
+	}
+	return nil
+}
+
+// smokeOne makes a panic of the host's opener the entry's fault.
+func smokeOne(ctx context.Context, smoke func(context.Context, catalog.Entry, artifacts.Getter) error, e catalog.Entry, get artifacts.Getter) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panicked: %v", p)
+		}
+	}()
+	return smoke(ctx, e, get)
 }
 
 // servable leaves out of the release what was withdrawn and what this machine

@@ -36,6 +36,7 @@ const (
 	Hardware     Reason = "hardware"      // made for other machines
 	ABI          Reason = "runtime-abi"   // needs a newer runtime
 	BadEvidence  Reason = "evidence"      // a statement is not about what it is listed for
+	Smoke        Reason = "smoke"         // an entry that does not open, or does not answer as it must
 	NoRelease    Reason = "no-release"    // the channel has no release yet
 	Unreadable   Reason = "unreadable"    // the store or the state could not be read
 )

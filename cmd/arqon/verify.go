@@ -155,5 +155,6 @@ var refusalHints = map[trust.Reason]string{
 	trust.Hardware:     "none of it is made for this machine",
 	trust.ABI:          "use a newer arqon",
 	trust.BadEvidence:  "the gate report is not the one that was signed: take it from a good copy",
+	trust.Smoke:        "an entry does not work on this machine: the last good release goes on; yank it if it works nowhere",
 	trust.NoRelease:    "publish first: arqon nightly, or name another channel with --channel",
 }
