@@ -88,6 +88,7 @@ type search struct {
 	builds   *buildCache
 	outside  outsiders
 	lanes    []*lane
+	turns    []*bandit     // by context, over its lanes; nil: every lane has a turn in every round
 	baseline []measurement // by context
 	known    []map[artifacts.Digest]measurement
 	best     []float64 // by context
@@ -166,7 +167,13 @@ func buildSeed(st Study) uint64 { return seed.Derive(seed.Root(st.Seed), "factor
 // makeLanes splits the budget over contexts equally and over engines by share.
 func (s *search) makeLanes() error {
 	st, d := s.cfg.Study, s.cfg.Description
-	mix := st.mixed(st.Engines)
+	mix := st.Engines
+	usual := nightMix(d.Space)
+	adapt := !st.namesEngines() && hasAll(s.cfg.Engines, usual)
+	if adapt {
+		mix = usual
+	}
+	mix = st.mixed(mix)
 	weights := make([]float64, len(mix))
 	for i, e := range mix {
 		weights[i] = e.Share
@@ -180,6 +187,9 @@ func (s *search) makeLanes() error {
 		return fmt.Errorf("baseline of %s: %w", d.Name, err)
 	}
 	for c, total := range shares(st.Budget.Evaluations, equal) {
+		if adapt {
+			s.turns = append(s.turns, newBandit(mix, false))
+		}
 		for e, budget := range shares(total, weights) {
 			if budget == 0 {
 				return st.doc.refuseField("budget.evaluations", "%d are too few for %d contexts and %d engines: some would get none",
@@ -302,10 +312,12 @@ func (s *search) rounds(ctx context.Context) error {
 }
 
 func (s *search) whyDone() string {
+	left := 0
 	for _, l := range s.lanes {
-		if l.asked < l.budget {
-			return "engines have nothing more to ask"
-		}
+		left += l.budget - l.asked
+	}
+	if left > 0 {
+		return "engines have nothing more to ask"
 	}
 	return "evaluations are spent"
 }

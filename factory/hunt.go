@@ -58,10 +58,8 @@ type want struct {
 // huntLane is one engine of a hunt.
 type huntLane struct {
 	name   string
-	share  float64
 	engine engine.Engine
 	asked  int
-	ended  bool
 	told   []engine.Trial
 }
 
@@ -94,6 +92,7 @@ type hunt struct {
 	reference map[string][]measurement // by phase: samples of the baseline beside the phase
 	scale     map[string]float64       // the baseline's values, from the opening
 	lanes     []*huntLane
+	turns     *bandit // over lanes
 	known     map[artifacts.Digest]*tried
 	arms      []*tried // in order of first sample
 	hurry     bool
@@ -232,12 +231,15 @@ func (h *hunt) close() error {
 		h.scale = base.Values
 		h.phase = phaseSearch
 	case phaseSearch:
-		for _, l := range h.lanes {
+		for turn, l := range h.lanes {
 			if len(l.told) > 0 {
+				losses := make([]float64, len(l.told))
 				for i := range l.told {
 					l.told[i].Index = l.asked - len(l.told) + i
+					losses[i] = l.told[i].Loss
 				}
 				l.engine.Tell(l.told)
+				h.turns.told(turn, losses)
 				for _, other := range h.lanes {
 					if ear, ok := other.engine.(listener); ok && other != l {
 						ear.Hear(l.told)

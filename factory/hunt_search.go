@@ -7,16 +7,17 @@ import (
 	"github.com/arqon/arqon/factory/engine"
 )
 
-// searchRound asks the lane that is furthest behind its share.
+// searchRound asks the lane whose turn it is.
 func (h *hunt) searchRound() ([]want, error) {
 	for {
 		left := h.budget - h.total() - h.tail()
-		l := h.behind()
-		if left <= 0 || h.hurry || l == nil {
+		turn := h.turns.next()
+		if left <= 0 || h.hurry || turn < 0 {
 			return nil, nil
 		}
+		l := h.lanes[turn]
 		if _, done := l.engine.Done(); done {
-			l.ended = true
+			h.turns.end(turn)
 			continue
 		}
 		var out []want
@@ -29,9 +30,11 @@ func (h *hunt) searchRound() ([]want, error) {
 		if len(asked) > n {
 			return nil, fmt.Errorf("engine %s asked %d points instead of at most %d", l.name, len(asked), n)
 		}
-		if l.ended = len(asked) == 0; l.ended {
+		if len(asked) == 0 {
+			h.turns.end(turn)
 			continue
 		}
+		h.turns.asked(turn, len(asked))
 		for _, p := range asked {
 			a := h.arm(p, l.name)
 			out = append(out, want{arm: a, lane: l})
@@ -39,16 +42,6 @@ func (h *hunt) searchRound() ([]want, error) {
 		}
 		return out, nil
 	}
-}
-
-func (h *hunt) behind() *huntLane {
-	var out *huntLane
-	for _, l := range h.lanes {
-		if !l.ended && (out == nil || float64(l.asked)*out.share < float64(out.asked)*l.share) {
-			out = l
-		}
-	}
-	return out
 }
 
 func (h *hunt) arm(p engine.Proposal, engineName string) *tried {

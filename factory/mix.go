@@ -1,5 +1,12 @@
 package factory
 
+import (
+	"slices"
+
+	"github.com/arqon/arqon/benchmarks"
+	"github.com/arqon/arqon/factory/engine"
+)
+
 // How a search without engines of its own is divided. The model (gp) needs the
 // fewest samples but its arithmetic grows with them, so it gets half of a small
 // budget and a fixed amount of a large one; it hears what the others are told
@@ -27,5 +34,28 @@ func mixFor(samples int) []EngineShare {
 // namesEngines reports whether the study's engines are its author's choice.
 func (s Study) namesEngines() bool {
 	_, given := s.doc.place("engines")
-	return given
+	return given || !slices.Equal(s.Engines, DefaultEngines())
+}
+
+// nightMix is the mix of a night whose study names no engines: where there is
+// something to choose, CatCMA takes the place of CMA-ES, which would treat
+// choices as numbers.
+func nightMix(sp benchmarks.Space) []EngineShare {
+	mix := DefaultEngines()
+	for _, p := range sp.Parameters {
+		if p.Kind == benchmarks.Categorical || p.Kind == benchmarks.Bool {
+			mix[0].Name = "catcma"
+		}
+	}
+	return mix
+}
+
+// hasAll reports whether there is an engine for every name of a mix.
+func hasAll(engines map[string]engine.New, mix []EngineShare) bool {
+	for _, e := range mix {
+		if engines[e.Name] == nil {
+			return false
+		}
+	}
+	return true
 }

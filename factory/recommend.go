@@ -164,7 +164,7 @@ func (r *recommending) makeHunts() error {
 // the caller has what it takes, a mix for the budget. Shares are in samples.
 func (r *recommending) makeLanes(h *hunt, baseline benchmarks.Point) error {
 	mix := r.cfg.Study.Engines
-	if usual := mixFor(h.budget - h.tail()); !r.cfg.Study.namesEngines() && r.hasAll(usual) {
+	if usual := mixFor(h.budget - h.tail()); !r.cfg.Study.namesEngines() && hasAll(r.cfg.Engines, usual) {
 		mix = usual
 	}
 	mix = r.cfg.Study.mixed(mix)
@@ -172,6 +172,7 @@ func (r *recommending) makeLanes(h *hunt, baseline benchmarks.Point) error {
 	for i, e := range mix {
 		weights[i] = e.Share
 	}
+	h.turns = newBandit(mix, r.cfg.Study.namesEngines())
 	for i, budget := range shares(h.budget, weights) {
 		name := mix[i].Name
 		e, err := r.outside.engine(r.cfg, h.scenario, name, engine.Config{
@@ -181,18 +182,9 @@ func (r *recommending) makeLanes(h *hunt, baseline benchmarks.Point) error {
 		if err != nil {
 			return fmt.Errorf("engine %s: %w", name, err)
 		}
-		h.lanes = append(h.lanes, &huntLane{name: name, share: mix[i].Share, engine: e})
+		h.lanes = append(h.lanes, &huntLane{name: name, engine: e})
 	}
 	return nil
-}
-
-func (r *recommending) hasAll(mix []EngineShare) bool {
-	for _, e := range mix {
-		if r.cfg.Engines[e.Name] == nil {
-			return false
-		}
-	}
-	return true
 }
 
 // huntBudgetMin: less than a few points, the race and the claim is no search.

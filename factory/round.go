@@ -20,41 +20,94 @@ type proposal struct {
 	digest artifacts.Digest
 }
 
+// ask asks every lane that has a turn for a batch.
 func (s *search) ask() ([]proposal, error) {
 	var out []proposal
+	each := len(s.lanes) / len(s.cfg.Description.Scenarios) // lanes stand by context
+	for first := 0; first < len(s.lanes); first += each {
+		how := s.askAll
+		if s.turns != nil {
+			how = s.askNext
+		}
+		asked, err := how(first, s.lanes[first:first+each])
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, asked...)
+	}
+	return out, nil
+}
+
+// askAll asks the lanes of one context, each as far as its own budget goes. The
+// first of them is lane number first of all.
+func (s *search) askAll(first int, lanes []*lane) ([]proposal, error) {
+	var out []proposal
 	left := false // something of a proposer's budget has gone to another engine
-	for n, l := range s.lanes {
+	for i, l := range lanes {
 		want := min(batchSize, l.budget-l.asked)
 		if l.ended || want <= 0 {
 			continue
 		}
-		if _, done := l.engine.Done(); done {
-			l.ended = true
-			left = s.bequeath(l) || left
-			continue
-		}
-		asked := l.engine.Ask(want)
-		if err := s.outside.failed(); err != nil {
+		asked, err := s.askLane(first+i, l, want)
+		if err != nil {
 			return nil, err
 		}
-		if len(asked) > want {
-			return nil, fmt.Errorf("engine %s asked %d points instead of at most %d", l.name, len(asked), want)
-		}
-		if l.ended = len(asked) == 0; l.ended {
+		if l.ended {
 			left = s.bequeath(l) || left
 		}
-		for _, p := range asked {
-			point, err := s.cfg.Description.Space.Normalize(p.Point)
-			if err != nil {
-				return nil, fmt.Errorf("engine %s asked a point outside the space: %w", l.name, err)
-			}
-			p.Point = point
-			out = append(out, proposal{lane: l, number: n, index: l.asked, Proposal: p, digest: point.Digest()})
-			l.asked++
-		}
+		out = append(out, asked...)
 	}
 	if len(out) == 0 && left {
-		return s.ask()
+		return s.askAll(first, lanes)
+	}
+	return out, nil
+}
+
+// askNext asks the lane of one context whose turn it is, as far as the budget
+// of the context goes.
+func (s *search) askNext(first int, lanes []*lane) ([]proposal, error) {
+	left := 0
+	for _, l := range lanes {
+		left += l.budget - l.asked
+	}
+	turns := s.turns[lanes[0].context]
+	for i := turns.next(); i >= 0 && left > 0; i = turns.next() {
+		asked, err := s.askLane(first+i, lanes[i], min(batchSize, left))
+		if err != nil {
+			return nil, err
+		}
+		if len(asked) > 0 {
+			turns.asked(i, len(asked))
+			return asked, nil
+		}
+		turns.end(i)
+	}
+	return nil, nil
+}
+
+// askLane asks one engine for at most want points; without any it has ended.
+func (s *search) askLane(number int, l *lane, want int) ([]proposal, error) {
+	if _, done := l.engine.Done(); done {
+		l.ended = true
+		return nil, nil
+	}
+	asked := l.engine.Ask(want)
+	if err := s.outside.failed(); err != nil {
+		return nil, err
+	}
+	if len(asked) > want {
+		return nil, fmt.Errorf("engine %s asked %d points instead of at most %d", l.name, len(asked), want)
+	}
+	l.ended = len(asked) == 0
+	var out []proposal
+	for _, p := range asked {
+		point, err := s.cfg.Description.Space.Normalize(p.Point)
+		if err != nil {
+			return nil, fmt.Errorf("engine %s asked a point outside the space: %w", l.name, err)
+		}
+		p.Point = point
+		out = append(out, proposal{lane: l, number: number, index: l.asked, Proposal: p, digest: point.Digest()})
+		l.asked++
 	}
 	return out, nil
 }
@@ -97,17 +150,31 @@ func (s *search) round(ctx context.Context, proposals []proposal) (stopped bool,
 	if err != nil || stopped {
 		return stopped, err
 	}
-	for _, l := range s.lanes {
-		if len(told[l]) > 0 {
-			l.engine.Tell(told[l])
+	s.tell(told)
+	return false, nil
+}
+
+// tell gives every engine its own results, those that listen the others' too,
+// and the bandit what each has found.
+func (s *search) tell(told map[*lane][]engine.Trial) {
+	for n, l := range s.lanes {
+		if len(told[l]) == 0 {
+			continue
 		}
+		l.engine.Tell(told[l])
 		for _, other := range s.lanes {
-			if ear, ok := other.engine.(listener); ok && other != l && other.context == l.context && len(told[l]) > 0 {
+			if ear, ok := other.engine.(listener); ok && other != l && other.context == l.context {
 				ear.Hear(told[l])
 			}
 		}
+		if s.turns != nil {
+			losses := make([]float64, len(told[l]))
+			for i, t := range told[l] {
+				losses[i] = t.Loss
+			}
+			s.turns[l.context].told(n-l.context*len(s.lanes)/len(s.turns), losses)
+		}
 	}
-	return false, nil
 }
 
 // replayed takes a trial's measurement from the journal, which must hold the
