@@ -24,6 +24,9 @@ type Discovery struct {
 	Engines     map[string]engine.New  // by the names that studies use
 	Journal     string                 // path; an existing journal is gone on with
 	Progress    Progress               // nil: nobody listens
+	// Elites are points of earlier nights, by context, that every search
+	// begins with; nil: only the baseline.
+	Elites map[string][]benchmarks.Point
 	// Elapsed returns the time that the search has taken so far, earlier
 	// sessions included. nil: budget.time does not hold.
 	Elapsed func() time.Duration
@@ -198,7 +201,7 @@ func (s *search) makeLanes() error {
 			l := &lane{context: c, scenario: d.Scenarios[c], name: mix[e].Name, budget: budget}
 			l.metrics, l.paired = needed(d, l.scenario)
 			l.engine, err = s.outside.engine(s.cfg, l.scenario, l.name, engine.Config{
-				Space: d.Space, Budget: budget, Parallel: batchSize, Start: []benchmarks.Point{baseline.Clone()},
+				Space: d.Space, Budget: budget, Parallel: batchSize, Start: s.cfg.start(baseline, l.scenario.Name),
 				Seed: seed.Derive(s.root, "factory/engine/"+l.name+"/"+l.scenario.Name), Descriptors: st.Descriptors,
 			})
 			if err != nil {
@@ -227,7 +230,11 @@ func (s *search) begin(context.Context) error {
 	if err != nil {
 		return err
 	}
-	r := studyRecord{Study: study, Domain: description}
+	elites, err := elitesDigest(s.cfg.Elites)
+	if err != nil {
+		return err
+	}
+	r := studyRecord{Study: study, Domain: description, Elites: elites}
 	for _, l := range s.lanes {
 		r.Lanes = append(r.Lanes, laneRecord{Context: l.scenario.Name, Engine: l.name, Budget: l.budget})
 	}

@@ -38,7 +38,8 @@ const (
 // studyRecord ties a journal to what made it.
 type studyRecord struct {
 	Study  artifacts.Digest `json:"study"`
-	Domain artifacts.Digest `json:"domain"` // of the description, overrides included
+	Domain artifacts.Digest `json:"domain"`           // of the description, overrides included
+	Elites artifacts.Digest `json:"elites,omitempty"` // of the points that the search began with
 	Lanes  []laneRecord     `json:"lanes"`
 }
 

@@ -18,13 +18,12 @@ const (
 	mixLarge        = 600 // samples from which CatCMA takes part
 )
 
-// mixFor is the mix for a number of samples.
+// mixFor is the mix for a number of samples; its shares add up to 1, as those of
+// DefaultEngines do, so that a proposer's share beside them means the same.
 func mixFor(samples int) []EngineShare {
-	model := float64(min((samples+1)/2, mixModelSamples))
-	rest := float64(max(1, samples)) - model
-	if rest <= 0 {
-		rest = 1
-	}
+	model := float64(min((samples+1)/2, mixModelSamples)) / float64(max(1, samples))
+	model = min(model, .9)
+	rest := 1 - model
 	if samples < mixLarge {
 		return []EngineShare{{"gp", model}, {"ga", rest}}
 	}

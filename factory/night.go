@@ -141,6 +141,9 @@ func (n Nightly) candidates(ctx context.Context, run *Run, d benchmarks.Descript
 		Study: run.Study, Domain: n.Domain, Description: d, Engines: n.Engines,
 		Journal: run.file(fileJournal), Progress: p,
 	}
+	if cfg.Elites, err = run.elites(d); err != nil {
+		return Candidates{}, err
+	}
 	if n.Now != nil {
 		w := newStopwatch(run.file(fileClock), n.Now)
 		cfg.Elapsed = w.elapsed

@@ -176,7 +176,7 @@ func (r *recommending) makeLanes(h *hunt, baseline benchmarks.Point) error {
 	for i, budget := range shares(h.budget, weights) {
 		name := mix[i].Name
 		e, err := r.outside.engine(r.cfg, h.scenario, name, engine.Config{
-			Space: r.cfg.Description.Space, Budget: max(1, budget), Parallel: 1, Start: []benchmarks.Point{baseline.Clone()},
+			Space: r.cfg.Description.Space, Budget: max(1, budget), Parallel: 1, Start: r.cfg.start(baseline, h.scenario.Name),
 			Seed: seed.Derive(r.root, "factory/hunt/"+name+"/"+h.scenario.Name), Descriptors: r.cfg.Study.Descriptors,
 		})
 		if err != nil {
@@ -200,7 +200,11 @@ func (r *recommending) begin() error {
 	if err != nil {
 		return err
 	}
-	record := studyRecord{Study: study, Domain: description}
+	elites, err := elitesDigest(r.cfg.Elites)
+	if err != nil {
+		return err
+	}
+	record := studyRecord{Study: study, Domain: description, Elites: elites}
 	for _, h := range r.hunts {
 		for _, l := range h.lanes {
 			record.Lanes = append(record.Lanes, laneRecord{Context: h.scenario.Name, Engine: l.name, Budget: h.budget})
@@ -464,6 +468,9 @@ func (n Nightly) Recommend(ctx context.Context, run *Run) (Recommendations, erro
 	cfg := Discovery{
 		Study: run.Study, Domain: n.Domain, Description: d, Engines: n.Engines,
 		Journal: run.file(fileSearch), Progress: n.Progress,
+	}
+	if cfg.Elites, err = run.elites(d); err != nil {
+		return Recommendations{}, err
 	}
 	if n.Now != nil {
 		w := newStopwatch(run.file(fileClock), n.Now)

@@ -34,6 +34,7 @@ const (
 	fileHTML       = "report.html"
 	fileHandover   = "handover.json"
 	fileLock       = "lock"
+	fileElites     = "elites.json"         // only if the search begins with what another night has found
 	fileSearch     = "search.ledger"       // of a search alone
 	fileFound      = "recommendation.json" // its answer
 )

@@ -19,7 +19,7 @@ import (
 
 // The suite's figures are measured by
 //
-//	ARQON_SUITE=16-30 ARQON_SUITE_BUDGETS=300,1000,3000 go test ./factory -run TestSuiteFigures -v -timeout 60m
+//	ARQON_SUITE=51-80 ARQON_SUITE_BUDGETS=300,1000,3000 go test ./factory -run TestSuiteFigures -v -timeout 60m
 //
 // with the instances to run; ARQON_SUITE_ENGINES ("cma" or "cma:2,ga:1")
 // replaces the default mix, ARQON_SUITE_STILL=1 takes the sessions' drift away.
@@ -62,6 +62,20 @@ type solved struct {
 // solve runs the whole search alone on a problem.
 func solve(t testing.TB, p *suite.Problem, budget int, engines string) solved {
 	t.Helper()
+	found, x := search(t, p, p, budget, engines, nil)
+	if p.Samples() != found.Evaluations || found.Evaluations > budget {
+		t.Fatalf("%d samples measured, %d evaluations reported, budget %d", p.Samples(), found.Evaluations, budget)
+	}
+	c, truth := found.Contexts[0], p.True(x)
+	return solved{
+		regret: truth - 1, off: c.Claimed/truth - 1, session: c.Claimed/(truth*math.Exp(p.Drift())) - 1,
+		covered: c.Interval[0] <= truth && truth <= c.Interval[1], spent: c.Evaluations,
+	}
+}
+
+// search recommends a point of a problem, which is measured through domain.
+func search(t testing.TB, p *suite.Problem, domain benchmarks.Domain, budget int, engines string, elites []benchmarks.Point) (factory.Recommendations, benchmarks.Point) {
+	t.Helper()
 	dir := t.TempDir()
 	text := fmt.Sprintf("name: suite\ndomain: suite\nseed: %d\nworkers: 1\nbudget: {evaluations: %d}\n", p.Number, budget)
 	if engines != "" {
@@ -90,23 +104,17 @@ func solve(t testing.TB, p *suite.Problem, budget int, engines string) solved {
 		t.Fatal(err)
 	}
 	found, err := factory.Recommend(t.Context(), factory.Discovery{
-		Study: st, Domain: p, Description: d, Engines: roster.Engines(), Journal: filepath.Join(dir, "journal"),
+		Study: st, Domain: domain, Description: d, Engines: roster.Engines(), Journal: filepath.Join(dir, "journal"),
+		Elites: map[string][]benchmarks.Point{"only": elites},
 	})
 	if err != nil {
 		t.Fatal(err)
-	}
-	if p.Samples() != found.Evaluations || found.Evaluations > budget {
-		t.Fatalf("%d samples measured, %d evaluations reported, budget %d", p.Samples(), found.Evaluations, budget)
 	}
 	x, err := benchmarks.DecodePoint(d.Space, found.Contexts[0].Point)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, truth := found.Contexts[0], p.True(x)
-	return solved{
-		regret: truth - 1, off: c.Claimed/truth - 1, session: c.Claimed/(truth*math.Exp(p.Drift())) - 1,
-		covered: c.Interval[0] <= truth && truth <= c.Interval[1], spent: c.Evaluations,
-	}
+	return found, x
 }
 
 func middle(x []float64) float64 {
@@ -117,17 +125,23 @@ func middle(x []float64) float64 {
 	return (x[(len(x)-1)/2] + x[len(x)/2]) / 2
 }
 
-func TestSuiteFigures(t *testing.T) {
-	which := os.Getenv(suiteVariable)
-	if which == "" {
-		t.Skip("set " + suiteVariable + "=FIRST-LAST to measure")
-	}
+func instances(t testing.TB, which string) (from, to int) {
+	t.Helper()
 	first, last, _ := strings.Cut(which, "-")
 	from, err1 := strconv.Atoi(first)
 	to, err2 := strconv.Atoi(last)
 	if err1 != nil || err2 != nil {
 		t.Fatalf("%s=%q: want FIRST-LAST", suiteVariable, which)
 	}
+	return from, to
+}
+
+func TestSuiteFigures(t *testing.T) {
+	which := os.Getenv(suiteVariable)
+	if which == "" {
+		t.Skip("set " + suiteVariable + "=FIRST-LAST to measure")
+	}
+	from, to := instances(t, which)
 	budgets := os.Getenv("ARQON_SUITE_BUDGETS")
 	if budgets == "" {
 		budgets = "300,1000,3000"

@@ -17,14 +17,16 @@ const defaultOut = "out"
 
 // searchFlags are those of every verb that searches.
 type searchFlags struct {
-	study, resume, out string
+	study, resume, out, from string
 }
 
 func (f *searchFlags) bind(c *cobra.Command) {
 	c.Flags().StringVar(&f.study, "study", "", "the study `FILE` (YAML)")
 	c.Flags().StringVar(&f.resume, "resume", "", "go on with an interrupted `RUN` (name or directory)")
 	c.Flags().StringVar(&f.out, "out", defaultOut, "where runs, caches and the error budget are kept")
+	c.Flags().StringVar(&f.from, "from", "", "begin with what this `RUN`, or the newest release of this repository, has found")
 	c.MarkFlagsMutuallyExclusive("study", "resume")
+	c.MarkFlagsMutuallyExclusive("from", "resume")
 }
 
 // hooks are what a verb adds to the beginning of its run; any may be nil.
@@ -57,6 +59,12 @@ func begin(ctx context.Context, verb string, f *searchFlags, s *story, h hooks) 
 	if err != nil {
 		return nil, open{}, err
 	}
+	var elites []factory.Elite
+	if f.from != "" {
+		if elites, err = elitesFrom(ctx, f.from, f.out, st); err != nil {
+			return nil, open{}, err
+		}
+	}
 	domain, err := ready(ctx, st, f.out, h.crashesMax, say)
 	if err != nil {
 		return nil, domain, err
@@ -65,10 +73,14 @@ func begin(ctx context.Context, verb string, f *searchFlags, s *story, h hooks) 
 	if err != nil {
 		return nil, domain, errors.Join(err, domain.Close())
 	}
-	if h.made != nil {
-		if err := h.made(run); err != nil {
-			return nil, domain, errors.Join(err, domain.Close(), run.Close())
-		}
+	if len(elites) > 0 {
+		err = run.KeepElites(elites)
+	}
+	if err == nil && h.made != nil {
+		err = h.made(run)
+	}
+	if err != nil {
+		return nil, domain, errors.Join(err, domain.Close(), run.Close())
 	}
 	return run, domain, nil
 }

@@ -32,11 +32,15 @@ points, repeats, the baseline. A measured metric gets one sample a point in the
 search; the best points then race in common blocks, and the winner is measured
 afresh. Only those last samples are published.
 
+With --from the search begins with the winners of an earlier run, or with the
+variants of a repository's newest release; only tonight's samples judge them.
+
 An interrupted search goes on with --resume RUN, kill -9 included, to the same
 answer. Exit 0: a point was found in every context that keeps its limits and
 tolerances; 1: in some context nothing does.`,
 		Example: `  arqon discover --study studies/compress.yaml
   arqon discover --study studies/compress.yaml --json
+  arqon discover --study studies/compress.yaml --from compress-0001
   arqon discover --resume compress-0001`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {

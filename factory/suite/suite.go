@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/arqon/arqon/benchmarks"
 	"github.com/arqon/arqon/internal/seed"
@@ -98,9 +99,41 @@ func (p *Problem) Sample(x benchmarks.Point) float64 {
 	return math.Exp(y)
 }
 
+// Flat is the same problem for a search that knows nothing of conditions: every
+// knob is always there, and those that are switched off change nothing.
+func (p *Problem) Flat() *Problem {
+	flat := *p
+	flat.space.Parameters = slices.Clone(p.space.Parameters)
+	for i := range flat.space.Parameters {
+		flat.space.Parameters[i].When = nil
+	}
+	flat.excess = func(x benchmarks.Point) float64 {
+		on := p.space.Active(x)
+		active := benchmarks.Point{}
+		for name, v := range x {
+			if on[name] {
+				active[name] = v
+			}
+		}
+		return p.excess(active)
+	}
+	flat.baseline = flat.space.Default()
+	for name, v := range p.baseline {
+		flat.baseline[name] = v
+	}
+	return &flat
+}
+
 // Drift is the mean drift of the samples so far, of the log: the part that
 // nobody who measures within the session can tell from the cost itself.
 func (p *Problem) Drift() float64 { return p.drifted / float64(max(1, p.samples)) }
+
+// Tomorrow is another session of the same problem: noise and drift are new. Call
+// it before the first sample.
+func (p *Problem) Tomorrow() {
+	p.noise = seed.Stream(seed.Root(p.Number), "suite/tomorrow/"+p.Family)
+	p.drift = wander(p.noise)
+}
 
 // Still takes the drift out of the session. Call it before the first sample.
 func (p *Problem) Still() { p.drift = func(float64) float64 { return 0 } }
