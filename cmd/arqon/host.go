@@ -53,6 +53,9 @@ func newHost(ctx context.Context, f runFlags, rel *catalog.Verified, s *story) (
 	if h.plan, err = h.load.plan(ctx, rel.Release()); err != nil {
 		return nil, err
 	}
+	if err := f.checkProposals(h.plan); err != nil {
+		return nil, err
+	}
 	if h.flags.requests == 0 {
 		h.flags.requests = h.plan.requests
 	}
@@ -68,9 +71,6 @@ func newHost(ctx context.Context, f runFlags, rel *catalog.Verified, s *story) (
 		cfg.Log = h.log
 	}
 	if h.rt, err = runtime.Open(ctx, cfg, rel); err != nil {
-		return nil, errors.Join(err, h.close())
-	}
-	if err := f.checkProposals(h.plan.contexts); err != nil {
 		return nil, errors.Join(err, h.close())
 	}
 	if h.plan.adapt {

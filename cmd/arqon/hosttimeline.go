@@ -28,21 +28,20 @@ type windowLimit struct {
 	Max    *float64 `json:"max,omitempty"`
 }
 
-// thin keeps every k-th window, the smallest k that leaves at most n, and lets
-// none that was over a limit disappear.
+// thin keeps every k-th window, the smallest k that leaves at most n; it is over
+// a limit if one that it stands for was.
 func thin(ws []windowResult, n int) []windowResult {
 	if len(ws) <= n {
 		return ws
 	}
 	k := (len(ws) + n - 1) / n
-	out := ws[:0:0]
-	broke := false
-	for i, w := range ws {
-		broke = broke || w.Broke
-		if i%k == 0 {
-			w.Broke = broke
-			out, broke = append(out, w), false
+	out := make([]windowResult, 0, n)
+	for i := 0; i < len(ws); i += k {
+		w := ws[i]
+		for _, next := range ws[i:min(i+k, len(ws))] {
+			w.Broke = w.Broke || next.Broke
 		}
+		out = append(out, w)
 	}
 	return out
 }

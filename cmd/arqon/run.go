@@ -41,7 +41,12 @@ has to notice: each window is compared with what the contexts look like.
 
 A release of cache policies is served by one live cache: the workload changes,
 miniature simulations beside it recognise what it has become, and the cache
-goes over to that context's policy with everything it holds.`,
+goes over to that context's policy with everything it holds.
+
+The table says how many requests each phase took to recover from the change at
+its beginning. --html draws the run: figures by window with their signed limits,
+the variant that served, guardrail trips, rollbacks and adopted releases; --json
+has the same.`,
 		Example: `  arqon run --repository out/catalog --channel staging
   arqon run --repository out/catalog --requests 20000 --json
   arqon run --repository out/catalog --log out/actuation.ledger
@@ -119,10 +124,13 @@ func (f runFlags) proposed(context string) (catalog.VariantID, bool) {
 	return catalog.VariantID(id), ok
 }
 
-func (f runFlags) checkProposals(contexts []string) error {
+func (f runFlags) checkProposals(pl plan) error {
+	if len(f.propose) > 0 && !pl.adapt {
+		return hinted{errors.New("--propose: this domain serves no canaries"), "only what has passed a canary is installed here"}
+	}
 	for context, id := range f.propose {
-		if !slices.Contains(contexts, context) || id < 1 || id > math.MaxUint32 {
-			return hinted{fmt.Errorf("--propose %s=%d: want CONTEXT=ID", context, id), "the phases of this release: " + strings.Join(contexts, ", ")}
+		if !slices.Contains(pl.contexts, context) || id < 1 || id > math.MaxUint32 {
+			return hinted{fmt.Errorf("--propose %s=%d: want CONTEXT=ID", context, id), "the phases of this release: " + strings.Join(pl.contexts, ", ")}
 		}
 	}
 	return nil

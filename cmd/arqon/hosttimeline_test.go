@@ -1,0 +1,123 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/arqon/arqon/catalog"
+)
+
+// windowsOf makes windows of ten requests from values of one series.
+func windowsOf(values []float64, variants ...catalog.VariantID) []windowResult {
+	out := make([]windowResult, len(values))
+	for i, v := range values {
+		out[i] = windowResult{Tick: uint64(i + 1), Requests: 10, Variant: 1, Values: []float64{v}}
+		if i < len(variants) {
+			out[i].Variant = variants[i]
+		}
+	}
+	return out
+}
+
+func TestRecovery(t *testing.T) {
+	higher := []series{{name: "accuracy", higher: true}}
+	lower := []series{{name: "latency"}}
+	for _, c := range []struct {
+		name   string
+		list   []series
+		values []float64
+		served []catalog.VariantID
+		want   recovery
+	}{
+		{"at once", higher, []float64{.9, .9, .91, .9, .9, .91}, nil, recovery{Recovered: true}},
+		{"after two windows", higher, []float64{.1, .1, .9, .91, .9, .91, .9, .91, .9}, nil, recovery{true, 2, 20, 0}},
+		{"better than it settles is no harm", higher, []float64{1, 1, .5, .5, .5, .5}, nil, recovery{Recovered: true}},
+		{"one good window among bad ones is luck", lower, []float64{9, 1, 9, 9, 1, 1, 1, 1, 1}, nil, recovery{true, 4, 40, 0}},
+		{"it swings after it has recovered", higher, []float64{.1, .9, .9, .91, .9, .9}, []catalog.VariantID{1, 2, 2, 3, 2, 2}, recovery{true, 1, 10, 2}},
+		{"nothing was served", higher, nil, nil, recovery{}},
+	} {
+		if got := recoveryOf(windowsOf(c.values, c.served...), c.list); got != c.want {
+			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
+		}
+	}
+}
+
+func TestThinningKeepsTheBreaches(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		ws := windowsOf(rapid.SliceOfN(rapid.Float64Range(0, 1), 0, 300).Draw(t, "values"))
+		broke := 0
+		for i := range ws {
+			if ws[i].Broke = rapid.Bool().Draw(t, "broke"); ws[i].Broke {
+				broke = i + 1
+			}
+		}
+		limit := rapid.IntRange(1, 100).Draw(t, "limit")
+		got := thin(ws, limit)
+		if len(got) > limit && len(ws) > limit {
+			t.Fatalf("%d windows of %d, at most %d", len(got), len(ws), limit)
+		}
+		seen := false
+		for _, w := range got {
+			seen = seen || w.Broke
+		}
+		if seen != (broke > 0) {
+			t.Fatalf("a breach at window %d of %d: seen is %v", broke, len(ws), seen)
+		}
+	})
+}
+
+// story of a run with a trip, for the forms that it is told in.
+func storyOfARun() runResult {
+	least := .5
+	ws := windowsOf([]float64{.9, .3, .9, .9}, 2, 2, 1, 1)
+	for i := range ws {
+		ws[i].Limits = []windowLimit{{0, &least, nil}}
+	}
+	ws[1].Broke = true
+	return runResult{
+		Domain: "infer", Channel: `staging"><script>`, Release: 3, Series: []string{"accuracy"}, Requests: 40, Trips: 1,
+		series: []series{{name: "accuracy", header: "accuracy", unit: unitShare, higher: true}},
+		Phases: []*phaseResult{{Context: "shifted", Requests: 40, Windows: ws, Facts: []fact{{"accuracy", "accuracy", unitShare, .75}}}},
+		Events: []hostEvent{{2, eventGuardrail, "variant 2 broke a signed limit <b>"}},
+		Facts:  []fact{{"entries", "entries", unitCount, 7}},
+	}
+}
+
+func TestThePageDrawsTheRun(t *testing.T) {
+	var b bytes.Buffer
+	if err := storyOfARun().page(&b); err != nil {
+		t.Fatal(err)
+	}
+	page := b.String()
+	for what, n := range map[string]int{"<svg ": 2, "<polyline": 2, `class="b-FAIL"`: 2, `class="l-limit"`: 4, "<script": 0, "<b>variant": 0, "limit <b>": 0} {
+		if got := strings.Count(page, what); got != n {
+			t.Errorf("%d times %q, want %d", got, what, n)
+		}
+	}
+}
+
+func TestTheFiguresOfADomainStandBesideTheHosts(t *testing.T) {
+	b, err := json.Marshal(storyOfARun())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got struct {
+		Entries  float64
+		Requests int
+		Phases   []struct {
+			Context  string
+			Accuracy float64
+			Windows  []windowResult
+		}
+	}
+	if err := json.Unmarshal(b, &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.Entries != 7 || got.Requests != 40 || got.Phases[0].Accuracy != .75 || !got.Phases[0].Windows[1].Broke || *got.Phases[0].Windows[1].Limits[0].Min != .5 {
+		t.Errorf("%s", b)
+	}
+}
