@@ -30,7 +30,7 @@ bin/golangci-lint-$(LINT_VERSION): internal/tools/go.mod
 
 race: data
 	$(GO) test -race -short -count=1 -timeout 20m $(RACE_ROOMS)
-	$(GO) test -race -count=1 -timeout 20m -run 'TestScripts/^run$$' ./cmd/arqon
+	$(GO) test -race -count=1 -timeout 20m -run 'TestScripts/^(run|serve)$$' ./cmd/arqon
 
 fuzz:
 	bash internal/scripts/fuzz 10s

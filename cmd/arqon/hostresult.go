@@ -11,6 +11,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/arqon/arqon/catalog"
+	"github.com/arqon/arqon/internal/plot"
 	"github.com/arqon/arqon/runtime/telemetry"
 )
 
@@ -27,7 +28,7 @@ const (
 func (u unit) text(x float64) string {
 	switch u {
 	case unitShare:
-		return fmt.Sprintf("%.3f", x)
+		return plot.Fixed(x, 3)
 	case unitNS:
 		return fmt.Sprintf("%.1f µs", x/1e3)
 	case unitSmall:
@@ -214,7 +215,7 @@ func (r *runResult) add(h *hostRun, p *phaseResult) {
 		return a.Requests > b.Requests || a.Requests == b.Requests && a.Variant < b.Variant
 	})
 	p.Variant = mostServed(p.served)
-	p.Recovery = recoveryOf(p.Windows, h.plan.series)
+	p.Recovery = recoveryOf(p.Windows, h.plan.series, h.plan.judged)
 	p.Windows = thin(p.Windows, windowsMax)
 	r.Phases = append(r.Phases, p)
 	r.Requests += p.Requests

@@ -88,12 +88,15 @@ func (r recovery) String() string {
 	return fmt.Sprint(r.Requests)
 }
 
-func recoveryOf(ws []windowResult, list []series) recovery {
+// recoveryOf looks at windows in groups of those that are judged together: the
+// traffic of one may be of one kind only.
+func recoveryOf(ws []windowResult, list []series, judged int) recovery {
+	groups := grouped(ws, judged)
 	r := recovery{Recovered: len(ws) > 0}
 	for i, s := range list {
-		k := recoveredAt(ws, i, s.higher)
-		r.Recovered = r.Recovered && k < len(ws)
-		r.Windows = max(r.Windows, k)
+		k := recoveredAt(groups, i, s.higher)
+		r.Recovered = r.Recovered && k < len(groups)
+		r.Windows = max(r.Windows, min(k*judged, len(ws)))
 	}
 	for i, w := range ws {
 		if i < r.Windows {
@@ -105,6 +108,25 @@ func recoveryOf(ws []windowResult, list []series) recovery {
 		}
 	}
 	return r
+}
+
+// grouped averages the values of every n windows.
+func grouped(ws []windowResult, n int) []windowResult {
+	if n <= 1 {
+		return ws
+	}
+	var out []windowResult
+	for i := 0; i < len(ws); i += n {
+		group := ws[i:min(i+n, len(ws))]
+		mean := windowResult{Values: make([]float64, len(group[0].Values))}
+		for _, w := range group {
+			for k, x := range w.Values {
+				mean.Values[k] += x / float64(len(group))
+			}
+		}
+		out = append(out, mean)
+	}
+	return out
 }
 
 // recoveredAt is the first window that is good with its successors, len(ws)

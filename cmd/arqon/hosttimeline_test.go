@@ -32,15 +32,17 @@ func TestRecovery(t *testing.T) {
 		values []float64
 		served []catalog.VariantID
 		want   recovery
+		judged int
 	}{
-		{"at once", higher, []float64{.9, .9, .91, .9, .9, .91}, nil, recovery{Recovered: true}},
-		{"after two windows", higher, []float64{.1, .1, .9, .91, .9, .91, .9, .91, .9}, nil, recovery{true, 2, 20, 0}},
-		{"better than it settles is no harm", higher, []float64{1, 1, .5, .5, .5, .5}, nil, recovery{Recovered: true}},
-		{"one good window among bad ones is luck", lower, []float64{9, 1, 9, 9, 1, 1, 1, 1, 1}, nil, recovery{true, 4, 40, 0}},
-		{"it swings after it has recovered", higher, []float64{.1, .9, .9, .91, .9, .9}, []catalog.VariantID{1, 2, 2, 3, 2, 2}, recovery{true, 1, 10, 2}},
-		{"nothing was served", higher, nil, nil, recovery{}},
+		{"at once", higher, []float64{.9, .9, .91, .9, .9, .91}, nil, recovery{Recovered: true}, 1},
+		{"after two windows", higher, []float64{.1, .1, .9, .91, .9, .91, .9, .91, .9}, nil, recovery{true, 2, 20, 0}, 1},
+		{"better than it settles is no harm", higher, []float64{1, 1, .5, .5, .5, .5}, nil, recovery{Recovered: true}, 1},
+		{"one good window among bad ones is luck", lower, []float64{9, 1, 9, 9, 1, 1, 1, 1, 1}, nil, recovery{true, 4, 40, 0}, 1},
+		{"it swings after it has recovered", higher, []float64{.1, .9, .9, .91, .9, .9}, []catalog.VariantID{1, 2, 2, 3, 2, 2}, recovery{true, 1, 10, 2}, 1},
+		{"traffic that comes in runs", higher, []float64{0, .1, .1, 0, 1, .4, .4, 1, 1, .4, .4, 1}, nil, recovery{true, 4, 40, 0}, 2},
+		{"nothing was served", higher, nil, nil, recovery{}, 1},
 	} {
-		if got := recoveryOf(windowsOf(c.values, c.served...), c.list); got != c.want {
+		if got := recoveryOf(windowsOf(c.values, c.served...), c.list, c.judged); got != c.want {
 			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
 		}
 	}
