@@ -30,12 +30,15 @@ func (u unit) text(x float64) string {
 	case unitShare:
 		return plot.Fixed(x, 3)
 	case unitNS:
-		return fmt.Sprintf("%.1f µs", x/1e3)
+		if x >= 1e6 {
+			return plot.Fixed(x/1e6, 1) + " ms"
+		}
+		return plot.Fixed(x/1e3, 1) + " µs"
 	case unitSmall:
 		return fmt.Sprintf("%.3g", x)
 	case unitCount:
 	}
-	return fmt.Sprintf("%.0f", x)
+	return plot.Fixed(x, 0)
 }
 
 // fact is a figure that only the domain has.

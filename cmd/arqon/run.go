@@ -106,12 +106,17 @@ func runHost(ctx context.Context, f runFlags, stdout, stderr io.Writer) (err err
 	if err := errors.Join(err, h.close()); err != nil {
 		return err
 	}
-	s.close()
+	if f.html == "-" {
+		s.close()
+		return result.page(stdout)
+	}
 	if f.html != "" {
-		if err := writePage(f.html, stdout, result.page); err != nil || f.html == "-" {
+		if err := writePage(f.html, io.Discard, result.page); err != nil {
 			return err
 		}
+		s.say("page: %s", f.html)
 	}
+	s.close()
 	if f.json {
 		return printJSON(stdout, result)
 	}
