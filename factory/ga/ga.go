@@ -9,6 +9,9 @@
 // each defect of eaopt v0.4.2 that this goes around, so that a fixed release
 // is noticed.
 //
+// With thousands of evaluations the population is divided into islands that
+// exchange migrants, and each island into species that breed apart.
+//
 // It is not for smooth continuous spaces: package cma needs a tenth of the
 // evaluations there.
 package ga
@@ -31,7 +34,7 @@ import (
 var ErrSpace = errors.New("ga")
 
 const (
-	snapshotVersion = 1
+	snapshotVersion = 2
 	// maxRepairs bounds the extra mutations of a child that is infeasible or
 	// already known; maxDraws the random points that then take its place.
 	maxRepairs = 30
@@ -46,10 +49,11 @@ type breeder struct {
 	cfg   engine.Config
 	space *layout
 	start []benchmarks.Point
-	size  int
+	herd  herd
+	size  int // of an island
 
-	gen      int // generations bred
-	pop      eaopt.Individuals
+	gen      int                 // generations bred
+	pops     []eaopt.Individuals // by island, best first
 	children []child
 	asked    int // children handed out
 	told     int
@@ -64,13 +68,16 @@ type child struct {
 	p      benchmarks.Point
 	loss   float64
 	origin string
+	island int
 }
 
 var _ engine.New = Engine
 
 // Engine makes the engine for a space: an engine.New.
-func Engine(cfg engine.Config) (engine.Engine, error) {
-	b := &breeder{cfg: cfg, space: newLayout(cfg.Space)}
+func Engine(cfg engine.Config) (engine.Engine, error) { return newBreeder(cfg, herdFor(cfg.Budget)) }
+
+func newBreeder(cfg engine.Config, h herd) (engine.Engine, error) {
+	b := &breeder{cfg: cfg, space: newLayout(cfg.Space), herd: h, pops: make([]eaopt.Individuals, h.islands)}
 	if !slices.ContainsFunc(cfg.Space.Parameters, movable) {
 		return nil, fmt.Errorf("%w: the space has no parameter with two values", ErrSpace)
 	}
@@ -78,7 +85,7 @@ func Engine(cfg engine.Config) (engine.Engine, error) {
 	if b.start, err = cfg.Opening(); err != nil {
 		return nil, err
 	}
-	b.size = populationSize(cfg)
+	b.size = max(10, populationSize(cfg)/h.islands)
 	return b, nil
 }
 
@@ -133,22 +140,20 @@ func (b *breeder) Tell(trials []engine.Trial) {
 // Done implements engine.Engine.
 func (b *breeder) Done() (string, bool) { return b.stop, b.stop != "" }
 
-// survive keeps the best of parents and children; of equals, the older.
+// survive keeps the best of parents and children on every island; of equals,
+// the older. Now and then some migrate.
 func (b *breeder) survive() {
 	for _, c := range b.children {
-		b.pop = append(b.pop, individual(c.g, c.loss))
+		b.pops[c.island] = append(b.pops[c.island], individual(c.g, c.loss))
 	}
-	slices.SortStableFunc(b.pop, func(x, y eaopt.Individual) int {
-		switch {
-		case x.Fitness < y.Fitness:
-			return -1
-		case x.Fitness > y.Fitness:
-			return 1
-		}
-		return 0
-	})
-	b.pop = b.pop[:min(len(b.pop), b.size)]
+	for i := range b.pops {
+		slices.SortStableFunc(b.pops[i], byFitness)
+		b.pops[i] = b.pops[i][:min(len(b.pops[i]), b.size)]
+	}
 	b.children, b.asked, b.told = nil, 0, 0
+	if b.gen%migrateEvery == 0 {
+		b.migrate()
+	}
 }
 
 func individual(g *genome, loss float64) eaopt.Individual {
@@ -164,39 +169,24 @@ func (b *breeder) breed() {
 			nursery.add(b.space.fromPoint(p), fmt.Sprintf("ga start %d", i))
 		}
 	}
-	var bred eaopt.Individuals
-	if len(b.pop) >= contest+2 {
-		bred = b.apply(rng)
-	}
-	for i := 0; i < b.size && len(nursery.children) < b.size; i++ {
-		var g *genome
-		if i < len(bred) {
-			g, _ = bred[i].Genome.(*genome)
+	for island, pop := range b.pops {
+		nursery.island = island
+		var bred eaopt.Individuals
+		if len(pop) >= contest+2 {
+			bred = b.apply(pop, rng)
 		}
-		if g == nil || !nursery.repair(g, rng) {
-			nursery.random()
+		for i := 0; i < b.size && len(nursery.children) < (island+1)*b.size; i++ {
+			var g *genome
+			if i < len(bred) {
+				g, _ = bred[i].Genome.(*genome)
+			}
+			if g == nil || !nursery.repair(g, rng) {
+				nursery.random()
+			}
 		}
 	}
 	b.children = nursery.children
 	b.gen++
-}
-
-// apply is the safe use of eaopt: see the package comment.
-func (b *breeder) apply(rng *rand.Rand) eaopt.Individuals {
-	pop := eaopt.Population{Individuals: slices.Clone(b.pop), RNG: rng}
-	model := eaopt.ModGenerational{
-		Selector:  eaopt.SelTournament{NContestants: contest},
-		CrossRate: crossRate,
-		MutRate:   mutRate,
-	}
-	if err := model.Apply(&pop); err != nil {
-		// It can only refuse a population smaller than a tournament.
-		return nil
-	}
-	for i := range pop.Individuals {
-		pop.Individuals[i].Evaluated = false
-	}
-	return pop.Individuals
 }
 
 // stream is eaopt's kind of generator, fresh for this generation.
@@ -208,6 +198,7 @@ func (b *breeder) stream(name string) *rand.Rand {
 type nursery struct {
 	b        *breeder
 	seen     map[string]bool
+	island   int // of the next child
 	children []child
 }
 
@@ -222,7 +213,7 @@ func (n *nursery) add(g *genome, origin string) bool {
 		return false
 	}
 	n.seen[key] = true
-	n.children = append(n.children, child{g: g, p: p, origin: origin})
+	n.children = append(n.children, child{g: g, p: p, origin: origin, island: n.island})
 	return true
 }
 
@@ -270,6 +261,7 @@ type wireGenome struct {
 	Mutated bool        `json:"mutated,omitempty"`
 	Loss    engine.Loss `json:"loss"`
 	Origin  string      `json:"origin,omitempty"`
+	Island  int         `json:"island,omitempty"`
 }
 
 type breederState struct {
@@ -283,8 +275,8 @@ type breederState struct {
 	Stop     string         `json:"stop"`
 }
 
-func wire(g *genome, loss float64, origin string) wireGenome {
-	return wireGenome{Genes: g.genes, ID: g.id, Parents: g.parents, Mutated: g.mutated, Loss: engine.Loss(loss), Origin: origin}
+func wire(g *genome, loss float64, origin string, island int) wireGenome {
+	return wireGenome{Genes: g.genes, ID: g.id, Parents: g.parents, Mutated: g.mutated, Loss: engine.Loss(loss), Origin: origin, Island: island}
 }
 
 // Snapshot implements engine.Engine. There is no random state: every
@@ -292,15 +284,17 @@ func wire(g *genome, loss float64, origin string) wireGenome {
 func (b *breeder) Snapshot() ([]byte, error) {
 	s := breederState{Gen: b.gen, Pop: []wireGenome{}, Children: []wireGenome{}, Asked: b.asked, Told: b.told,
 		Trials: b.trials, Memory: &b.memory, Stop: b.stop}
-	for _, i := range b.pop {
-		g, ok := i.Genome.(*genome)
-		if !ok {
-			return nil, fmt.Errorf("%w: a foreign genome in the population", ErrSpace)
+	for island, pop := range b.pops {
+		for _, i := range pop {
+			g, ok := i.Genome.(*genome)
+			if !ok {
+				return nil, fmt.Errorf("%w: a foreign genome in the population", ErrSpace)
+			}
+			s.Pop = append(s.Pop, wire(g, i.Fitness, "", island))
 		}
-		s.Pop = append(s.Pop, wire(g, i.Fitness, ""))
 	}
 	for _, c := range b.children {
-		s.Children = append(s.Children, wire(c.g, c.loss, c.origin))
+		s.Children = append(s.Children, wire(c.g, c.loss, c.origin, c.island))
 	}
 	return engine.Seal("ga", snapshotVersion, b.cfg.Fingerprint(), s)
 }
@@ -314,24 +308,24 @@ func (b *breeder) Restore(raw []byte) error {
 	switch {
 	case s.Gen < 0 || s.Trials < 0:
 		return fmt.Errorf("%w: gen: %d, trials: %d", engine.ErrSnapshot, s.Gen, s.Trials)
-	case len(s.Pop) > b.size:
-		return fmt.Errorf("%w: pop: %d individuals, at most %d", engine.ErrSnapshot, len(s.Pop), b.size)
+	case len(s.Pop) > b.size*b.herd.islands:
+		return fmt.Errorf("%w: pop: %d individuals, at most %d", engine.ErrSnapshot, len(s.Pop), b.size*b.herd.islands)
 	case s.Told < 0 || s.Told > s.Asked || s.Asked > len(s.Children):
 		return fmt.Errorf("%w: asked: told %d, asked %d of %d", engine.ErrSnapshot, s.Told, s.Asked, len(s.Children))
 	case s.Memory == nil:
 		return fmt.Errorf("%w: memory is missing", engine.ErrSnapshot)
 	}
-	var pop eaopt.Individuals
+	pops := make([]eaopt.Individuals, b.herd.islands)
 	for i, w := range s.Pop {
-		g, err := b.space.genome(w)
+		g, err := b.genome(w)
 		if err != nil {
 			return fmt.Errorf("%w: pop[%d]: %w", engine.ErrSnapshot, i, err)
 		}
-		pop = append(pop, individual(g, float64(w.Loss)))
+		pops[w.Island] = append(pops[w.Island], individual(g, float64(w.Loss)))
 	}
 	var children []child
 	for i, w := range s.Children {
-		g, err := b.space.genome(w)
+		g, err := b.genome(w)
 		if err != nil {
 			return fmt.Errorf("%w: children[%d]: %w", engine.ErrSnapshot, i, err)
 		}
@@ -339,15 +333,19 @@ func (b *breeder) Restore(raw []byte) error {
 		if err != nil {
 			return fmt.Errorf("%w: children[%d]: %w", engine.ErrSnapshot, i, err)
 		}
-		children = append(children, child{g: g, p: p, loss: float64(w.Loss), origin: w.Origin})
+		children = append(children, child{g: g, p: p, loss: float64(w.Loss), origin: w.Origin, island: w.Island})
 	}
-	b.gen, b.pop, b.children, b.asked, b.told = s.Gen, pop, children, s.Asked, s.Told
+	b.gen, b.pops, b.children, b.asked, b.told = s.Gen, pops, children, s.Asked, s.Told
 	b.trials, b.memory, b.stop = s.Trials, *s.Memory, s.Stop
 	return nil
 }
 
 // genome checks and takes back a genome.
-func (l *layout) genome(w wireGenome) (*genome, error) {
+func (b *breeder) genome(w wireGenome) (*genome, error) {
+	l := b.space
+	if w.Island < 0 || w.Island >= b.herd.islands {
+		return nil, fmt.Errorf("island %d of %d", w.Island, b.herd.islands)
+	}
 	if len(w.Genes) != len(l.Parameters) {
 		return nil, fmt.Errorf("%d genes for %d parameters", len(w.Genes), len(l.Parameters))
 	}

@@ -8,7 +8,9 @@ package enginetest
 import (
 	"errors"
 	"math"
+	"regexp"
 	"sort"
+	"strings"
 	"testing"
 
 	"github.com/arqon/arqon/benchmarks"
@@ -195,6 +197,21 @@ func failures(t *testing.T, make engine.New, cfg engine.Config) {
 	if first := MixedLoss(cfg.Space.Default()); best >= first {
 		t.Errorf("nothing better than the first point's %.3g was found", first)
 	}
+	timeouts := Make(t, make, cfg)
+	for index := 0; index < 60; {
+		var trials []engine.Trial
+		for _, p := range timeouts.Ask(3) { // what the factory tells of a trial that ran out of time
+			trials = append(trials, engine.Trial{Index: index, Point: p.Point, Loss: math.Inf(1), Failed: "timed out after 5s"})
+			index++
+		}
+		if len(trials) == 0 {
+			if _, done := timeouts.Done(); !done {
+				t.Fatal("nothing asked after trials that timed out, and not done")
+			}
+			break
+		}
+		timeouts.Tell(trials)
+	}
 	all := Make(t, make, cfg)
 	Drive(t, all, func(benchmarks.Point) float64 { return math.NaN() }, 120, 5)
 }
@@ -250,10 +267,18 @@ func refusals(t *testing.T, make engine.New, cfg engine.Config) {
 			t.Fatalf("byte %d flipped: %v", i, err)
 		}
 	}
-	other := cfg
-	other.Seed++
-	if err := Make(t, make, other).Restore(snap); !errors.Is(err, engine.ErrSnapshot) {
-		t.Errorf("another seed's snapshot: %v", err)
+	seed, space := cfg, cfg
+	seed.Seed++
+	space.Space.Parameters = append([]benchmarks.Parameter(nil), cfg.Space.Parameters...)
+	space.Space.Parameters[1].Max = 2
+	for what, other := range map[string]engine.Config{"seed": seed, "space": space} {
+		if err := Make(t, make, other).Restore(snap); !errors.Is(err, engine.ErrSnapshot) || !strings.Contains(err.Error(), "config") {
+			t.Errorf("snapshot of another %s: %v", what, err)
+		}
+	}
+	newer := regexp.MustCompile(`"version":\d+`).ReplaceAll(snap, []byte(`"version":99`))
+	if err := Make(t, make, cfg).Restore(newer); !errors.Is(err, engine.ErrSnapshot) || !strings.Contains(err.Error(), "version is 99") {
+		t.Errorf("snapshot of another version: %v", err)
 	}
 	if err := Make(t, make, cfg).Restore(snap[:len(snap)/2]); !errors.Is(err, engine.ErrSnapshot) {
 		t.Errorf("half a snapshot: %v", err)
