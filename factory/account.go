@@ -11,6 +11,7 @@ import (
 	"github.com/arqon/arqon/artifacts"
 	"github.com/arqon/arqon/benchmarks"
 	"github.com/arqon/arqon/factory/engine"
+	"github.com/arqon/arqon/gates"
 	"github.com/arqon/arqon/internal/ledger"
 	"github.com/arqon/arqon/internal/seed"
 )
@@ -27,8 +28,9 @@ type Account struct {
 	Observations []Observation // in the order of the journal
 	Stop         string        // why the search ended; "" while it has not
 	Ended        bool
-	Notes        []Note   // what outside proposers had trouble with
-	Winners      []Winner // by context, best first; none before the search has ended
+	Notes        []Note           // what outside proposers had trouble with
+	Portfolio    *gates.Portfolio // of a night whose search has ended
+	Winners      []Winner         // by context, best first; none before the search has ended
 	JournalHead  string
 }
 
@@ -335,6 +337,7 @@ func (a *Account) candidates(b []byte) error {
 	if err != nil {
 		return err
 	}
+	a.Portfolio = &f.Portfolio
 	for _, c := range f.Candidates {
 		if c.Reference {
 			continue

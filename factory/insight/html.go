@@ -24,6 +24,7 @@ func HTML(w io.Writer, o Overview) error {
 	v := pageView{
 		Title: "Arqon search " + plot.Clean(o.Run, 80), Run: plot.Clean(o.Run, 80), Summary: o.summary(), Style: plot.Style(),
 		Command: "arqon study show " + plot.Clean(o.Run, 80), Head: plot.Clean(o.JournalHead, 80),
+		Portfolio: o.portfolioWords(),
 	}
 	for i, c := range o.Contexts {
 		if i == contextsMax {
@@ -42,6 +43,7 @@ func HTML(w io.Writer, o Overview) error {
 
 type pageView struct {
 	Title, Run, Summary, Command, Head string
+	Portfolio                          string
 	Style                              template.CSS
 	Contexts                           []contextView
 	Omitted                            int

@@ -17,6 +17,7 @@ import (
 	"github.com/arqon/arqon/benchmarks"
 	"github.com/arqon/arqon/factory"
 	"github.com/arqon/arqon/factory/engine"
+	"github.com/arqon/arqon/gates"
 )
 
 // Schema is the only schema that this version writes.
@@ -33,6 +34,9 @@ type Overview struct {
 	JournalHead string    `json:"journal_head"`
 	Asked       int       `json:"asked"` // points that engines asked for, repeats included
 	Contexts    []Context `json:"contexts"`
+	// Portfolio says which finalists together serve the contexts best; of a
+	// night with several contexts.
+	Portfolio *gates.Portfolio `json:"portfolio,omitempty"`
 
 	space benchmarks.Space
 	seen  map[string][]factory.Observation // by context: search observations
@@ -86,6 +90,9 @@ func New(a factory.Account, descriptors []engine.Descriptor) (Overview, error) {
 	}
 	if a.Alone {
 		o.Search = "alone"
+	}
+	if p := a.Portfolio; p != nil && len(p.Contexts) > 1 && len(p.Chosen) > 0 {
+		o.Portfolio = p
 	}
 	for _, x := range a.Observations {
 		if x.Purpose == factory.ForSearch {

@@ -18,6 +18,9 @@ func Text(w io.Writer, o Overview, terminal plot.Terminal) error {
 	p := page{plot.NewPrinter(w, terminal)}
 	p.Raw(p.Paint(plot.Strong, p.PlainText("Search "+o.Run)) + "\n")
 	p.Para(plot.Plain, 2, 0, o.summary())
+	if s := o.portfolioWords(); s != "" {
+		p.Para(plot.Plain, 2, 0, s)
+	}
 	for _, c := range o.Contexts {
 		p.context(c)
 	}

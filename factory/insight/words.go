@@ -166,6 +166,19 @@ func (o Overview) summary() string {
 		plot.Count(o.Asked, "point"), plot.Count(len(o.Contexts), "context"), state)
 }
 
+// portfolioWords say which variants are needed, and what they are worth.
+func (o Overview) portfolioWords() string {
+	if o.Portfolio == nil {
+		return ""
+	}
+	var names []string
+	for _, c := range o.Portfolio.Chosen {
+		names = append(names, plot.Clean(c.Name, 60))
+	}
+	return fmt.Sprintf("Portfolio, greedily: %s close %s of the gap between the single best and the best of each of %s: %s.",
+		plot.Count(len(names), "variant"), plot.Percent(o.Portfolio.GapClosed), plot.Count(len(o.Portfolio.Contexts), "context"), strings.Join(names, ", "))
+}
+
 // archiveWords describes a map.
 func (c Context) archiveWords() string {
 	a := c.Archive

@@ -47,7 +47,7 @@ var mayImport = map[string][]string{
 	"factory/gonum":                {"benchmarks", "factory/engine", "internal/seed"},
 	"factory/gp":                   {"benchmarks", "factory/engine", "factory/engine/enginetest", "internal/seed"},
 	"factory/roster":               {"benchmarks", "factory/..."},
-	"factory/insight":              {"benchmarks", "factory", "factory/engine", "internal/plot", "internal/seed"},
+	"factory/insight":              {"benchmarks", "factory", "factory/engine", "gates", "internal/plot", "internal/seed"},
 	"factory/proposer":             {"benchmarks", "benchmarks/external", "factory/engine"},
 	"factory/proposer/openai":      {},
 	"factory/qd":                   {"benchmarks", "factory/cma", "factory/engine", "internal/seed"},
