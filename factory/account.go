@@ -102,7 +102,9 @@ func ReadAccount(path string) (Account, error) {
 	if err != nil {
 		return Account{}, err
 	}
-	if err := r.load(f); err != nil {
+	// Not load: a run that this version could not go on with can still be
+	// looked at.
+	if err := r.readStudy(); err != nil {
 		return Account{}, err
 	}
 	a := Account{Run: f.Name, Study: r.Study}

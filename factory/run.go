@@ -189,15 +189,7 @@ func (r *Run) identify() (runFile, error) {
 
 // load reads the run's copy of the study, which must be the one it began with.
 func (r *Run) load(f runFile) error {
-	source, err := readLimited(r.file(fileStudy), maxStudyBytes)
-	if err != nil {
-		return err
-	}
-	r.Study, err = parseStudy(r.file(fileStudy), source, func(string) (string, []byte, error) {
-		b, err := readLimited(r.file(filePolicy), maxStudyBytes)
-		return r.file(filePolicy), b, err
-	})
-	if err != nil {
+	if err := r.readStudy(); err != nil {
 		return err
 	}
 	digest, err := r.Study.Digest()
@@ -209,6 +201,20 @@ func (r *Run) load(f runFile) error {
 			r.file(fileStudy), digest.Short(), f.Study.Short(), ErrForeignJournal)
 	}
 	return nil
+}
+
+// readStudy reads the run's copy of the study, whatever it means to this
+// version.
+func (r *Run) readStudy() error {
+	source, err := readLimited(r.file(fileStudy), maxStudyBytes)
+	if err != nil {
+		return err
+	}
+	r.Study, err = parseStudy(r.file(fileStudy), source, func(string) (string, []byte, error) {
+		b, err := readLimited(r.file(filePolicy), maxStudyBytes)
+		return r.file(filePolicy), b, err
+	})
+	return err
 }
 
 // Close unlocks the directory.
