@@ -46,6 +46,8 @@ func (s *Strategy) reference(capacity int) slow {
 	case "lirs":
 		return &slowLIRS{c: capacity, lirMax: capacity - max(1, capacity*s.part(0)/1000), ghostMax: capacity * s.part(1) / 1000,
 			lir: map[uint64]bool{}}
+	case "twoqueue":
+		return &slowTwo{c: capacity, recentMax: capacity * s.part(0) / 1000, ghostMax: capacity * s.part(1) / 1000}
 	case scoreName:
 		return &slowScore{c: capacity, s: s, freq: newSketch(capacity), is: map[uint64]*slowUse{}, draw: sampleSeed}
 	}
@@ -165,6 +167,47 @@ func (p *slowS3) use(k uint64, _ uint32) bool {
 		p.main.add(k)
 	} else {
 		p.small.add(k)
+	}
+	return false
+}
+
+type slowTwo struct {
+	c, recentMax, ghostMax  int
+	recent, frequent, ghost keys // oldest first
+}
+
+func (p *slowTwo) use(k uint64, _ uint32) bool {
+	switch {
+	case p.frequent.has(k):
+		p.frequent.touch(k)
+		return true
+	case p.recent.has(k):
+		p.recent.cut(k)
+		p.frequent.add(k)
+		return true
+	}
+	again := p.ghost.has(k)
+	if len(p.recent)+len(p.frequent) == p.c {
+		allowed := p.recentMax
+		if !again {
+			allowed-- // one more is coming
+		}
+		if len(p.recent) > max(0, allowed) {
+			p.ghost.add(p.recent.pop())
+			if len(p.ghost) > p.ghostMax {
+				p.ghost.pop()
+			}
+		} else {
+			p.frequent.pop()
+		}
+	}
+	if again {
+		if p.ghost.has(k) {
+			p.ghost.cut(k)
+		}
+		p.frequent.add(k)
+	} else {
+		p.recent.add(k)
 	}
 	return false
 }

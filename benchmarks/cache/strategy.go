@@ -61,6 +61,10 @@ var kinds = []kind{
 		{"score_sample", 2, sampleMax, 16, true},
 		{"score_admit", 0, 1, 0, false},
 	}, func(n int, s *Strategy) policy { return newScored(n, s.part(0), s.part(1) == 1, s.program) }},
+	{"twoqueue", []part{
+		{"twoqueue_recent", 5, 900, 250, true},
+		{"twoqueue_ghost", 100, 3000, 500, true},
+	}, func(n int, s *Strategy) policy { return newTwoQueue(n, s.part(0), s.part(1)) }},
 }
 
 const scoreName = "score"
