@@ -13,8 +13,8 @@ import (
 // The rollback is rehearsed first. Then the share of the traffic rises stage
 // by stage; in each, pairs are observed, and
 //
-//   - harm: evalue.Harm, evidence that a metric is worse than half of its
-//     tolerance, whenever that began; at M/canary_harm_alpha (M metrics)
+//   - harm: evalue.Harm, evidence that a metric is over its line (most of its
+//     tolerance), whenever that began; at M/canary_harm_alpha (M metrics)
 //     everything is rolled back;
 //   - to widen, "not worse than tolerance and canary_margin" must be shown on
 //     every metric the traffic shows, to a bar that rises with the stages to
@@ -106,7 +106,7 @@ func (t *trial) stage(ctx context.Context, live *liveCanary, rec *CanaryRecord, 
 			return out, nil
 		case harm >= w.harmBar():
 			out.Outcome = Fail
-			out.Reason = fmt.Sprintf("rolled back at %g %% of the traffic after %d pairs: %s is worse than half of its tolerance, %s", 100*share, i+1, metric, eWords(harm, w.harmBar()))
+			out.Reason = fmt.Sprintf("rolled back at %g %% of the traffic after %d pairs: %s is worse than the canary allows (%s), %s", 100*share, i+1, metric, w.line(metric), eWords(harm, w.harmBar()))
 			return out, nil
 		case out.Pairs >= p.CanaryPairs && w.harmless() >= bar:
 			out.Outcome, out.Reason = Pass, w.words()

@@ -21,6 +21,7 @@ type watch struct {
 type watched struct {
 	*measuredSeries
 	alarm *evalue.Harm
+	line  float64 // the change at which the alarm's harm begins
 }
 
 // where names the noise of live traffic: it is not that of the pairs that the
@@ -49,13 +50,14 @@ func (w *watch) open(first PairRecord) {
 			continue
 		}
 		noise := w.j.learned(w.where(), m.Name)
-		alarm := evalue.NewHarm(p.question(m, p.CanaryHarmAlpha, 1), noise, p.CanaryPairsMax)
+		harm := p.question(m, p.CanaryHarmAlpha, 1)
+		alarm := evalue.NewHarm(harm, noise, p.CanaryPairsMax)
 		q := p.question(m, p.CanaryAlpha, 1)
 		q.Tolerance += p.CanaryMargin
 		if q.Tolerance > 0 {
 			q.Goal = evalue.NotWorse
 		}
-		w.series = append(w.series, watched{newSeries(m, q, noise), alarm})
+		w.series = append(w.series, watched{newSeries(m, q, noise), alarm, changeBound(m, harm.Line())})
 	}
 	if len(w.series) == 0 {
 		w.gone = "the runtime shows none of the context's metrics"
@@ -94,6 +96,16 @@ func (w *watch) harm() (logE float64, metric string) {
 		}
 	}
 	return logE, metric
+}
+
+// line is where harm of a metric begins, in words.
+func (w *watch) line(metric string) string {
+	for _, s := range w.series {
+		if s.metric.Name == metric {
+			return number(s.metric, s.line)
+		}
+	}
+	return ""
 }
 
 // harmless is the smallest log e-value for "not worse than tolerance and

@@ -253,7 +253,7 @@ func simulateCanary(ctx context.Context, f simulateFlags, stdout, stderr io.Writ
 	if f.json {
 		return printJSON(stdout, results)
 	}
-	fmt.Fprintf(stdout, "%-10s %-9s %6s  %14s %7s  %6s %9s %13s\n", "noise", "alarm", "runs", "noticed", "delay", "false", "half tol.", "all tolerance")
+	fmt.Fprintf(stdout, "%-10s %-9s %6s  %14s %7s  %6s %9s %13s\n", "noise", "alarm", "runs", "noticed", "delay", "false", "at line", "all tolerance")
 	for _, r := range results {
 		fmt.Fprintf(stdout, "%-10s %-9s %6d  %6.2f %% in %2d %7.1f  %6d %9d %13d\n", r.Noise, r.Alarm, r.Runs, 100*r.Noticed, r.Within, r.Delay, r.False, r.FalseEdge, r.Edge)
 	}

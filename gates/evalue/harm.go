@@ -22,18 +22,21 @@ type Harm struct {
 	left         float64
 }
 
-// harm is the line above which δ is harm, and how far above it one looks. The
-// line is half of the tolerance, because a candidate that is staged has been
-// shown to be inside the whole of it: what serves people and is seen to be
-// beyond half is not waited for. Looked for is worse than the tolerance by the
-// smallest effect of interest.
+// Line is how much worse, as a change, is harm to a canary: the tolerance less
+// half of it, at most half of the smallest effect of interest. A candidate that
+// is staged has been shown to be inside the whole of its tolerance, so what
+// serves people and is seen to be close to using it up is not waited for; a wide
+// tolerance keeps nearly all of its width.
+func (q Question) Line() float64 { return q.Tolerance - min(q.Tolerance, q.MinEffect)/2 }
+
+// harm is the line as a paired difference, and how far above it one looks: for
+// worse than the tolerance by the smallest effect of interest.
 func (q Question) harm() (theta, shift float64) {
-	theta = q.Worse(q.Tolerance / 2)
+	theta = q.Worse(q.Line())
 	return theta, q.Worse(q.Tolerance+q.MinEffect) - theta
 }
 
-// NewHarm looks for a metric that is worse than half of the question's
-// tolerance. night is what is known of the noise, the zero Noise if nothing;
+// NewHarm looks for a metric that is worse than the question's line. night is what is known of the noise, the zero Noise if nothing;
 // harm that begins after horizon pairs is still seen, by bets under way.
 func NewHarm(q Question, night *Noise, horizon int) *Harm {
 	h := &Harm{horizon: max(1, horizon), pairs: NewPairs(night), r: newWealth(), left: .5}

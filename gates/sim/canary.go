@@ -22,7 +22,7 @@ type CanaryPlan struct {
 	// HarmAt is the pair at which a harmful canary begins to harm.
 	HarmAt int
 	Within int // pairs in which harm must be noticed
-	// Tolerance of the metric: the alarm's line is half of it.
+	// Tolerance of the metric: the alarm's line is evalue.Question.Line.
 	Tolerance float64
 	MinEffect float64
 	Alpha     float64 // P(a good canary is rolled back)
@@ -48,8 +48,8 @@ type CanaryResult struct {
 	Noticed float64 `json:"noticed"`
 	Delay   float64 `json:"delay"`
 	// False is how many of the canaries equal to the baseline were rolled back
-	// in all of their pairs; FalseEdge how many that are worse by half of the
-	// tolerance, the alarm's line; Edge how many that use up all of it.
+	// in all of their pairs; FalseEdge how many that are worse by just
+	// the alarm's line; Edge how many that use up all of it.
 	False     int `json:"false"`
 	FalseEdge int `json:"false_edge"`
 	Edge      int `json:"edge"`
@@ -116,8 +116,10 @@ func PlayCanary(ctx context.Context, p CanaryPlan, name string) (CanaryResult, e
 			noticed++
 			delay += at - p.HarmAt
 		}
-		for kind, count := range []*int{&out.False, &out.FalseEdge, &out.Edge} {
-			at, err := p.watch(name, run, kind+1, math.Log1p(float64(kind)/2*p.Tolerance))
+		line := evalue.Question{Tolerance: p.Tolerance, MinEffect: p.MinEffect}.Line()
+		for kind, worse := range []float64{0, line, p.Tolerance} {
+			count := []*int{&out.False, &out.FalseEdge, &out.Edge}[kind]
+			at, err := p.watch(name, run, kind+1, math.Log1p(worse))
 			if err != nil {
 				return out, err
 			}
