@@ -49,6 +49,7 @@ peers:
 # A real object store, versitygw, on loopback; publishers killed KILLS times on it and on a directory.
 integration: bin/versitygw-$(VERSITYGW_VERSION)
 	ARQON_VERSITYGW=$(CURDIR)/$< ARQON_KILLS=$(KILLS) $(GO) test -count=1 -timeout 60m -v ./artifacts/s3
+	ARQON_VERSITYGW=$(CURDIR)/$< $(GO) test -count=1 -run 'TestScripts/^s3$$' ./cmd/arqon
 
 bin/versitygw-$(VERSITYGW_VERSION): internal/tools/versitygw/go.mod
 	cd internal/tools/versitygw && $(GO) build -trimpath -o ../../../$@ github.com/versity/versitygw/cmd/versitygw

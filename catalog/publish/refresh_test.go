@@ -60,10 +60,15 @@ func TestRefreshWithoutChange(t *testing.T) {
 	if err := w.repo().Yank(t.Context(), "wrong", 2); err != nil {
 		t.Fatal(err)
 	}
+	store.names, store.bytes = nil, 0
 	third, err := c.Refresh(t.Context(), "staging")
 	if err != nil || fmt.Sprint(ids(third.Release())) != "[1]" {
 		t.Fatalf("after the yank: %v", err)
 	}
+	if store.bytes > 4<<10 {
+		t.Errorf("the yank took %d bytes: %q", store.bytes, store.names)
+	}
+	t.Logf("the yank took %d bytes: %q", store.bytes, store.names)
 	clock = night.AddDate(0, 0, 30)
 	if _, err := c.Refresh(t.Context(), "staging"); trust.ReasonOf(err) != trust.Expired {
 		t.Errorf("a month later: %v", err)

@@ -53,6 +53,7 @@ type Client struct {
 	saved []byte // the bytes of state on disk; nil: none yet
 	first bool
 	good  map[string]*catalog.Verified
+	same  map[int64]artifacts.Digest // see walk.same
 }
 
 // Open prepares a client and reads its state. Nothing is fetched yet.
@@ -66,7 +67,7 @@ func Open(cfg Config) (*Client, error) {
 	if cfg.Host.CoresMin == 0 {
 		cfg.Host.CoresMin = goruntime.NumCPU()
 	}
-	c := &Client{cfg: cfg, state: newState(), good: map[string]*catalog.Verified{}}
+	c := &Client{cfg: cfg, state: newState(), good: map[string]*catalog.Verified{}, same: map[int64]artifacts.Digest{}}
 	if cfg.StateDir == "" {
 		return c, nil
 	}
@@ -190,7 +191,7 @@ func (c *Client) walk(next *state) (w walk, firstUse bool) {
 	if len(anchor) == 0 {
 		anchor = nil
 	}
-	return walk{store: c.cfg.Store, cache: c.dir, anchor: anchor, now: now.UTC(), floors: next.Versions, log: next.Log}, anchor == nil
+	return walk{store: c.cfg.Store, cache: c.dir, anchor: anchor, now: now.UTC(), floors: next.Versions, log: next.Log, same: c.same}, anchor == nil
 }
 
 // anchored checks that the shipped root is one of the repository's, also when
@@ -206,7 +207,7 @@ func (c *Client) anchored(ctx context.Context, h *Head) error {
 	if root.Signed.Version > h.Root.Signed.Version {
 		return refuse(Rollback, MetadataName("root", root.Signed.Version), "the host was shipped with root %d", root.Signed.Version)
 	}
-	w := walk{store: c.cfg.Store, anchor: c.cfg.Root}
+	w := walk{store: c.cfg.Store, anchor: c.cfg.Root, same: c.same}
 	return w.sameRoot(ctx, root.Signed.Version, c.cfg.Root)
 }
 
@@ -250,11 +251,6 @@ func (c *Client) adopt(ctx context.Context, next *state, p promise) (*catalog.Ve
 	}
 	if err := c.smoke(ctx, p.name, &served, get); err != nil {
 		return nil, err
-	}
-	if c.dir != nil { // the shards are there already
-		if _, err := c.dir.Put(ctx, p.bytes); err != nil {
-			return nil, refusal(artifacts.BlobName(p.ref.Digest), err)
-		}
 	}
 	v, err := catalog.NewVerified(seal.New(), served, p.ref.Digest, get)
 	if err != nil {

@@ -106,6 +106,7 @@ type walk struct {
 	now     time.Time                               // for expiry; zero: expiry is not looked at
 	floors  map[string]int64                        // role → version seen before; may be nil
 	log     Log                                     // seen before; zero: none
+	same    map[int64]artifacts.Digest              // the repository's own roots that were compared before; may be nil
 	audit   bool                                    // read every root, check every signature of every file
 	only    []string                                // delegated roles to load; nil: all
 	read    []string                                // names read so far
@@ -136,6 +137,22 @@ func (w *walk) fetchRef(ctx context.Context, name string, ref artifacts.Ref) ([]
 	}
 	w.read = append(w.read, name)
 	return b, nil
+}
+
+// known is fetchRef for what a client keeps: from the cache if it is there and
+// good, else from the repository and then kept. An audit reads the repository.
+func (w *walk) known(ctx context.Context, name string, ref artifacts.Ref) ([]byte, error) {
+	if w.cache == nil || w.audit {
+		return w.fetchRef(ctx, name, ref)
+	}
+	if b, err := w.cache.Get(ctx, ref); err == nil {
+		return b, nil
+	}
+	b, err := w.fetchRef(ctx, name, ref)
+	if err == nil {
+		_, err = w.cache.Put(ctx, b)
+	}
+	return b, err
 }
 
 func (w *walk) head(ctx context.Context) (*Head, error) {
@@ -227,6 +244,9 @@ func (w *walk) sameRoot(ctx context.Context, version int64, root []byte) error {
 	if w.audit || w.anchor == nil {
 		return nil // the repository's own roots are walked
 	}
+	if w.same[version] == artifacts.DigestOf(root) {
+		return nil // another repository put into its place has other signatures
+	}
 	name := MetadataName(metadata.ROOT, version)
 	b, err := w.fetch(ctx, name, maxRootBytes)
 	if err != nil {
@@ -234,6 +254,9 @@ func (w *walk) sameRoot(ctx context.Context, version int64, root []byte) error {
 	}
 	if !bytes.Equal(b, root) {
 		return refuse(ForeignRoot, name, "differs from the pinned root")
+	}
+	if w.same != nil {
+		w.same[version] = artifacts.DigestOf(root)
 	}
 	return nil
 }
@@ -367,7 +390,7 @@ func (w *walk) snapshot(ctx context.Context, tm *trustedmetadata.TrustedMetadata
 func (w *walk) targets(ctx context.Context, tm *trustedmetadata.TrustedMetadata, h *Head) error {
 	meta := h.Snapshot.Signed.Meta["targets.json"]
 	name := MetadataName(metadata.TARGETS, meta.Version)
-	b, err := w.fetchRef(ctx, name, metaRef(meta))
+	b, err := w.known(ctx, name, metaRef(meta))
 	if err != nil {
 		return err
 	}
@@ -415,7 +438,7 @@ func (w *walk) role(ctx context.Context, tm *trustedmetadata.TrustedMetadata, h 
 		return nil
 	}
 	name := MetadataName(d.Name, meta.Version)
-	b, err := w.fetchRef(ctx, name, metaRef(meta))
+	b, err := w.known(ctx, name, metaRef(meta))
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,6 @@ import (
 type promise struct {
 	name    string // of the manifest
 	ref     artifacts.Ref
-	bytes   []byte // of the manifest
 	release catalog.Release
 }
 
@@ -27,11 +26,11 @@ func (w *walk) promised(ctx context.Context, h *Head, channel string) (promise, 
 	if ref.Size > catalog.MaxManifestBytes {
 		return p, refuse(TooLarge, p.name, "%d bytes, at most %d", ref.Size, catalog.MaxManifestBytes)
 	}
-	var err error
-	if p.bytes, err = w.fetchRef(ctx, p.name, ref); err != nil {
+	b, err := w.known(ctx, p.name, ref)
+	if err != nil {
 		return p, err
 	}
-	m, err := catalog.DecodeManifest(p.bytes)
+	m, err := catalog.DecodeManifest(b)
 	if err != nil {
 		return p, refusal(p.name, err)
 	}
@@ -47,23 +46,10 @@ func (w *walk) promised(ctx context.Context, h *Head, channel string) (promise, 
 	return p, nil
 }
 
-// shards reads parts of manifests: from the cache if they are there and good,
-// else from the repository, and keeps them for the next release, which will
-// share most of them. An audit reads the repository.
+// shards reads parts of manifests; the next release shares most of them.
 type shards struct{ walk *walk }
 
 // Get implements artifacts.Getter.
 func (s shards) Get(ctx context.Context, ref artifacts.Ref) ([]byte, error) {
-	w := s.walk
-	if w.cache != nil && !w.audit {
-		if b, err := w.cache.Get(ctx, ref); err == nil {
-			return b, nil
-		}
-	}
-	b, err := w.fetchRef(ctx, artifacts.BlobName(ref.Digest), ref)
-	if err != nil || w.cache == nil || w.audit {
-		return b, err
-	}
-	_, err = w.cache.Put(ctx, b)
-	return b, err
+	return s.walk.known(ctx, artifacts.BlobName(ref.Digest), ref)
 }

@@ -56,7 +56,7 @@ func (w *walk) yank(ctx context.Context, h *Head) (Yank, error) {
 	if ref.Size > maxYankBytes {
 		return Yank{}, refuse(TooLarge, name, "%d bytes, at most %d", ref.Size, maxYankBytes)
 	}
-	b, err := w.fetchRef(ctx, name, ref)
+	b, err := w.known(ctx, name, ref)
 	if err != nil {
 		return Yank{}, err
 	}

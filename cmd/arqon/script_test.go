@@ -33,6 +33,7 @@ import (
 //	ask URL STATUS REGEXP     until the answer is so
 //	same FILE1 FILE2 OLD NEW  equal once OLD in the second is NEW
 //	cptree FROM TO
+//	bucket NAME               a real S3 server with a bucket, if [gateway]
 //	keep NAME                 what is in the directory now is the fixture of that name
 func scriptParams(dir string) testscript.Params {
 	return testscript.Params{
@@ -43,7 +44,7 @@ func scriptParams(dir string) testscript.Params {
 		Condition:           scriptCondition,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": cmdExits, "json": cmdJSON, "fixture": cmdFixture, "flip": cmdFlip, "waitfor": cmdWaitFor,
-			"killat": cmdKillAt, "keep": cmdKeep,
+			"killat": cmdKillAt, "bucket": cmdBucket, "keep": cmdKeep,
 			"capture": cmdCapture, "setjson": cmdSetJSON, "same": cmdSame, "cptree": cmdCopyTree,
 			"setfile": cmdSetFile, "ask": cmdAsk, "models": cmdModels,
 			"smalldisk": cmdSmallDisk, "morespace": cmdMoreSpace,
@@ -63,10 +64,14 @@ func scriptSetup(e *testscript.Env) error {
 	return nil
 }
 
-// scriptCondition knows [root]: may mount file systems.
+// scriptCondition knows [root]: may mount file systems; and [gateway]: there
+// is an S3 server to start.
 func scriptCondition(name string) (bool, error) {
-	if name == "root" {
+	switch name {
+	case "root":
 		return os.Geteuid() == 0, nil
+	case "gateway":
+		return os.Getenv(gatewayVariable) != "", nil
 	}
 	return false, fmt.Errorf("unknown condition %q", name)
 }
