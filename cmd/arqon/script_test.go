@@ -283,13 +283,13 @@ func cmdWaitFor(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: waitfor FILE")
 	}
-	for range 600 {
+	for range 2400 {
 		if _, err := os.Stat(ts.MkAbs(args[0])); err == nil {
 			return
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	ts.Fatalf("%s did not appear in 30 s", args[0])
+	ts.Fatalf("%s did not appear in 2 min", args[0])
 }
 
 // cmdCapture keeps a large output out of the log of the test.

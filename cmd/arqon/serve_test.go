@@ -45,7 +45,7 @@ func cmdAsk(ts *testscript.TestScript, neg bool, args []string) {
 	want, err := regexp.Compile(args[2])
 	ts.Check(err)
 	last := ""
-	for range 600 {
+	for range 2400 {
 		resp, err := http.Get(args[0])
 		if err == nil {
 			b, readErr := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
@@ -57,7 +57,7 @@ func cmdAsk(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	ts.Fatalf("%s: no %s %s in 30 s; last: %.2000s", args[0], args[1], args[2], last)
+	ts.Fatalf("%s: no %s %s in 2 min; last: %.2000s", args[0], args[1], args[2], last)
 }
 
 // cmdModels publishes a release of the built-in model under n names to a
