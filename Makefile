@@ -44,7 +44,7 @@ bench: data
 
 # The runtime's hot path beside feature-flag clients and HdrHistogram, in a module of its own.
 peers:
-	cd runtime/peers && $(GO) run . -out ../../docs/runtime-peers.md
+	cd runtime/peers && $(GO) run -mod=mod . -out ../../docs/runtime-peers.md
 
 # A real object store, versitygw, on loopback; publishers killed KILLS times on it and on a directory.
 integration: bin/versitygw-$(VERSITYGW_VERSION)
