@@ -341,9 +341,6 @@ func (o *Optimizer) Evaluations() int { return o.evals }
 // ended before it.
 func (o *Optimizer) Generation() (gen, restarts int) { return o.run.gen, o.plan.restarts }
 
-// Pending returns how many points of the generation are still to be asked.
-func (o *Optimizer) Pending() int { return o.run.s.lambda - o.asked }
-
 // Done says that nothing more is asked, and why.
 func (o *Optimizer) Done() (string, bool) { return o.stop, o.stop != "" }
 

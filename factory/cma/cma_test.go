@@ -234,6 +234,12 @@ func TestSnapshotGoesOnToTheSamePoints(t *testing.T) {
 		if rapid.Bool().Draw(t, "floored") {
 			cfg.StdFloor[0] = .05
 		}
+		switch rapid.IntRange(0, 2).Draw(t, "kind") {
+		case 1:
+			cfg.Form = Separable
+		case 2:
+			cfg.AdaptRate = true
+		}
 		a, err := New(cfg)
 		if err != nil {
 			t.Fatal(err)

@@ -16,7 +16,7 @@ import (
 func BenchmarkAgainstGonum(b *testing.B) {
 	for _, n := range []int{20, 100} {
 		b.Run(fmt.Sprintf("D=%d", n), func(b *testing.B) {
-			per := 20 * generation(n)
+			per := 20 * defaultLambda(n)
 			lo, hi := region(n)
 			o := mustNew(b, Config{Dim: n, Seed: 1, Lower: lo, Upper: hi, NoRestart: true})
 			x := make([]float64, n)
@@ -43,8 +43,6 @@ func BenchmarkAgainstGonum(b *testing.B) {
 		})
 	}
 }
-
-func generation(n int) int { return defaultLambda(n) }
 
 // gonum spends evaluations with stock gonum's CMA-ES.
 func gonum(b *testing.B, n, evals int) {

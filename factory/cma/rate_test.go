@@ -1,12 +1,10 @@
 package cma
 
 import (
-	"fmt"
 	"math"
 	"testing"
 
 	"github.com/arqon/arqon/internal/seed"
-	"pgregory.net/rapid"
 )
 
 // The worth of adapted rates under noise: the sphere in ten dimensions with a
@@ -32,37 +30,4 @@ func TestAdaptedRatesUnderNoise(t *testing.T) {
 	if logs[true] > logs[false]-1 {
 		t.Errorf("10^%.2f with fixed rates, 10^%.2f with adapted ones", logs[false], logs[true])
 	}
-}
-
-func TestAdaptedRatesSnapshotGoesOn(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		cfg := Config{Dim: 4, AdaptRate: true, Seed: rapid.Uint64().Draw(t, "seed")}
-		a, err := New(cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		x, y := make([]float64, 4), make([]float64, 4)
-		for range rapid.IntRange(0, 500).Draw(t, "evaluations") {
-			a.Ask(x)
-			a.Tell(rastrigin(x))
-		}
-		snap, err := a.Snapshot()
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, err := New(cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := b.Restore(snap); err != nil {
-			t.Fatal(err)
-		}
-		for range 100 {
-			if a.Ask(x) != b.Ask(y) || fmt.Sprint(x) != fmt.Sprint(y) {
-				t.Fatalf("asked %v and %v", x, y)
-			}
-			a.Tell(rastrigin(x))
-			b.Tell(rastrigin(y))
-		}
-	})
 }

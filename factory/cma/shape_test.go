@@ -1,11 +1,6 @@
 package cma
 
-import (
-	"fmt"
-	"testing"
-
-	"pgregory.net/rapid"
-)
+import "testing"
 
 // The worth of the separable form: the ellipsoid in 100 dimensions within
 // 150·D evaluations, which are not enough to learn 5,050 covariances.
@@ -33,37 +28,4 @@ func TestFormFollowsDimensionAndBudget(t *testing.T) {
 			t.Errorf("%d dimensions, budget %d: form %d, want %d", c.n, c.budget, got, c.want)
 		}
 	}
-}
-
-func TestSeparableSnapshotGoesOn(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		cfg := Config{Dim: 6, Form: Separable, Seed: rapid.Uint64().Draw(t, "seed")}
-		a, err := New(cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		x, y := make([]float64, 6), make([]float64, 6)
-		for range rapid.IntRange(0, 900).Draw(t, "evaluations") {
-			a.Ask(x)
-			a.Tell(rastrigin(x))
-		}
-		snap, err := a.Snapshot()
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, err := New(cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := b.Restore(snap); err != nil {
-			t.Fatal(err)
-		}
-		for range 100 {
-			if a.Ask(x) != b.Ask(y) || fmt.Sprint(x) != fmt.Sprint(y) {
-				t.Fatalf("asked %v and %v", x, y)
-			}
-			a.Tell(rastrigin(x))
-			b.Tell(rastrigin(y))
-		}
-	})
 }
