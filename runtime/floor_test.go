@@ -212,11 +212,12 @@ func BenchmarkSwapVisible(b *testing.B) {
 	var turn atomic.Uint64
 	start := time.Now()
 	var wg sync.WaitGroup
-	stop := make(chan struct{})
+	stop, ready := make(chan struct{}), make(chan struct{})
 	wg.Go(func() {
 		goruntime.LockOSThread()
 		defer goruntime.UnlockOSThread()
 		last := rt.Load()
+		close(ready)
 		for i := 0; ; i++ {
 			if s := rt.Load(); s != last {
 				last = s
@@ -231,6 +232,7 @@ func BenchmarkSwapVisible(b *testing.B) {
 			}
 		}
 	})
+	<-ready
 	var took []time.Duration
 	for b.Loop() {
 		turn.Add(1)

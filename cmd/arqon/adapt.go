@@ -48,8 +48,8 @@ the input ends the session.
     < {"x":[10 numbers],"best":[10 numbers],"ns":400}
     > {"type":"loss","loss":0.83}                                         no reply
 
-More reward and less loss are better. An arm is -1 when none is eligible; "ns"
-is what the decision took. NaN, Infinity and null stand for values that were not
+More reward and less loss are better. An arm is -1 when none is eligible: keep
+what served before and send no reward. "ns" is what the decision took. NaN, Infinity and null stand for values that were not
 measured. Rewards may be missing, late or repeated. The choices are a function
 of the seed and the messages. A message that cannot be understood ends the
 session with exit code 2.`,
