@@ -42,6 +42,31 @@ func (h *hunt) noiseSeen() float64 {
 	return noiseUsual
 }
 
+// NoiseFloor is what the baseline shows against itself (A/A) over a search: a
+// difference between two points below it says nothing.
+type NoiseFloor struct {
+	Samples int     `json:"samples"` // of the baseline, the claim's included
+	Sigma   float64 `json:"sigma"`   // standard deviation of one sample, relative, disturbances left out
+	Odd     float64 `json:"odd"`     // share of samples that were disturbances
+	// Pair is the half-width of the range that holds 95 % of B/A−1 where A and B
+	// are one sample of the same point each.
+	Pair float64 `json:"pair"`
+}
+
+// noiseFloor is nil where nothing is measured with noise, or too rarely to say.
+func (h *hunt) noiseFloor() *NoiseFloor {
+	values := valuesOf(append(h.session(), h.reference[phaseClaim]...), h.success.Name)
+	e := estimateOf(values)
+	if !h.noisy || !e.log || len(values) < spikesNeedAtAll {
+		return nil
+	}
+	const quantile = 1.959964 // of the normal distribution, two-sided 95 %
+	return &NoiseFloor{
+		Samples: len(values), Sigma: e.sigma, Odd: 1 - float64(e.n)/float64(len(values)),
+		Pair: math.Expm1(quantile * math.Sqrt2 * e.sigma),
+	}
+}
+
 // favourites are the n most promising points: those of an engine with an
 // opinion first, in turns with those of the lowest losses.
 func (h *hunt) favourites(n int) []*tried {

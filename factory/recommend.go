@@ -29,6 +29,8 @@ type Recommendation struct {
 	Engine   string             `json:"engine,omitempty"`
 	Origin   string             `json:"origin"`
 
+	Noise *NoiseFloor `json:"noise,omitempty"` // of a measured success metric
+
 	// Evaluations is every sample asked of the domain: of points and of the
 	// baseline, repeats and failures included. It exceeds the context's share
 	// of the budget only where the winner fails when it is measured again.
@@ -431,7 +433,7 @@ func (h *hunt) recommendation() Recommendation {
 		Context: h.scenario.Name, Point: h.winner.point.Canonical(), Metric: h.success.Name, Unit: h.success.Unit,
 		Claimed: claim.value(), Interval: claim.interval(), Values: x.Values, Baseline: base.value(),
 		Feasible: x.Failed == "" && brokenBy(h.metrics, x) == "", Engine: h.winner.engine, Origin: h.winner.origin,
-		Evaluations: h.total(), Points: len(h.arms),
+		Noise: h.noiseFloor(), Evaluations: h.total(), Points: len(h.arms),
 		Spent: map[string]int{"search": h.spent[phaseSearch], "race": h.spent[phaseRace], "claim": h.spent[phaseClaim], "baseline": h.spent[phaseOpen] + h.refs},
 	}
 	return out

@@ -97,14 +97,18 @@ func printFound(w io.Writer, asJSON bool, run string, found factory.Recommendati
 		return printJSON(w, foundJSON{factory.RecommendationSchema, run, found})
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "CONTEXT\tMETRIC\tBASELINE\tCLAIMED\t95 % INTERVAL\tEVALUATIONS\tFOUND BY")
+	fmt.Fprintln(t, "CONTEXT\tMETRIC\tBASELINE\tCLAIMED\t95 % INTERVAL\tNOISE\tEVALUATIONS\tFOUND BY")
 	for _, r := range found.Contexts {
 		limits := ""
 		if !r.Feasible {
 			limits = " (beyond its limits)"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%.6g\t%.6g\t%.6g … %.6g%s\t%d\t%s\n",
-			r.Context, r.Metric, r.Baseline, r.Claimed, r.Interval[0], r.Interval[1], limits, r.Evaluations, r.Origin)
+		noise := "-"
+		if r.Noise != nil {
+			noise = fmt.Sprintf("%.1f %%", 100*r.Noise.Sigma)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%.6g\t%.6g\t%.6g … %.6g%s\t%s\t%d\t%s\n",
+			r.Context, r.Metric, r.Baseline, r.Claimed, r.Interval[0], r.Interval[1], limits, noise, r.Evaluations, r.Origin)
 	}
 	if err := t.Flush(); err != nil {
 		return err
