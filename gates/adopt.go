@@ -37,8 +37,8 @@ func PolicySchema() []byte {
 	}
 	number := func(lo, hi float64) object { return object{"type": "number", "minimum": lo, "maximum": hi} }
 	properties["robustness"] = object{
-		"type": "array", "description": "disturbances that a candidate must stand as well as the baseline; empty: the gate is waived, and says so",
-		"default": DefaultPolicy().Robustness,
+		"type": "array", "description": "disturbances that a candidate must stand as well as the baseline; left out: the default, as far as the domain supports it; named and not supported: INCONCLUSIVE; empty: the gate is waived, and says so",
+		"default": usual,
 		"items": object{
 			"type": "object", "additionalProperties": false, "required": []string{"kind", "level", "tolerance"},
 			"properties": object{
@@ -77,8 +77,13 @@ func (p Policy) Looser(next Policy) []string {
 	if p.CVaRAlpha > 0 && (next.CVaRAlpha == 0 || next.CVaRAlpha > p.CVaRAlpha) {
 		out = append(out, fmt.Sprintf("cvar_alpha from %v to %v", p.CVaRAlpha, next.CVaRAlpha))
 	}
-	for _, d := range p.Robustness {
-		i := slices.IndexFunc(next.Robustness, func(x Disturbance) bool {
+	asked, _ := p.disturbances()
+	kept, named := next.disturbances()
+	if p.Robustness != nil && !named {
+		kept = nil // as far as the domain knows them: that may be none
+	}
+	for _, d := range asked {
+		i := slices.IndexFunc(kept, func(x Disturbance) bool {
 			return x.Kind == d.Kind && math.Abs(x.Level) >= math.Abs(d.Level) && x.Tolerance <= d.Tolerance
 		})
 		if i < 0 {
@@ -227,9 +232,11 @@ func Rejudge(n Night, p Policy) ([]Change, error) {
 // policy asks under the same key.
 func (j *Judge) forget(was, is Policy) {
 	same := was.RobustFidelity == is.RobustFidelity
-	whole := same && len(was.Robustness) == len(is.Robustness)
-	for i, d := range is.Robustness {
-		if i < len(was.Robustness) && was.Robustness[i].Kind == d.Kind && was.Robustness[i].Level == d.Level && same {
+	before, _ := was.disturbances()
+	after, _ := is.disturbances()
+	whole := same && len(before) == len(after)
+	for i, d := range after {
+		if i < len(before) && before[i].Kind == d.Kind && before[i].Level == d.Level && same {
 			continue
 		}
 		whole = false

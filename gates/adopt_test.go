@@ -113,7 +113,7 @@ func TestRejudge(t *testing.T) {
 	if c := find(got, 1); c.Is != Unknown || c.IsGate != GateRobustness {
 		t.Errorf("another disturbance: %+v", c)
 	}
-	harder.Robustness = nil
+	harder.Robustness = []Disturbance{}
 	if got, err = Rejudge(n, harder); err != nil {
 		t.Fatal(err)
 	}
@@ -124,6 +124,7 @@ func TestRejudge(t *testing.T) {
 
 func TestLooser(t *testing.T) {
 	p := DefaultPolicy()
+	p.Robustness = usual
 	if l := p.Looser(p); len(l) != 0 {
 		t.Errorf("the same: %v", l)
 	}

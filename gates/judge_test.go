@@ -222,14 +222,32 @@ func TestUnsupportedIsNotAPass(t *testing.T) {
 	if err := Recompute(n); err != nil {
 		t.Error(err)
 	}
-	j := d.judge(t, 9)
-	j.Policy.Robustness = nil
-	_, v, err = j.Night(t.Context(), []Candidate{d.candidate(t, "right", benchmarks.Point{"gain": .15})})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if outcome(v[0], GateRobustness) != Pass || !strings.Contains(v[0].Findings[2].Reason, "waived") {
-		t.Errorf("waived: %+v", v[0].Findings)
+	quake := []Disturbance{{Kind: "noise", Level: .1}, {Kind: "earthquake", Level: 9}}
+	for name, c := range map[string]struct {
+		noPerturb bool
+		asked     []Disturbance
+		want      Outcome
+		says      string
+	}{
+		"an empty list":          {true, []Disturbance{}, Pass, "waived"},
+		"none is known":          {true, nil, Pass, "not applicable: the domain supports no disturbance"},
+		"one of the usual":       {false, nil, Pass, "under 1 disturbances (not supported by the domain: shift, occlude)"},
+		"a named one is unknown": {false, quake, Inconclusive, "earthquake"},
+	} {
+		d := newToy(.01, 9)
+		d.noPerturb = c.noPerturb
+		j := d.judge(t, 9)
+		j.Policy.Robustness = c.asked
+		n, v, err := j.Night(t.Context(), []Candidate{d.candidate(t, "right", benchmarks.Point{"gain": .15})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f := v[0].Findings[2]; outcome(v[0], GateRobustness) != c.want || !strings.Contains(f.Reason, c.says) {
+			t.Errorf("%s: %+v", name, f)
+		}
+		if err := Recompute(n); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -20,7 +20,7 @@ type Policy struct {
 	PairsMax         int           `json:"pairs_max" yaml:"pairs_max"`                 // cap a candidate
 	ReferencePairs   int           `json:"reference_pairs" yaml:"reference_pairs"`     // A/A pairs of a reference and of the noise probe
 	CheckSeeds       int           `json:"check_seeds" yaml:"check_seeds"`             // fresh seeds of the correctness gate
-	Robustness       []Disturbance `json:"robustness" yaml:"robustness"`               // empty: the gate is waived, and says so
+	Robustness       []Disturbance `json:"robustness" yaml:"robustness"`               // nil: the usual ones, as far as the domain knows them; empty: the gate is waived, and says so
 	RobustFidelity   float64       `json:"robust_fidelity" yaml:"robust_fidelity"`     // share of the gate data a disturbance is measured on
 	CVaRSeeds        int           `json:"cvar_seeds" yaml:"cvar_seeds"`               // random perturbations; 0: no CVaR limit
 	CVaRLimit        float64       `json:"cvar_limit" yaml:"cvar_limit"`               // how much worse the mean of the worst tenth may be
@@ -52,11 +52,6 @@ type Disturbance struct {
 func DefaultPolicy() Policy {
 	return Policy{
 		AlphaYear: .01, MinEffect: .03, PairsMax: 240, ReferencePairs: 20, CheckSeeds: 3,
-		Robustness: []Disturbance{
-			{Kind: "noise", Level: .1, Tolerance: .03},
-			{Kind: "shift", Level: 1, Tolerance: .03},
-			{Kind: "occlude", Level: .1, Tolerance: .03},
-		},
 		RobustFidelity: .2, CVaRSeeds: 10, CVaRLimit: .1,
 		CanaryStages: []float64{.01, .05, .25, .5, 1}, CanaryPairs: 8, CanaryHarmAlpha: .001,
 		CanaryAlpha: .01, CanaryMargin: .05, CanaryPairsMax: 120,
@@ -75,6 +70,22 @@ func (p Policy) Night() float64 {
 
 // Budget is what the policy gives the nights of one year together.
 func (p Policy) Budget() Budget { return Budget{Alpha: p.AlphaYear, Waivers: p.WaiversYear} }
+
+// usual disturbances are asked for where a policy names none.
+var usual = []Disturbance{
+	{Kind: "noise", Level: .1, Tolerance: .03},
+	{Kind: "shift", Level: 1, Tolerance: .03},
+	{Kind: "occlude", Level: .1, Tolerance: .03},
+}
+
+// disturbances are those that the robustness gate asks for. named: the policy
+// itself says so, and a domain that does not know one leaves the gate open.
+func (p Policy) disturbances() (_ []Disturbance, named bool) {
+	if p.Robustness == nil {
+		return usual, false
+	}
+	return p.Robustness, true
+}
 
 // Digest names the policy.
 func (p Policy) Digest() artifacts.Digest {

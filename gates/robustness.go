@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/arqon/arqon/benchmarks"
 	"github.com/arqon/arqon/internal/seed"
@@ -24,38 +25,50 @@ const cvarShare = .25
 // that inputs can move: the success metric and those measured item by item.
 func (t *trial) robustness(ctx context.Context) (Finding, error) {
 	p := t.j.Policy
-	if len(p.Robustness) == 0 {
+	asked, named := p.disturbances()
+	if len(asked) == 0 {
 		return Finding{Outcome: Pass, Reason: "waived: the policy names no disturbance"}, nil
 	}
 	metrics := t.movable()
-	if len(metrics) == 0 {
+	switch {
+	case len(metrics) == 0 && !named:
+		return Finding{Outcome: Pass, Reason: "not applicable: no metric is deterministic, so none shows what a disturbance of the input does; the policy names none"}, nil
+	case len(metrics) == 0:
 		return Finding{Outcome: Inconclusive, Reason: "no deterministic metric that a disturbance could move: leave the policy's robustness list empty to waive this gate"}, nil
 	}
-	var supported []Disturbance
-	for i, d := range p.Robustness {
+	var known []Disturbance
+	var unknown []string
+	for i, d := range asked {
 		ok, err := t.disturb(ctx, i, d, metrics)
 		if err != nil {
 			return Finding{}, err
 		}
 		if ok {
-			supported = append(supported, d)
+			known = append(known, d)
+		} else {
+			unknown = append(unknown, d.Kind)
 		}
 	}
-	if len(supported) == 0 {
-		return Finding{Outcome: Inconclusive, Reason: "the domain supports none of the policy's disturbances: leave the list empty to waive this gate"}, nil
+	switch {
+	case len(unknown) > 0 && named:
+		return Finding{Outcome: Inconclusive, Reason: fmt.Sprintf("the policy names what the domain does not support: %s; take it off the robustness list, or an empty list waives this gate",
+			strings.Join(unknown, ", "))}, nil
+	case len(known) == 0:
+		return Finding{Outcome: Pass, Reason: fmt.Sprintf("not applicable: the domain supports no disturbance of its inputs (asked for: %s) and the policy names none; nothing was disturbed",
+			strings.Join(unknown, ", "))}, nil
 	}
 	if p.CVaRSeeds > 0 {
-		if err := t.cvar(ctx, supported, metrics[0]); err != nil {
+		if err := t.cvar(ctx, known, metrics[0]); err != nil {
 			return Finding{}, err
 		}
 	}
-	return findingOf(GateRobustness, t.rep.Results, t.robustWords(supported)), nil
+	return findingOf(GateRobustness, t.rep.Results, t.robustWords(len(known), unknown)), nil
 }
 
-func (t *trial) robustWords(supported []Disturbance) string {
-	words := fmt.Sprintf("not worse than the baseline under %d of %d disturbances", len(supported), len(t.j.Policy.Robustness))
-	if left := len(t.j.Policy.Robustness) - len(supported); left > 0 {
-		words += fmt.Sprintf(" (%d not supported by the domain)", left)
+func (t *trial) robustWords(known int, unknown []string) string {
+	words := fmt.Sprintf("not worse than the baseline under %d disturbances", known)
+	if len(unknown) > 0 {
+		words += fmt.Sprintf(" (not supported by the domain: %s)", strings.Join(unknown, ", "))
 	}
 	for _, r := range t.rep.Results {
 		if r.Test == TestCVaR {

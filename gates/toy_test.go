@@ -191,7 +191,7 @@ func (d *toy) judge(t testing.TB, s seed.Root) *Judge {
 	}
 	dir := t.TempDir()
 	p := DefaultPolicy()
-	p.Robustness = []Disturbance{{Kind: "noise", Level: .1, Tolerance: .03}, {Kind: "earthquake", Level: 9, Tolerance: 0}}
+	p.Robustness = []Disturbance{{Kind: "noise", Level: .1, Tolerance: .03}}
 	return &Judge{
 		Domain: d, Description: d.description(), Baseline: b, Policy: p, Seed: s, Run: "toy-0001", Study: "toy",
 		Host: Host{OS: "test", Arch: "test"}, LedgerPath: filepath.Join(dir, "gates.ledger"), AlphaPath: filepath.Join(dir, "alpha.ledger"),

@@ -144,7 +144,7 @@ func TestWaiverBudget(t *testing.T) {
 // published, nobody is asked.
 func TestLooserPolicyNeedsAdoption(t *testing.T) {
 	strict, loose := DefaultPolicy(), DefaultPolicy()
-	loose.Robustness = loose.Robustness[:1]
+	strict.Robustness, loose.Robustness = usual, usual[:1]
 	l := AlphaLedger{Path: filepath.Join(t.TempDir(), "alpha.ledger")}
 	night := 0
 	take := func(p Policy, approvers int, study string, a *Adoption) error {
