@@ -22,9 +22,9 @@ const (
 )
 
 // herdFor divides when there is time for it. Below a few thousand evaluations
-// every division costs more than it saves; from there on, the whole population
-// now and then ends in one wrong place, and a divided one does not. The table
-// is in docs/search.md.
+// every division costs more than it saves; from there on, a whole population
+// ends in a wrong place a little more often than a divided one. The table is
+// in docs/search.md.
 func herdFor(budget int) herd {
 	if budget < 2500 {
 		return herd{islands: 1, species: 1}
