@@ -132,6 +132,7 @@ func (v victim) interrupted(t *testing.T, rnd *rand.Rand, whole time.Duration, c
 			args = []string{v.verb, "--study", "kill.yaml"}
 		}
 		c := command(dir, args...)
+		c.Env = append(c.Env, "TMPDIR="+dir) // the killed leave their temporary files, which go with the test's
 		var story bytes.Buffer
 		c.Stderr = &story
 		if err := c.Start(); err != nil {
