@@ -148,6 +148,9 @@ func look(browser context.Context, file string, width, height int64, phone bool,
 				return nil
 			}
 			b, err := page.CaptureScreenshot().WithCaptureBeyondViewport(true).Do(ctx)
+			if err != nil { // longer than a picture may be: the first screen of it
+				b, err = page.CaptureScreenshot().Do(ctx)
+			}
 			if err != nil {
 				return err
 			}
