@@ -224,7 +224,7 @@ func setEvidenceKeys(t *metadata.TargetsType, ids []string) {
 // old or the new root gives a say, and a snapshot made under it.
 func (r *Repository) changeRoot(ctx context.Context, edit func(*metadata.RootType) error) error {
 	err := retry(func() error {
-		if err := r.finish(ctx); err != nil {
+		if err := r.Finish(ctx); err != nil {
 			return err
 		}
 		h, err := trust.ReadHead(ctx, r.Store, r.Keys.Root)
@@ -270,7 +270,7 @@ func (r *Repository) changeRoot(ctx context.Context, edit func(*metadata.RootTyp
 // changeTargets publishes the next version of the top role's metadata.
 func (r *Repository) changeTargets(ctx context.Context, edit func(*metadata.TargetsType) error) error {
 	return retry(func() error {
-		if err := r.finish(ctx); err != nil {
+		if err := r.Finish(ctx); err != nil {
 			return err
 		}
 		h, err := trust.ReadHead(ctx, r.Store, r.Keys.Root)
@@ -370,7 +370,7 @@ func (r *Repository) signAgainWithout(ctx context.Context, role, id string) erro
 
 // resignDelegated signs a channel's newest release, or the yank list, again.
 func (r *Repository) resignDelegated(ctx context.Context, role string) error {
-	if err := r.finish(ctx); err != nil {
+	if err := r.Finish(ctx); err != nil {
 		return err
 	}
 	b, err := r.load(ctx)

@@ -68,7 +68,7 @@ func proposalName(manifest artifacts.Digest, file string) string {
 // manifest and the role's metadata to be signed below proposals/. Nothing of
 // it is trusted by anybody yet.
 func (r *Repository) Propose(ctx context.Context, p Proposal) (*Prepared, error) {
-	if err := r.finish(ctx); err != nil {
+	if err := r.Finish(ctx); err != nil {
 		return nil, err
 	}
 	b, err := r.load(ctx)
@@ -95,8 +95,8 @@ func (r *Repository) Propose(ctx context.Context, p Proposal) (*Prepared, error)
 	return r.prepare(ctx, b, rel, files)
 }
 
-// finish completes a commit that a dead publisher left, if this ring can.
-func (r *Repository) finish(ctx context.Context) error {
+// Finish completes a commit that a dead publisher left, if this ring can.
+func (r *Repository) Finish(ctx context.Context) error {
 	h, err := trust.ReadHead(ctx, r.Store, r.Keys.Root)
 	if err != nil {
 		return err

@@ -25,7 +25,7 @@ func (r *Repository) Publish(ctx context.Context, manifest artifacts.Digest) (*P
 	var out *Published
 	// What is stale is not tried again: the approvers' signatures fit no other base.
 	err := retry(func() error {
-		if err := r.finish(ctx); err != nil {
+		if err := r.Finish(ctx); err != nil {
 			return err
 		}
 		p, err := r.read(ctx, manifest)

@@ -23,7 +23,7 @@ func (r *Repository) Yank(ctx context.Context, reason string, ids ...catalog.Var
 		return errors.New("yank: want ids and a reason")
 	}
 	return retry(func() error {
-		if err := r.finish(ctx); err != nil {
+		if err := r.Finish(ctx); err != nil {
 			return err
 		}
 		b, err := r.load(ctx)

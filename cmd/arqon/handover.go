@@ -127,6 +127,9 @@ func publishedLine(p *publish.Published, fresh int) string {
 // before finds out whether this very night was handed over already, by a
 // session that died before it could note it.
 func (h *handover) before(ctx context.Context, night artifacts.Digest) (string, bool, error) {
+	if err := h.repo.Finish(ctx); err != nil { // the head may not show yet what that session committed
+		return "", false, err
+	}
 	st, err := h.repo.Status(ctx)
 	if err != nil {
 		return "", false, err
