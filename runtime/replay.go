@@ -258,7 +258,7 @@ func (v *view) valid() error {
 			return bad("fallback of a class")
 		}
 	}
-	if _, ok := v.entry(v.Baseline); !ok {
+	if _, ok := v.entry(v.Baseline); !ok && v.Baseline != catalog.BuiltIn {
 		return bad("baseline")
 	}
 	return nil

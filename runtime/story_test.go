@@ -391,7 +391,6 @@ func TestReleasesThatAreRefused(t *testing.T) {
 		want   error
 	}{
 		{"abi", func(r *catalog.Release) { r.RuntimeMin = catalog.RuntimeABI + 1 }, ErrABI},
-		{"no baseline", func(r *catalog.Release) { r.Baseline = 0 }, ErrBaseline},
 		{"baseline is no entry", func(r *catalog.Release) { r.Baseline = 8 }, ErrBaseline},
 		{"baseline for other hardware", func(r *catalog.Release) { r.Entries[0].Envelope.Hardware.OS = "plan9" }, ErrBaseline},
 		{"baseline of narrow scope", func(r *catalog.Release) { r.Entries[0].Scope = "" }, ErrBaseline},

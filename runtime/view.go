@@ -201,8 +201,11 @@ func newView(cfg *Config, r *catalog.Release, manifest string, before *view) (*v
 	if err := v.addKnobs(r, before); err != nil {
 		return nil, err
 	}
+	if r.Baseline == catalog.BuiltIn && cfg.BuiltIn != nil {
+		return v, nil // the baseline was withdrawn: every class falls back to the host's own
+	}
 	base, ok := v.entry(r.Baseline)
-	if r.Baseline == catalog.BuiltIn || !ok {
+	if !ok {
 		return nil, fmt.Errorf("release %d: baseline %d is not an entry: %w", r.Sequence, r.Baseline, ErrBaseline)
 	}
 	if base.Host != NoReason {
