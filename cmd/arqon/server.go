@@ -75,7 +75,7 @@ func (s *server) routes() (http.Handler, error) {
 			writeText(w, http.StatusServiceUnavailable, "draining")
 			return
 		}
-		writeText(w, http.StatusOK, fmt.Sprintf("release %d", s.rt.Load().Release()))
+		writeText(w, http.StatusOK, fmt.Sprintf("release %d, adopted %d while serving", s.rt.Load().Release(), s.adoptions.Load()))
 	})
 	return mux, nil
 }
