@@ -1,6 +1,8 @@
 package factory
 
 import (
+	"context"
+	"fmt"
 	"path/filepath"
 	"testing"
 
@@ -27,7 +29,7 @@ func TestTheGatesJudgeANight(t *testing.T) {
 	heard := &lines{}
 	n := Nightly{
 		Domain: &toy{items: true}, Engines: toyEngines(), Progress: heard,
-		Judge: ByGates(gates.Judge{AlphaPath: filepath.Join(out, "alpha.ledger")}),
+		Judge: byGates(gates.Judge{AlphaPath: filepath.Join(out, "alpha.ledger")}),
 	}
 	result, err := n.Do(t.Context(), run)
 	if err != nil {
@@ -71,4 +73,34 @@ func TestTheGatesJudgeANight(t *testing.T) {
 	if after := snapshot(t, run.Path); after != before || d.measures.Load() != 0 {
 		t.Errorf("a second look measured %d times or changed the run", d.measures.Load())
 	}
+}
+
+// byGates is a Judge with the real gates: a copy of base, given the run's
+// domain, description, baseline, policy, seed, ledger and names.
+func byGates(base gates.Judge) func(context.Context, Case) (gates.Night, []gates.Verdict, error) {
+	return func(ctx context.Context, c Case) (gates.Night, []gates.Verdict, error) {
+		j := base
+		j.Domain, j.Description, j.Baseline = c.Domain, c.Description, c.Candidates.Baseline
+		j.Policy, j.Seed, j.LedgerPath = c.Run.Study.Policy, c.Run.NightSeed(), c.Ledger
+		j.Run, j.Study = c.Run.Name, c.Run.Study.Name
+		if j.Progress == nil {
+			j.Progress = func(s gates.Step) { tell(heard(c.Progress), s) }
+		}
+		return j.Night(ctx, c.Candidates.List)
+	}
+}
+
+// tell puts a step of the gates into a Progress.
+func tell(p Progress, s gates.Step) {
+	if s.Spoke && s.Outcome != gates.Pass && s.Candidate != "" {
+		p.Say(fmt.Sprintf("%s: %s %s", s.Candidate, s.Gate, s.Outcome))
+	}
+	note := s.Gate
+	if s.Candidate != "" {
+		note = s.Candidate + " " + s.Gate
+	}
+	if s.Pairs > 0 {
+		note += fmt.Sprintf(" %d/%d pairs", s.Pairs, s.PairsMax)
+	}
+	p.Step("gates", s.Done, s.Total, note)
 }

@@ -22,7 +22,7 @@ type Nightly struct {
 	Progress Progress              // nil: nobody listens
 	Now      func() time.Time      // nil: budget.time does not hold
 
-	// Judge runs the candidates through the gates, normally ByGates; it must go on from the
+	// Judge runs the candidates through the gates; it must go on from the
 	// ledger at Case.Ledger if there is one, without measuring or deciding
 	// anything twice.
 	Judge func(context.Context, Case) (gates.Night, []gates.Verdict, error)

@@ -12,7 +12,7 @@ import (
 
 func TestEngineContract(t *testing.T) { enginetest.Contract(t, catcma.Engine) }
 
-func TestEngineBeatsRandomSearch(t *testing.T) { enginetest.BeatsRandom(t, catcma.Engine, 2) } // 2.8 over 801 seeds
+func TestEngineBeatsRandomSearch(t *testing.T) { enginetest.BeatsRandom(t, catcma.Engine, 201, 2.5) } // 2.8 over 801 seeds
 
 // Every point of a small space is asked once, then the engine is done; also
 // where nothing is continuous and where knobs are switched off.

@@ -15,7 +15,7 @@ import (
 func TestEngineContract(t *testing.T) { enginetest.Contract(t, cma.Engine) }
 
 func TestEngineBeatsRandomSearch(t *testing.T) {
-	enginetest.BeatsRandom(t, cma.Engine, 2) // 3.5 over 801 seeds
+	enginetest.BeatsRandom(t, cma.Engine, 201, 3) // 3.5 over 801 seeds
 }
 
 // A space whose feasible part is thin: nothing infeasible is ever asked.

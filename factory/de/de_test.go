@@ -12,7 +12,7 @@ import (
 
 func TestContract(t *testing.T) { enginetest.Contract(t, Engine) }
 
-func TestBeatsRandomSearch(t *testing.T) { enginetest.BeatsRandom(t, Engine, 3) }
+func TestBeatsRandomSearch(t *testing.T) { enginetest.BeatsRandom(t, Engine, 11, 3) }
 
 func floats(n int) benchmarks.Space {
 	var s benchmarks.Space

@@ -14,7 +14,7 @@ import (
 
 func TestContract(t *testing.T) { enginetest.Contract(t, Engine) }
 
-func TestBeatsRandomSearch(t *testing.T) { enginetest.BeatsRandom(t, Engine, 3) }
+func TestBeatsRandomSearch(t *testing.T) { enginetest.BeatsRandom(t, Engine, 11, 3) }
 
 // A permutation alone: eight jobs, the loss is the number of inversions.
 func TestSortsAPermutation(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 
 func TestEngineContract(t *testing.T) { enginetest.Contract(t, gp.Quick) }
 
-func TestEngineBeatsRandomSearch(t *testing.T) { enginetest.BeatsRandom(t, gp.Quick, 3) }
+func TestEngineBeatsRandomSearch(t *testing.T) { enginetest.BeatsRandom(t, gp.Quick, 11, 3) }
 
 // Whatever bytes are restored: a refusal that wraps ErrSnapshot, or an engine
 // that goes on.
