@@ -3,6 +3,7 @@ package gates
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/arqon/arqon/benchmarks"
 	"github.com/arqon/arqon/catalog"
@@ -42,11 +43,13 @@ func (t *trial) typical(names []string) (float64, bool) {
 	return 0, false
 }
 
-// expectations are the regression gate's results in the catalog's words. A
+// expectations are the regression gate's results in the catalog's words, the
+// success metric first: that is what a reader of the entry looks for. A
 // measured one without a finite interval is left out: the runtime would have
 // nothing to plan with.
 func (t *trial) expectations() []catalog.Expectation {
 	var out []catalog.Expectation
+	success := 0
 	for _, r := range t.rep.Results {
 		if r.Gate != GateRegression || r.Test == TestAnchor || r.Decision != Pass || r.Lower == nil || r.Upper == nil {
 			continue
@@ -55,6 +58,11 @@ func (t *trial) expectations() []catalog.Expectation {
 			Metric: r.Metric, Context: t.c.Context, Unit: r.Unit, Direction: string(r.Direction), Scale: string(r.Compare),
 			Baseline: r.Baseline, Value: r.Candidate, Change: r.Change, Lower: *r.Lower, Upper: *r.Upper,
 			Alpha: r.Alpha, Exact: r.Lower == r.Upper || *r.Lower == *r.Upper,
+		}
+		if r.Role == benchmarks.Success {
+			out = slices.Insert(out, success, e)
+			success++
+			continue
 		}
 		out = append(out, e)
 	}

@@ -90,7 +90,7 @@ func TestNightStory(t *testing.T) {
 		t.Errorf("a slower candidate in a canary release: %v", err)
 	}
 	if e, err := verdicts[1].Entry(7, catalog.ScopeStaging); err == nil {
-		if len(e.Curves) != 1 || e.Curves[0].P50NS < 600 || e.Curves[0].P50NS > 1000 || len(e.Expectations) != 4 {
+		if len(e.Curves) != 1 || e.Curves[0].P50NS < 600 || e.Curves[0].P50NS > 1000 || len(e.Expectations) != 4 || e.Expectations[0].Metric != "cpu_ns" {
 			t.Errorf("curves %+v, expectations %+v", e.Curves, e.Expectations)
 		}
 	}

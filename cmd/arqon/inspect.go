@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -99,7 +100,7 @@ func printRelease(w io.Writer, rr trust.ReleaseReport) {
 			guards = append(guards, fmt.Sprintf("%s ≤ %.4g in %s", g.Metric, *g.Max, g.Context))
 		}
 	}
-	fmt.Fprintf(w, "%s\n\n", strings.Join(guards, "; "))
+	fmt.Fprintf(w, "%s\n\n", cmp.Or(strings.Join(guards, "; "), "none"))
 }
 
 func printEntries(w io.Writer, r catalog.Release) {

@@ -90,7 +90,7 @@ func runNightly(ctx context.Context, f nightlyFlags, stdout, stderr io.Writer) (
 		}
 	} else {
 		o := report.TextOptions{Terminal: terminal(stdout)}
-		o.Where = report.Where{Repository: f.repository, Channel: f.channel}
+		o.Where = whereOf(result.Night.Domain, f.repository, f.channel)
 		if err := report.Text(stdout, result.Night, o); err != nil {
 			return err
 		}
@@ -218,7 +218,7 @@ func conduct(ctx context.Context, f nightlyFlags, run *factory.Run, domain open,
 	n := factory.Nightly{
 		Domain: domain, Engines: roster.Engines(), Progress: nightProgress{s}, Now: now,
 		HTML: func(w io.Writer, night gates.Night) error {
-			return report.HTMLFor(w, night, report.Where{Repository: f.repository, Channel: f.channel})
+			return report.HTMLFor(w, night, whereOf(night.Domain, f.repository, f.channel))
 		},
 	}
 	var approver gates.Approver

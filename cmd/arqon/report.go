@@ -69,7 +69,7 @@ func showReport(f reportFlags, name string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	where := f.where(name)
+	where := f.where(name, n.Domain)
 	o := report.TextOptions{Terminal: terminal(stdout)}
 	o.Where = where
 	o.ASCII = o.ASCII || f.ascii
@@ -103,16 +103,22 @@ func showReport(f reportFlags, name string, stdout io.Writer) error {
 
 // where is the repository of a run, for the commands that the page shows: the
 // study's, unless the night was given another.
-func (f reportFlags) where(name string) report.Where {
+func (f reportFlags) where(name, domain string) report.Where {
 	path, err := factory.RunPath(f.out, name)
 	if err != nil {
-		return report.Where{} // a report file on its own
+		return whereOf(domain, "", "") // a report file on its own
 	}
 	var o overrides
 	if b, err := os.ReadFile(filepath.Join(path, overridesFile)); err == nil && json.Unmarshal(b, &o) == nil {
-		return report.Where{Repository: o.Repository, Channel: o.Channel}
+		return whereOf(domain, o.Repository, o.Channel)
 	}
-	return report.Where{}
+	return whereOf(domain, "", "")
+}
+
+// whereOf is what the commands on a night's page say about its repository.
+func whereOf(domain, repository, channel string) report.Where {
+	_, hosted := workloads[domain]
+	return report.Where{Repository: repository, Channel: channel, Embedded: !hosted}
 }
 
 // readNight finds report.json by run name, directory or file.

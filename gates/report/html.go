@@ -102,10 +102,10 @@ func newPage(n *gates.Night, at Where) pageView {
 	v := pageView{
 		Title: "Arqon night " + plot.Clean(n.Run, 80), Headline: headline(n) + ".", Subtitle: subtitle(n), Reason: trust(n),
 		Style: plot.Style(), Invalid: n.Outcome == gates.Invalid, NoControls: len(n.Controls) == 0,
-		Budget: budgetSentences(n), BudgetBar: budgetHTML(n), Next: nextSentence(n), Commands: commands(n, at),
+		Budget: budgetSentences(n), BudgetBar: budgetHTML(n), Next: nextSentence(n, at), Commands: commands(n, at),
 		Explain: "arqon report " + shellWord(n.Run) + " --explain " + shellWord(anyMetric(n)),
 	}
-	v.Answers = nightAnswers(n)
+	v.Answers = nightAnswers(n, at)
 	v.Funnel = funnelViews(n)
 	for _, c := range n.Controls {
 		v.Controls = append(v.Controls, controlView{
@@ -205,7 +205,7 @@ func lineageOf(s subject) lineageView {
 }
 
 // nightAnswers are the four answers for the whole night.
-func nightAnswers(n *gates.Night) []answer {
+func nightAnswers(n *gates.Night, at Where) []answer {
 	stand, all, contexts, served := tally(n)
 	why := answer{Question: "Why", Head: fmt.Sprintf("%d of %d passed", stand, all), Detail: refusals(n)}
 	much := answer{Question: "By how much", Head: "Nothing", Detail: "No candidate was proven better."}
@@ -217,11 +217,14 @@ func nightAnswers(n *gates.Night) []answer {
 		sure.Head = "At most " + oneIn(a.Night)
 		sure.Detail = fmt.Sprintf("is the chance that anything was promoted falsely tonight: each of %s had to reach e ≥ %s.", plot.Count(a.K, "candidate"), evalue(a.LogBar))
 	}
-	next := answer{Question: "What next", Head: "Search again", Detail: nextSentence(n)}
+	next := answer{Question: "What next", Head: "Search again", Detail: nextSentence(n, at)}
 	if stand > 0 {
 		next.Head, next.Detail = "Sign and publish", "The commands are under “What next”."
 		if approved(n) {
 			next.Head = "Publish and run"
+			if at.Embedded {
+				next.Head = "Publish"
+			}
 		}
 	}
 	if n.Outcome == gates.Invalid {

@@ -90,6 +90,9 @@ func commands(n *gates.Night, w Where) []string {
 		"arqon verify --repository " + w.repository(),
 		"arqon run --repository " + w.repository() + " --channel " + w.channel(),
 	}
+	if w.Embedded {
+		next[3] = "arqon inspect --repository " + w.repository() + " --channel " + w.channel()
+	}
 	if approved(n) {
 		return next[2:]
 	}

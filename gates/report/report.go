@@ -33,6 +33,7 @@ var ErrNoMetric = errors.New("no candidate was judged on this metric")
 type Where struct {
 	Repository string // path or s3:// URL
 	Channel    string // "" means staging
+	Embedded   bool   // arqon run does not host the domain: the user's service does
 }
 
 // WriteJSON writes the night as gates encodes it: the machine form, and the

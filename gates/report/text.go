@@ -331,7 +331,7 @@ func wasWere(k int) string {
 
 func (p *printer) next(n *gates.Night) {
 	p.Heading("What next")
-	p.Para(plot.Plain, 2, 0, nextSentence(n))
+	p.Para(plot.Plain, 2, 0, nextSentence(n, p.where))
 	for _, c := range commands(n, p.where) {
 		p.Command(c)
 	}
@@ -348,7 +348,11 @@ func anyMetric(n *gates.Night) string {
 	return "METRIC"
 }
 
-func nextSentence(n *gates.Night) string {
+func nextSentence(n *gates.Night, w Where) string {
+	last := "run it:"
+	if w.Embedded {
+		last = "look at what your service will take over:"
+	}
 	switch {
 	case n.Outcome == gates.Invalid:
 		return "Nothing may be promoted. Find out why a control failed, then run another night; pairs already measured are kept."
@@ -356,7 +360,7 @@ func nextSentence(n *gates.Night) string {
 		return "There is nothing to publish. Look at what would change the verdicts, then search again."
 	}
 	if approved(n) {
-		return "The approvals are in, and the night publishes by itself then. Check what was published, and run it:"
+		return "The approvals are in, and the night publishes by itself then. Check what was published, and " + last
 	}
-	return "Sign the proposal, publish it, check what was published, and run it:"
+	return "Sign the proposal, publish it, check what was published, and " + last
 }
