@@ -41,10 +41,10 @@ type AccountLane struct {
 	Budget  int    `json:"budget"` // evaluations; of a search alone, those of the whole context
 }
 
-// Note is something that happened to an engine.
+// Note is something that happened to an engine, or, without one, to a finalist.
 type Note struct {
 	Context string `json:"context"`
-	Engine  string `json:"engine"`
+	Engine  string `json:"engine,omitempty"`
 	Text    string `json:"text"`
 }
 
@@ -185,6 +185,8 @@ func (t *accounting) record(r ledger.Record) error {
 		err = t.measured(r.Payload, ForBaseline)
 	case kindConfirm:
 		err = t.measured(r.Payload, ForClaim)
+	case kindScreen:
+		err = t.screened(r.Payload)
 	case kindTrial:
 		err = t.trial(r.Payload)
 	case kindSample:
@@ -245,6 +247,18 @@ func (t *accounting) measured(payload []byte, purpose string) error {
 		Context: m.Context, Purpose: purpose, Lane: -1, Index: -1, Values: m.Values, Change: m.Change,
 		Loss: float64(m.Loss), Failed: m.Failed,
 	})
+}
+
+// screened notes a finalist that left for a measured guardrail.
+func (t *accounting) screened(payload []byte) error {
+	var m measureRecord
+	if err := json.Unmarshal(payload, &m); err != nil {
+		return err
+	}
+	if m.Failed != "" {
+		t.Notes = append(t.Notes, Note{Context: m.Context, Text: "a finalist left: " + m.Failed})
+	}
+	return nil
 }
 
 func (t *accounting) trial(payload []byte) error {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"maps"
 	"math"
+	"slices"
 	"sort"
 
 	"github.com/arqon/arqon/benchmarks"
@@ -27,30 +28,41 @@ const nearEqual = .02
 // measures those in every other context for the portfolio.
 func (s *search) confirm(ctx context.Context) error {
 	d, k := s.cfg.Description, s.cfg.Study.Candidates
-	finalists := make([][]Outcome, len(d.Scenarios))
+	finalists, rest := make([][]Outcome, len(d.Scenarios)), make([][]Outcome, len(d.Scenarios))
 	for c := range d.Scenarios {
-		finalists[c] = pick(s.better(c), finalistsPerCandidate*k, s.engineOf)
+		better := s.better(c)
+		finalists[c] = pick(better, finalistsPerCandidate*k, s.engineOf)
+		rest[c] = without(better, points(finalists[c]))
 	}
 	baseline, err := s.confirmBaseline(ctx)
 	if err != nil {
 		return err
 	}
-	fresh, err := s.again(ctx, "finalists", finalists, func(c int, o Outcome) job {
-		return s.job(d.Scenarios[c], o.Point, "confirm", 1, confirmPairs, baseline[c].Values)
-	})
+	afresh := func(by [][]Outcome) ([][]Outcome, error) {
+		fresh, err := s.again(ctx, "finalists", by, func(c int, o Outcome) job {
+			return s.job(d.Scenarios[c], o.Point, "confirm", 1, confirmPairs, baseline[c].Values)
+		})
+		for c := range fresh {
+			fresh[c] = slices.DeleteFunc(fresh[c], func(o Outcome) bool { return !(o.Loss < 0) })
+			sort.SliceStable(fresh[c], func(i, j int) bool { return fresh[c][i].Loss < fresh[c][j].Loss })
+		}
+		return fresh, err
+	}
+	fresh, err := afresh(finalists)
 	if err != nil {
 		return err
 	}
 	s.out.Finalists = make([][]Outcome, len(d.Scenarios))
-	for c, outs := range fresh {
-		var still []Outcome
-		for _, o := range outs {
-			if o.Loss < 0 {
-				still = append(still, o)
-			}
+	for c := range fresh {
+		s.out.Finalists[c], err = s.within(ctx, c, fresh[c], rest[c], func(more []Outcome) ([]Outcome, error) {
+			one := make([][]Outcome, len(d.Scenarios))
+			one[c] = more
+			again, err := afresh(one)
+			return again[c], err
+		})
+		if err != nil {
+			return err
 		}
-		sort.SliceStable(still, func(i, j int) bool { return still[i].Loss < still[j].Loss })
-		s.out.Finalists[c] = pick(still, k, s.engineOf)
 	}
 	return s.matrix(ctx)
 }

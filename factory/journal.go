@@ -33,6 +33,8 @@ const (
 	kindDone     uint16 = 7 // nothing follows
 	kindSample   uint16 = 8 // sampleRecord, in a search alone
 	kindProposed uint16 = 9 // proposedRecord: what an outside proposer said
+
+	kindScreen uint16 = 10 // measureRecord: a finalist's measured guardrails, the kindest of a few pairs
 )
 
 // studyRecord ties a journal to what made it.

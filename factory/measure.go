@@ -33,6 +33,7 @@ type job struct {
 	phase    string // "search" or "confirm": different seeds, so that a finalist is measured afresh
 	fidelity float64
 	pairs    int
+	kindest  bool   // a paired change is that of the pair that is least worse, not the median
 	plain    bool   // one sample by itself, of every metric listed, with the seed below
 	seed     uint64 // unused unless plain
 }
@@ -181,8 +182,28 @@ func (w *worker) pairs(ctx context.Context, j job, r benchmarks.Request, inst be
 	for _, m := range j.metrics {
 		x.Values[m.Name] = median(b[m.Name])
 		x.Change[m.Name] = bounded(pairedChange(m, a[m.Name], b[m.Name]))
+		if j.kindest {
+			x.Values[m.Name], x.Change[m.Name] = kindest(m, a[m.Name], b[m.Name])
+		}
 	}
 	return nil
+}
+
+// kindest is the candidate's value that is furthest inside a limit, and the
+// change of the pair that is least worse.
+func kindest(m benchmarks.Metric, a, b []float64) (value, least float64) {
+	value, least = b[0], bounded(change(m, a[0], b[0]))
+	for i := range b {
+		if x := bounded(change(m, a[i], b[i])); oriented(m, x) < oriented(m, least) {
+			least = x
+		}
+		if m.Direction == benchmarks.Higher {
+			value = math.Max(value, b[i])
+		} else {
+			value = math.Min(value, b[i])
+		}
+	}
+	return value, least
 }
 
 // bounded keeps a change representable in JSON.

@@ -229,6 +229,13 @@ func (r *Run) Close() error {
 
 func (r *Run) file(name string) string { return filepath.Join(r.Path, name) }
 
+// HandedOver reports whether the night has reached its repository: going on
+// with it then only says so again.
+func (r *Run) HandedOver() bool {
+	_, err := os.Stat(r.file(fileHandover))
+	return err == nil
+}
+
 // Blobs is the run's store of bundles.
 func (r *Run) Blobs() *artifacts.Dir { return r.blobs }
 

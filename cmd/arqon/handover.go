@@ -34,9 +34,11 @@ func newHandover(ctx context.Context, f nightlyFlags, run *factory.Run) (*handov
 	if catalog.Scope(f.channel).Rank() < catalog.ScopeStaging.Rank() {
 		return nil, errNotPublished(f.channel)
 	}
-	ring, err := p.ring(passphraseReader(false))
-	if err != nil {
-		return nil, err
+	ring := f.ring
+	if ring == nil {
+		if ring, err = p.ring(passphraseReader(false)); err != nil {
+			return nil, err
+		}
 	}
 	store, err := p.open()
 	if err != nil {

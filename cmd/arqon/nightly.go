@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/arqon/arqon/catalog"
+	"github.com/arqon/arqon/catalog/publish"
 	"github.com/arqon/arqon/catalog/trust"
 	"github.com/arqon/arqon/factory"
 	"github.com/arqon/arqon/factory/roster"
@@ -27,7 +28,8 @@ type nightlyFlags struct {
 	adoption                  string
 	json, quiet               bool
 
-	given exceptions // what the waivers and the adoption are, once they are kept with the run
+	ring  *publish.Keyring // decrypted before the night began, or nil
+	given exceptions       // what the waivers and the adoption are, once they are kept with the run
 }
 
 func newNightly() *cobra.Command {
@@ -66,9 +68,14 @@ func runNightly(ctx context.Context, f nightlyFlags, stdout, stderr io.Writer) (
 	s := newStory(stderr, f.quiet)
 	defer s.close()
 	run, domain, err := begin(ctx, "nightly", &f.searchFlags, s, hooks{
-		target:  func(st factory.Study) error { return checkTarget(ctx, &f, st) },
-		made:    func(run *factory.Run) error { return saveOverrides(ctx, &f, run) },
-		resumed: func(run *factory.Run) error { return loadOverrides(ctx, &f, run) },
+		target: func(st factory.Study) error { return checkTarget(ctx, &f, st) },
+		made:   func(run *factory.Run) error { return saveOverrides(ctx, &f, run) },
+		resumed: func(run *factory.Run) error {
+			if err := loadOverrides(ctx, &f, run); err != nil || run.HandedOver() {
+				return err
+			}
+			return checkTarget(ctx, &f, run.Study)
+		},
 	})
 	if err != nil {
 		return err
@@ -198,7 +205,10 @@ func checkTarget(ctx context.Context, f *nightlyFlags, st factory.Study) (err er
 	if scope == catalog.ScopeProd && !head.Rules.Solo {
 		return errNotFromANight()
 	}
-	return nil
+	if f.ring, err = p.ring(passphraseReader(false)); err != nil {
+		return err
+	}
+	return (&publish.Repository{Store: store, Keys: f.ring, Now: now()}).Unlock(ctx, f.channel)
 }
 
 func errNotPublished(channel string) error {

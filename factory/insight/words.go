@@ -62,13 +62,18 @@ func (c Context) foundBy() string {
 // notesShown bounds the lines about trouble; the JSON form holds all.
 const notesShown = 8
 
-// noteWords say what outside proposers had trouble with.
+// noteWords say what outside proposers had trouble with, and which finalists
+// left for a measured guardrail.
 func (c Context) noteWords() (out []string) {
 	for i, n := range c.Notes {
 		if i == notesShown {
 			return append(out, fmt.Sprintf("and %d more, in the JSON form", len(c.Notes)-notesShown))
 		}
-		out = append(out, plot.Clean(n.Engine, 40)+": "+plot.Clean(n.Text, 300))
+		who := ""
+		if n.Engine != "" {
+			who = plot.Clean(n.Engine, 40) + ": "
+		}
+		out = append(out, who+plot.Clean(n.Text, 300))
 	}
 	return out
 }
