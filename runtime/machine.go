@@ -19,7 +19,7 @@ type machine struct {
 	knobs      []float64 // never changed in place: snapshots hold the same array
 	defaults   []float64 // of the view's knobs; the same
 	dead       Reason    // why the kill switch is on; 0: it is off
-	intents    uint64 // given out so far
+	intents    uint64    // given out so far
 }
 
 // lane is the rollout of one class.
@@ -220,13 +220,16 @@ func (m *machine) validate(p Proposal) Reason {
 
 // clip turns the asked deltas into values within bounds and step limits.
 func (m *machine) clip(p Proposal) ([]KnobValue, Reason) {
-	var out []KnobValue
+	if len(p.Knobs) == 0 {
+		return nil, NoReason
+	}
+	out := make([]KnobValue, 0, len(p.Knobs)) // the decision's: its reader may keep it
 	for i, d := range p.Knobs {
 		if int(d.Knob) >= len(m.knobs) {
 			return nil, ReasonUnknownKnob
 		}
-		k := m.view.Knobs[d.Knob]
-		if !k.Present || k.Variant != p.Variant || slices.ContainsFunc(p.Knobs[:i], func(o KnobDelta) bool { return o.Knob == d.Knob }) {
+		k := &m.view.Knobs[d.Knob]
+		if !k.Present || k.Variant != p.Variant || twice(p.Knobs[:i], d.Knob) {
 			return nil, ReasonUnknownKnob
 		}
 		if !finite(d.Delta) {
@@ -244,6 +247,15 @@ func (m *machine) clip(p Proposal) ([]KnobValue, Reason) {
 		out = append(out, KnobValue{Knob: d.Knob, Value: to, Clipped: to != now+d.Delta})
 	}
 	return out, NoReason
+}
+
+func twice(before []KnobDelta, k KnobID) bool {
+	for i := range before {
+		if before[i].Knob == k {
+			return true
+		}
+	}
+	return false
 }
 
 // apply brings a pending plan into force. The caller has made its intent
