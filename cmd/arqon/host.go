@@ -35,6 +35,7 @@ type hostRun struct {
 	tick   runtime.Tick
 	last   *windowResult
 	limits []catalog.Guardrail // of the release in force
+	names  map[catalog.VariantID]string
 	result runResult
 
 	mu       sync.Mutex
@@ -43,7 +44,8 @@ type hostRun struct {
 
 // newHost stages the release and prepares the traffic.
 func newHost(ctx context.Context, f runFlags, rel *catalog.Verified, s *story) (*hostRun, error) {
-	h := &hostRun{flags: f, story: s, domain: rel.Release().Domain, limits: rel.Release().Policy.Guardrails}
+	h := &hostRun{flags: f, story: s, domain: rel.Release().Domain, names: map[catalog.VariantID]string{}}
+	h.learn(rel.Release())
 	make, ok := workloads[rel.Release().Domain]
 	if !ok {
 		return nil, hinted{
@@ -90,6 +92,14 @@ func newHost(ctx context.Context, f runFlags, rel *catalog.Verified, s *story) (
 		go h.shadow.run(ctx)
 	}
 	return h, nil
+}
+
+// learn takes from a release what the history of the run tells of it.
+func (h *hostRun) learn(r *catalog.Release) {
+	h.limits = r.Policy.Guardrails
+	for _, e := range r.Entries {
+		h.names[e.ID] = e.Variant.Name
+	}
 }
 
 func (h *hostRun) close() error {
@@ -187,7 +197,7 @@ func (h *hostRun) control() {
 	h.mu.Unlock()
 	for _, rel := range adopted {
 		h.result.Adopted++
-		h.limits = rel.Release().Policy.Guardrails
+		h.learn(rel.Release())
 		h.note(eventRelease, fmt.Sprintf("release %d was verified and adopted while serving", rel.Release().Sequence))
 	}
 	if h.shadow != nil {

@@ -73,6 +73,9 @@ func (r runResult) page(w io.Writer) error {
 	if r.legend != "" {
 		v.Notes = append(v.Notes, r.legend)
 	}
+	if len(r.Variants) > 0 {
+		v.Notes = append(v.Notes, r.who())
+	}
 	v.Head, v.Phases = r.rows()
 	for i := range r.series {
 		if f, ok := r.seriesFigure(i); ok {

@@ -69,6 +69,7 @@ type runResult struct {
 	Violations  int            `json:"slo_violations"`    // windows whose figures were outside a signed limit
 	Facts       []fact         `json:"-"`                 // members of their own
 	Events      []hostEvent    `json:"events"`
+	Variants    []variantName  `json:"variants"` // that served, or were tried in shadow
 	Verdict     runVerdict     `json:"verdict"`
 
 	series []series
@@ -96,6 +97,12 @@ type phaseResult struct {
 	samples                 []telemetry.Sketch
 	served                  map[catalog.VariantID]int
 	trips, rollbacks, stops int // before the phase
+}
+
+// variantName is what an id stands for in the releases of the run.
+type variantName struct {
+	Variant catalog.VariantID `json:"variant_id"`
+	Name    string            `json:"name"`
 }
 
 type servedBy struct {
@@ -242,7 +249,41 @@ func (r *runResult) add(h *hostRun, p *phaseResult) {
 func (r *runResult) finish(h *hostRun) {
 	r.Release, r.Generation = h.rt.Load().Release(), h.rt.Load().Generation()
 	r.Facts = h.load.facts()
+	r.Variants = r.named(h.names)
 	r.Verdict = r.verdict()
+}
+
+// named lists the variants that the history speaks of, by id.
+func (r *runResult) named(names map[catalog.VariantID]string) []variantName {
+	seen := map[catalog.VariantID]bool{}
+	for _, p := range r.Phases {
+		for _, s := range p.Served {
+			seen[s.Variant] = true
+		}
+		for _, w := range p.Windows {
+			if w.Shadow != nil {
+				seen[w.Shadow.Variant] = true
+			}
+		}
+	}
+	out := []variantName{}
+	for _, id := range slices.Sorted(maps.Keys(seen)) {
+		name := names[id]
+		if id == catalog.BuiltIn {
+			name = "built in"
+		}
+		out = append(out, variantName{id, name})
+	}
+	return out
+}
+
+// who says in one line what the ids of the table stand for.
+func (r runResult) who() string {
+	words := make([]string, 0, len(r.Variants))
+	for _, v := range r.Variants {
+		words = append(words, fmt.Sprintf("%d %s", v.Variant, plot.Clean(v.Name, 60)))
+	}
+	return "variants: " + strings.Join(words, ", ")
 }
 
 // runVerdict says whether the host came through every change.
@@ -360,6 +401,9 @@ func (r runResult) print(w io.Writer) error {
 	}
 	fmt.Fprintln(w, r.Verdict.Text)
 	fmt.Fprintln(w, r.sentence())
+	if len(r.Variants) > 0 {
+		fmt.Fprintln(w, r.who())
+	}
 	if r.legend != "" {
 		fmt.Fprintln(w, r.legend)
 	}

@@ -115,7 +115,7 @@ func storyOfARun() runResult {
 	ws[2].Shadow = &shadowResult{Variant: 7, Values: []float64{.2}, shadowCount: shadowCount{Tried: 5}}
 	return runResult{
 		Shadowed: 1,
-		Domain: "infer", Channel: `staging"><script>`, Release: 3, Series: []string{"accuracy"}, Requests: 40, Trips: 1,
+		Domain:   "infer", Channel: `staging"><script>`, Release: 3, Series: []string{"accuracy"}, Requests: 40, Trips: 1,
 		series: []series{{name: "accuracy", header: "accuracy", unit: unitShare, higher: true}},
 		Phases: []*phaseResult{{Context: "shifted", Requests: 40, Windows: ws, Facts: []fact{{"accuracy", "accuracy", unitShare, .75}}}},
 		Events: []hostEvent{{2, eventGuardrail, "variant 2 broke a signed limit <b>"}},
