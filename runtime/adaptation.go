@@ -30,6 +30,8 @@ type Adaptation struct {
 	seed   uint64
 	lanes  []learner
 	tuners []tuner // ascending variant
+
+	choices []Choice // of the step being made
 }
 
 // learner is what Tier 2 knows of one class.
@@ -39,6 +41,9 @@ type learner struct {
 	limit  float64             // ns; 0: none
 	scale  float64             // of losses: what counts as 1; 0: not known yet
 	tuning catalog.VariantID   // whose knobs serve as its tuner asked
+
+	eligible  []bool    // by arm; of the choice being made
+	predicted []float64 // ms
 }
 
 type tuner struct {
@@ -46,7 +51,8 @@ type tuner struct {
 	knobs   []KnobID
 	ranges  []adapt.Range
 	search  *adapt.Tuner
-	asked   bool // what serves now is what it asked for
+	asked   bool      // what serves now is what it asked for
+	now     []float64 // where its knobs are; of the move being made
 }
 
 // Choice is what Tier 2 prefers for a class, whether or not that changes
@@ -124,10 +130,13 @@ func (a *Adaptation) Step(w *Window) []Proposal {
 	return s.Proposals
 }
 
+// step is Step without the world. The choices it returns are good until the next
+// one.
 func (a *Adaptation) step(m *machine, w *Window) (out adaptStep) {
 	if m.dead != NoReason {
 		return out
 	}
+	out.Choices = a.choices[:0]
 	for c := range m.lanes {
 		if len(a.lanes) <= c {
 			a.lanes = append(a.lanes, learner{})
@@ -146,6 +155,7 @@ func (a *Adaptation) step(m *machine, w *Window) (out adaptStep) {
 			out.Proposals = append(out.Proposals, p)
 		}
 	}
+	a.choices = out.Choices
 	return out
 }
 
@@ -289,17 +299,17 @@ func (a *Adaptation) stepClass(m *machine, w *Window, c Class, loss float64, see
 // SLA the class's fallback is chosen.
 func (a *Adaptation) choose(v *view, c Class, incumbent catalog.VariantID) Choice {
 	l := &a.lanes[c]
-	eligible, predicted := make([]bool, len(l.ids)), make([]float64, len(l.ids))
+	l.eligible, l.predicted = l.eligible[:0], l.predicted[:0]
 	for i := range v.Entries {
 		e := &v.Entries[i]
-		eligible[i] = e.Class[c].Why == NoReason && (e.Direct || e.ID == v.Baseline || v.MaxExperiments > 0)
-		predicted[i] = e.Class[c].P99NS / 1e6
+		l.eligible = append(l.eligible, e.Class[c].Why == NoReason && (e.Direct || e.ID == v.Baseline || v.MaxExperiments > 0))
+		l.predicted = append(l.predicted, e.Class[c].P99NS/1e6)
 	}
 	if v.Classes[c].Success < 0 { // nothing is learned: what serves stays
 		return Choice{c, incumbent, 1}
 	}
 	l.bandit.Serve(slices.Index(l.ids, incumbent))
-	pick := l.bandit.Prefer(nil, eligible, predicted)
+	pick := l.bandit.Prefer(nil, l.eligible, l.predicted)
 	if !pick.OK || pick.Breach {
 		return Choice{c, v.base(c), 1}
 	}

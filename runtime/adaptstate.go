@@ -112,8 +112,9 @@ func (s adaptStep) encode(b []byte) []byte {
 	}
 	b = le.AppendUint32(b, uint32(len(s.Proposals)))
 	for _, p := range s.Proposals {
-		body := p.encode(nil)
-		b = append(le.AppendUint32(b, uint32(len(body))), body...)
+		at := len(b)
+		b = p.encode(le.AppendUint32(b, 0))
+		le.PutUint32(b[at:], uint32(len(b)-at-4))
 	}
 	return b
 }

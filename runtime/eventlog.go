@@ -39,12 +39,46 @@ type logRecord struct {
 	payload []byte
 }
 
+// queue holds records one behind the other in memory that is used again.
+type queue struct {
+	kinds []uint16
+	ends  []int // of the payloads
+	bytes []byte
+}
+
+func (q *queue) add(kind uint16, encode func([]byte) []byte) {
+	q.bytes = encode(q.bytes)
+	q.kinds, q.ends = append(q.kinds, kind), append(q.ends, len(q.bytes))
+}
+
+// empty forgets the records, and memory that a release took and no cycle needs.
+func (q *queue) empty() {
+	if cap(q.bytes) > queueBytesMax {
+		q.bytes = nil
+	}
+	q.kinds, q.ends, q.bytes = q.kinds[:0], q.ends[:0], q.bytes[:0]
+}
+
+// writeTo appends the records to a log.
+func (q *queue) writeTo(log Log) error {
+	start := 0
+	for i, end := range q.ends {
+		if _, err := log.Append(q.kinds[i], q.bytes[start:end:end]); err != nil {
+			return err
+		}
+		start = end
+	}
+	return nil
+}
+
+const queueBytesMax = 1 << 20
+
 // enqueue keeps a record in machine order until drain writes it. Locked.
 func (x *Executor) enqueue(kind uint16, encode func([]byte) []byte) {
 	if x.log == nil || x.frozen != nil {
 		return
 	}
-	x.queue = append(x.queue, logRecord{kind, encode(nil)})
+	x.queue.add(kind, encode)
 }
 
 // drain writes what is queued; with sync it returns after everything queued
@@ -56,12 +90,13 @@ func (x *Executor) drain(sync bool) error {
 	}
 	x.logMu.Lock()
 	defer x.logMu.Unlock()
+	x.writes.empty()
 	x.mu.Lock()
-	queue, err := x.queue, x.frozen
-	x.queue = nil
+	x.queue, x.writes = x.writes, x.queue
+	err := x.frozen
 	x.mu.Unlock()
-	for i := 0; err == nil && i < len(queue); i++ {
-		_, err = x.log.Append(queue[i].kind, queue[i].payload)
+	if err == nil {
+		err = x.writes.writeTo(x.log)
 	}
 	if err == nil && sync {
 		err = x.log.Sync()
@@ -79,7 +114,7 @@ func (x *Executor) freeze(err error) error {
 	defer x.mu.Unlock()
 	if x.frozen == nil {
 		x.frozen = err
-		x.queue = nil
+		x.queue.empty()
 	}
 	x.noticeKill()
 	return fmt.Errorf("%w: %w", ErrFrozen, x.frozen)

@@ -17,77 +17,38 @@ type Executor struct {
 	rt    *Runtime
 	mu    sync.Mutex
 	m     *machine
+	spare *machine // nobody's: the next one is made in it
 	table *table
-	back  [2][]*Snapshot // by class: after an abort, after a breach
-	queue []logRecord    // what is still to be written, in machine order
 
-	logMu  sync.Mutex // held while writing
+	back   [2][]*Snapshot // by class: after an abort, after a breach
+	below  *Snapshot      // what the kill switch stores once one of them serves
+	bottom *Snapshot      // the latest that was made for the kill switch
+	draft  draft
+
+	queue  queue // what is still to be written, in machine order
+	logMu  sync.Mutex
 	log    Log
+	writes queue // what is being written; under logMu
 	frozen error // why the log cannot be trusted any more; sticky
 }
 
-// build makes the snapshot of a machine's state.
-func (x *Executor) build(m *machine) *Snapshot {
-	s := x.bare(m)
-	if m.dead == NoReason {
-		dead := m.clone()
-		dead.kill(ReasonOperator)
-		s.kill = x.bare(dead)
+// routable are the arms that the next snapshot of a class can route to, those
+// of the live one, and those of the ways back.
+func (x *Executor) routable(m *machine, c int) [6]uint32 {
+	l := &m.lanes[c]
+	ids := [6]uint32{uint32(l.incumbent), uint32(l.candidate), uint32(m.view.base(Class(c))), uint32(l.previous)}
+	if live := x.rt.live.Load(); live != nil && c < len(live.route) {
+		ids[4], ids[5] = live.route[c], live.canary[c].variant
 	}
-	return s
+	return ids
 }
 
-func (x *Executor) bare(m *machine) *Snapshot {
-	s := &Snapshot{
-		generation: m.generation, release: m.view.Sequence, table: x.table,
-		route: make([]uint32, len(m.lanes)), canary: make([]canaryArm, len(m.lanes)),
-	}
-	for c := range m.lanes {
-		l := &m.lanes[c]
-		s.route[c] = uint32(l.incumbent)
-		if l.state == Canary || l.state == Paused {
-			s.canary[c] = arm(l.candidate, l.share, l.salt)
-		} else if l.shadow && !l.pending {
-			s.canary[c] = canaryArm{variant: uint32(l.candidate)}
-		}
-	}
-	if live := x.rt.live.Load(); live != nil && slices.Equal(live.knobs, m.knobs) {
-		s.knobs = live.knobs
-	} else {
-		s.knobs = slices.Clone(m.knobs)
-	}
-	s.checksum = s.sum()
-	return s
-}
-
-// rebuild prepares the ways back from the machine's present state.
-func (x *Executor) rebuild() {
-	for i, e := range [...]event{evAbort, evBreach} {
-		x.back[i] = make([]*Snapshot, len(x.m.lanes))
-		for c := range x.m.lanes {
-			m := x.m.clone()
-			if _, ok := m.retreat(Class(c), e, NoReason); ok {
-				x.back[i][c] = x.build(m)
-			}
-		}
-	}
-}
-
-// layout lists the arms that the next snapshot can route to, those of the
-// live one, and the ways back.
+// layout lists the routable arms by class, the likeliest first and the built-in
+// last.
 func (x *Executor) layout(m *machine) [][]uint32 {
-	if m == nil {
-		m = x.m
-	}
-	live := x.rt.live.Load()
 	out := make([][]uint32, len(m.lanes))
 	for c := range m.lanes {
-		l := &m.lanes[c]
-		ids := []uint32{uint32(l.incumbent), uint32(l.candidate), uint32(m.view.base(Class(c))), uint32(l.previous)}
-		if live != nil && c < len(live.route) {
-			ids = append(ids, live.route[c], live.canary[c].variant)
-		}
-		ids = append(ids, uint32(catalog.BuiltIn))
+		ids := x.routable(m, c)
 		for i, id := range ids {
 			if id != uint32(catalog.BuiltIn) && !slices.Contains(ids[:i], id) {
 				out[c] = append(out[c], id)
@@ -98,6 +59,13 @@ func (x *Executor) layout(m *machine) [][]uint32 {
 	return out
 }
 
+// makeRoom gives whatever next can route to a place to record into.
+func (x *Executor) makeRoom(next *machine) {
+	if !x.rt.hasRoom(len(next.lanes), func(c int) [6]uint32 { return x.routable(next, c) }) {
+		x.rt.relayout(x.layout(next))
+	}
+}
+
 // swap publishes s unless the kill switch has been thrown since live was read.
 func (x *Executor) swap(s *Snapshot) bool {
 	live := x.rt.live.Load()
@@ -106,11 +74,11 @@ func (x *Executor) swap(s *Snapshot) bool {
 
 // publish makes next the machine in force: one swap.
 func (x *Executor) publish(next *machine) bool {
-	x.rt.relayout(x.layout(next))
+	x.makeRoom(next)
 	if !x.swap(x.build(next)) {
 		return false
 	}
-	x.m = next
+	x.m, x.spare = next, x.m
 	x.rebuild()
 	return true
 }
@@ -202,7 +170,7 @@ func (x *Executor) refused(d Decision, why Reason) Decision {
 func (x *Executor) forward(d Decision, intent uint64) (Decision, Transition) {
 	x.mu.Lock()
 	x.noticeKill()
-	next := x.m.clone()
+	next := x.m.cloneInto(x.spare)
 	t, ok := next.apply(d.Class, intent)
 	if ok {
 		ok = x.publish(next)

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/arqon/arqon/catalog"
-	"github.com/arqon/arqon/internal/ledger"
 	"github.com/arqon/arqon/runtime/adapt"
 )
 
@@ -144,58 +143,6 @@ func wideBandit(tb testing.TB) (b *adapt.Bandit, x []float64, eligible []bool, m
 		b.Reward(t, p.Arm, x[p.Arm%8]*.2+.1*adapt.Normal(6, t), ms[p.Arm])
 	}
 	return b, x, eligible, ms
-}
-
-// appendOnly is a ledger whose Sync does not wait for the disk: how long that
-// takes is the disk's figure.
-type appendOnly struct{ *ledger.Log }
-
-func (appendOnly) Sync() error { return nil }
-
-// BenchmarkWholeCycle is a window through Tier 1 and Tier 2 with 30 variants,
-// 50 knobs that move each time, drift detection, the latency gate and a ledger
-// that is appended to; p99 is of single cycles.
-func BenchmarkWholeCycle(b *testing.B) {
-	log, err := ledger.Create(b.TempDir()+"/events", ledger.Header{Purpose: LogPurpose}, ledger.Options{BytesMax: 4 << 30})
-	if err != nil {
-		b.Fatal(err)
-	}
-	cfg := toyConfig()
-	cfg.Log = appendOnly{log}
-	rt := openWide(b, cfg)
-	tier2, err := NewAdaptation(rt, AdaptConfig{Knobs: true, SLA: "latency"})
-	if err != nil {
-		b.Fatal(err)
-	}
-	rt.Install(1)
-	w, moves := window(1), 0
-	var took []time.Duration
-	for b.Loop() {
-		w.Tick++
-		w.Cells = w.Cells[:0]
-		for _, c := range []Class{cLow, cBurst} { // a window shows what served in it
-			id := rt.Load().Select(c)
-			cost := 100 + adapt.Normal(1, uint64(w.Tick), uint64(c))
-			if id == idFast {
-				cost += 20*rt.Load().Knob(0) - 50
-			}
-			w.Cells = append(w.Cells, seen(c, id, cost, .9, 300)...)
-		}
-		start := time.Now()
-		_, ds := tier2.Cycle(w)
-		took = append(took, time.Since(start))
-		for _, d := range ds {
-			moves += len(d.Knobs)
-		}
-	}
-	if moves < 25*len(took) {
-		b.Fatalf("%d knobs moved in %d cycles", moves, len(took))
-	}
-	b.ReportMetric(quantileNS(took, .5), "p50-ns")
-	b.ReportMetric(quantileNS(took, .99), "p99-ns")
-	if err := log.Close(); err != nil {
-		b.Fatal(err)
-	}
 }
 
 func quantileNS(ds []time.Duration, q float64) float64 {

@@ -16,9 +16,10 @@ type machine struct {
 	generation uint64
 	tick       Tick // the highest seen
 	lanes      []lane
-	knobs      []float64
-	dead       Reason // why the kill switch is on; 0: it is off
-	intents    uint64 // given out so far
+	knobs      []float64 // never changed in place: snapshots hold the same array
+	defaults   []float64 // of the view's knobs; the same
+	dead       Reason    // why the kill switch is on; 0: it is off
+	intents    uint64    // given out so far
 }
 
 // lane is the rollout of one class.
@@ -70,22 +71,23 @@ func (e evidence) errorSquared() float64 {
 
 // newMachine starts every class on the baseline.
 func newMachine(v *view) *machine {
-	m := &machine{view: v, generation: 1, lanes: make([]lane, len(v.Classes)), knobs: make([]float64, len(v.Knobs))}
+	m := &machine{view: v, generation: 1, lanes: make([]lane, len(v.Classes)), defaults: v.defaults()}
 	for i := range m.lanes {
 		m.lanes[i] = lane{state: Idle, incumbent: v.base(Class(i)), previous: v.base(Class(i))}
 	}
-	for i, k := range v.Knobs {
-		m.knobs[i] = k.Default
-	}
+	m.knobs = m.defaults
 	return m
 }
 
 // clone copies what apply and retreat change.
-func (m *machine) clone() *machine {
-	c := *m
-	c.lanes = slices.Clone(m.lanes)
-	c.knobs = slices.Clone(m.knobs)
-	return &c
+func (m *machine) clone() *machine { return m.cloneInto(&machine{}) }
+
+// cloneInto is clone into a machine that nobody uses any more.
+func (m *machine) cloneInto(c *machine) *machine {
+	lanes := append(c.lanes[:0], m.lanes...)
+	*c = *m
+	c.lanes = lanes
+	return c
 }
 
 func (m *machine) see(t Tick) { m.tick = max(m.tick, t) }
@@ -218,13 +220,16 @@ func (m *machine) validate(p Proposal) Reason {
 
 // clip turns the asked deltas into values within bounds and step limits.
 func (m *machine) clip(p Proposal) ([]KnobValue, Reason) {
-	var out []KnobValue
+	if len(p.Knobs) == 0 {
+		return nil, NoReason
+	}
+	out := make([]KnobValue, 0, len(p.Knobs)) // the decision's: its reader may keep it
 	for i, d := range p.Knobs {
 		if int(d.Knob) >= len(m.knobs) {
 			return nil, ReasonUnknownKnob
 		}
-		k := m.view.Knobs[d.Knob]
-		if !k.Present || k.Variant != p.Variant || slices.ContainsFunc(p.Knobs[:i], func(o KnobDelta) bool { return o.Knob == d.Knob }) {
+		k := &m.view.Knobs[d.Knob]
+		if !k.Present || k.Variant != p.Variant || twice(p.Knobs[:i], d.Knob) {
 			return nil, ReasonUnknownKnob
 		}
 		if !finite(d.Delta) {
@@ -242,6 +247,15 @@ func (m *machine) clip(p Proposal) ([]KnobValue, Reason) {
 		out = append(out, KnobValue{Knob: d.Knob, Value: to, Clipped: to != now+d.Delta})
 	}
 	return out, NoReason
+}
+
+func twice(before []KnobDelta, k KnobID) bool {
+	for i := range before {
+		if before[i].Knob == k {
+			return true
+		}
+	}
+	return false
 }
 
 // apply brings a pending plan into force. The caller has made its intent
@@ -273,8 +287,11 @@ func (m *machine) apply(c Class, intent uint64) (Transition, bool) {
 	default:
 		return Transition{}, false
 	}
-	for _, k := range l.moves {
-		m.knobs[k.Knob] = k.Value
+	if len(l.moves) > 0 {
+		m.knobs = slices.Clone(m.knobs)
+		for _, k := range l.moves {
+			m.knobs[k.Knob] = k.Value
+		}
 	}
 	m.generation++
 	l.pending, l.moves, l.changed, l.since = false, nil, true, m.tick
@@ -289,40 +306,54 @@ func (m *machine) stepOf(share float64) int {
 	return i
 }
 
-// retreat takes a class back at once: an abort to what served before, a breach
-// to the baseline. Knobs of whoever loses the class, and the baseline's own,
+// wayBack is where a retreat would lead.
+type wayBack struct {
+	incumbent, previous catalog.VariantID
+	knobs               []float64
+}
+
+// wayBack says where an abort or a breach would lead a class, and whether it is
+// legal now. Knobs of whoever would lose the class, and the baseline's own,
 // return to their defaults: the baseline is a known-good configuration, not
 // only a variant.
-func (m *machine) retreat(c Class, e event, why Reason) (Transition, bool) {
+func (m *machine) wayBack(c Class, e event) (wayBack, bool) {
 	if int(c) >= len(m.lanes) || m.dead != NoReason {
-		return Transition{}, false
+		return wayBack{}, false
 	}
 	l := &m.lanes[c]
-	from := l.state
-	about := l.incumbent
-	if l.candidate != catalog.BuiltIn && e == evAbort {
-		about = l.candidate
-	}
-	if !m.move(c, e) {
-		return Transition{}, false
+	if _, ok := step(l.state, e); !ok {
+		return wayBack{}, false
 	}
 	base := m.view.base(c)
 	switch {
 	case e == evBreach:
-		m.resetKnobs(l.incumbent)
-		m.resetKnobs(base)
-		l.incumbent, l.previous = base, base
-	case l.candidate == catalog.BuiltIn:
-		m.resetKnobs(l.incumbent)
-		back := l.previous
-		if m.view.eligible(back, c) != NoReason {
-			back = base
-		}
-		l.incumbent, l.previous = back, base
+		return wayBack{base, base, m.knobsWithout(l.incumbent, base, l.candidate)}, true
+	case l.candidate != catalog.BuiltIn:
+		return wayBack{l.incumbent, l.previous, m.knobsWithout(l.candidate)}, true
 	}
-	m.resetKnobs(l.candidate)
+	back := l.previous
+	if m.view.eligible(back, c) != NoReason {
+		back = base
+	}
+	return wayBack{back, base, m.knobsWithout(l.incumbent)}, true
+}
+
+// retreat takes a class back at once: an abort to what served before, a breach
+// to the baseline.
+func (m *machine) retreat(c Class, e event, why Reason) (Transition, bool) {
+	to, ok := m.wayBack(c, e)
+	if !ok {
+		return Transition{}, false
+	}
+	l := &m.lanes[c]
+	from, about := l.state, l.incumbent
+	if l.candidate != catalog.BuiltIn && e == evAbort {
+		about = l.candidate
+	}
+	m.move(c, e)
 	m.move(c, evReturned)
 	m.generation++
+	m.knobs, l.incumbent, l.previous = to.knobs, to.incumbent, to.previous
 	l.candidate, l.share, l.step, l.shadow, l.pending, l.moves = catalog.BuiltIn, 0, 0, false, false, nil
 	l.arms = [2]evidence{}
 	l.cooling = m.tick + m.coolDown(l, why)
@@ -349,17 +380,39 @@ func (m *machine) coolDown(l *lane, why Reason) Tick {
 
 const strikesMax = 11 // 1,024 cool-downs
 
-// resetKnobs sets a variant's knobs to their defaults.
-func (m *machine) resetKnobs(id catalog.VariantID) {
-	if id == catalog.BuiltIn {
-		return
+// knobsWithout returns the knobs with those of some variants at their defaults;
+// what is as it was is not copied.
+func (m *machine) knobsWithout(ids ...catalog.VariantID) []float64 {
+	if same(m.knobs, m.defaults) {
+		return m.knobs
 	}
-	for i, k := range m.view.Knobs {
-		if k.Variant == id {
-			m.knobs[i] = k.Default
+	moved, kept := false, false
+	for i, d := range m.defaults {
+		switch {
+		case m.knobs[i] == d:
+		case slices.Contains(ids, m.view.Knobs[i].Variant):
+			moved = true
+		default:
+			kept = true
 		}
 	}
+	switch {
+	case !moved:
+		return m.knobs
+	case !kept:
+		return m.defaults
+	}
+	out := slices.Clone(m.knobs)
+	for i, d := range m.defaults {
+		if out[i] != d && slices.Contains(ids, m.view.Knobs[i].Variant) {
+			out[i] = d
+		}
+	}
+	return out
 }
+
+// same reports whether two slices are one array.
+func same[T any](a, b []T) bool { return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0]) }
 
 // kill takes every class to the baseline with default knobs. It is legal in
 // every state and final until revive.
@@ -371,9 +424,7 @@ func (m *machine) kill(why Reason) {
 		m.move(Class(c), evKill)
 		m.lanes[c] = lane{state: m.lanes[c].state, incumbent: m.view.base(Class(c)), previous: m.view.base(Class(c))}
 	}
-	for i, k := range m.view.Knobs {
-		m.knobs[i] = k.Default
-	}
+	m.knobs = m.defaults
 	m.generation++
 	m.dead = why
 	if why == NoReason {
@@ -463,10 +514,9 @@ func (m *machine) hold(c Class, e event, t Tick) (Transition, bool) {
 // experiments end, knobs keep their values where the new bounds allow.
 func (m *machine) adopt(v *view) {
 	old := m.view
-	m.view = v
-	knobs := make([]float64, len(v.Knobs))
+	m.view, m.defaults = v, v.defaults()
+	knobs := slices.Clone(m.defaults)
 	for i, k := range v.Knobs {
-		knobs[i] = k.Default
 		if i < len(m.knobs) && k.Present && m.knobs[i] >= k.Bounds.Min && m.knobs[i] <= k.Bounds.Max {
 			knobs[i] = m.knobs[i]
 		}
@@ -484,7 +534,7 @@ func (m *machine) adopt(v *view) {
 			continue
 		}
 		l := &m.lanes[c]
-		m.resetKnobs(l.candidate)
+		m.knobs = m.knobsWithout(l.candidate)
 		m.move(Class(c), evRelease)
 		*l = lane{
 			state: l.state, incumbent: keep(l.incumbent, c), previous: keep(l.previous, c),

@@ -94,20 +94,31 @@ func (rt *Runtime) Drain(dst []Event) int {
 // they are not needed any more; each costs 8 KB a metric and buffer.
 const armsMax = 8
 
+// hasRoom reports whether every arm that arms lists by class has a place to
+// record into.
+func (rt *Runtime) hasRoom(classes int, arms func(class int) [6]uint32) bool {
+	rt.boardMu.Lock()
+	defer rt.boardMu.Unlock()
+	if classes != len(rt.arms) {
+		return false
+	}
+	for c := range classes {
+		for _, a := range arms(c) {
+			if !slices.Contains(rt.arms[c], a) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // relayout gives every (class, variant) that the next snapshot can route to,
 // and those that requests in flight still hold, a place to record into. It
 // must be called before that snapshot is published.
 func (rt *Runtime) relayout(arms [][]uint32) {
 	rt.boardMu.Lock()
 	defer rt.boardMu.Unlock()
-	fits := len(arms) == len(rt.arms)
-	for c := 0; fits && c < len(arms); c++ {
-		fits = !slices.ContainsFunc(arms[c], func(a uint32) bool { return !slices.Contains(rt.arms[c], a) })
-	}
-	if fits {
-		return
-	}
-	for c := range rt.arms { // keep what there was: the next change is likely to go back to it
+	for c := range min(len(rt.arms), len(arms)) { // keep what there was: the next change is likely to go back to it
 		for _, a := range rt.arms[c] {
 			if len(arms[c]) < armsMax && !slices.Contains(arms[c], a) {
 				arms[c] = append(arms[c], a)

@@ -26,8 +26,8 @@ import (
 )
 
 // Log is where Tier 1 writes what it was told and what it did. A Log may keep
-// records back until Sync; what Sync has confirmed is durable. *ledger.Log is
-// one.
+// records back until Sync; what Sync has confirmed is durable. It must not keep
+// the payload of Append, which is written over later. *ledger.Log is one.
 type Log interface {
 	Append(kind uint16, payload []byte) (uint64, error)
 	Sync() error
@@ -145,17 +145,17 @@ func open(ctx context.Context, cfg Config, r *catalog.Release, manifest string, 
 	rt := &Runtime{cfg: cfg}
 	x := &rt.executor
 	x.rt, x.log = rt, cfg.Log
-	x.m, x.table = newMachine(v), t
+	x.m, x.spare, x.table = newMachine(v), &machine{}, t
 	if err := x.opened(); err != nil {
 		return nil, err
 	}
-	rt.arms = x.layout(nil)
+	rt.arms = x.layout(x.m)
 	rt.board = telemetry.NewBoard(cfg.Shards, telemetry.NewLayout(rt.arms, len(cfg.Metrics)))
 	for i := range cfg.Shards {
 		rt.shards = append(rt.shards, &Recorder{shard: rt.board.Shard(i), ring: telemetry.NewRing[Event](cfg.Events)})
 	}
-	x.rebuild()
 	rt.live.Store(x.build(x.m))
+	x.rebuild()
 	return rt, nil
 }
 

@@ -19,6 +19,8 @@ type Snapshot struct {
 	knobs      []float64   // by KnobID
 	table      *table
 	kill       *Snapshot // what the kill switch stores; nil: this is it
+	routesSum  uint64    // of route and canary, which generations share
+	knobsSum   uint64
 }
 
 // canaryArm sends a share of a class's keys to a second variant.
@@ -115,19 +117,25 @@ func (s *Snapshot) Classes() int { return len(s.route) }
 
 // Intact recomputes the checksum: false would mean that somebody changed a
 // published snapshot or that a reader saw half of one.
-func (s *Snapshot) Intact() bool { return s.checksum == s.sum() }
+func (s *Snapshot) Intact() bool {
+	return s.checksum == checksum(s.generation, s.release, sumRoutes(s.route, s.canary), sumKnobs(s.knobs))
+}
 
-func (s *Snapshot) sum() uint64 {
-	h := mix(s.generation) ^ mix(s.release+1)
-	add := func(x uint64) { h = mix(h ^ x) }
-	for i, r := range s.route {
-		add(uint64(r))
-		add(s.canary[i].below)
-		add(s.canary[i].salt)
-		add(uint64(s.canary[i].variant))
+func checksum(generation, release, routes, knobs uint64) uint64 {
+	return mix(mix(mix(generation)^mix(release+1)^routes) ^ knobs)
+}
+
+func sumRoutes(route []uint32, canary []canaryArm) (h uint64) {
+	for i, r := range route {
+		c := &canary[i]
+		h = mix(mix(mix(h^(uint64(r)<<32|uint64(c.variant)))^c.below) ^ c.salt)
 	}
-	for _, k := range s.knobs {
-		add(math.Float64bits(k))
+	return h
+}
+
+func sumKnobs(knobs []float64) (h uint64) {
+	for _, k := range knobs {
+		h = mix(h ^ math.Float64bits(k))
 	}
 	return h
 }

@@ -22,19 +22,19 @@ func (a *Adaptation) tune(m *machine, c Class, loss float64) []KnobDelta {
 	if t == nil {
 		return nil
 	}
-	now := make([]float64, len(t.knobs))
-	for i, k := range t.knobs {
-		now[i] = m.knobs[k]
+	t.now = t.now[:0]
+	for _, k := range t.knobs {
+		t.now = append(t.now, m.knobs[k])
 	}
 	if t.asked {
-		t.search.TellAt(now, loss)
+		t.search.TellAt(t.now, loss)
 	}
 	t.asked = true
 	a.lanes[c].tuning = id
-	var out []KnobDelta
+	out := make([]KnobDelta, 0, len(t.knobs)) // the proposal's: its reader may keep it
 	for i, x := range t.search.Ask() {
-		if x != now[i] {
-			out = append(out, KnobDelta{Knob: t.knobs[i], Delta: x - now[i]})
+		if x != t.now[i] {
+			out = append(out, KnobDelta{Knob: t.knobs[i], Delta: x - t.now[i]})
 		}
 	}
 	return out
@@ -58,24 +58,47 @@ func (a *Adaptation) tunerOf(id catalog.VariantID) (int, bool) {
 	return slices.BinarySearchFunc(a.tuners, id, func(t tuner, id catalog.VariantID) int { return int(t.variant) - int(id) })
 }
 
+// tunable says that Tier 2 may move a knob of a variant, and within what.
+func (k *viewKnob) tunable(id catalog.VariantID) (adapt.Range, bool) {
+	if k.Variant != id || !k.Present || !(k.Bounds.Min < k.Bounds.Max) {
+		return adapt.Range{}, false
+	}
+	return adapt.Range{Min: k.Bounds.Min, Max: k.Bounds.Max, StepMax: k.Bounds.MaxDelta}, true
+}
+
+// fits reports whether the release has the tuner's knobs within its ranges, and
+// no others.
+func (t *tuner) fits(v *view) bool {
+	n := 0
+	for i := range v.Knobs {
+		r, ok := v.Knobs[i].tunable(t.variant)
+		if !ok || n == adapt.KnobsMax {
+			continue
+		}
+		if n == len(t.knobs) || t.knobs[n] != KnobID(i) || t.ranges[n] != r {
+			return false
+		}
+		n++
+	}
+	return n == len(t.knobs)
+}
+
 // tuner finds or makes the tuner of a variant; a release with other bounds
 // starts it afresh. It is nil for a variant without knobs that can move.
 func (a *Adaptation) tuner(m *machine, id catalog.VariantID) *tuner {
+	i, ok := a.tunerOf(id)
+	if ok && a.tuners[i].fits(m.view) {
+		return &a.tuners[i]
+	}
 	n := tuner{variant: id}
 	var start []float64
-	for i, k := range m.view.Knobs {
-		if k.Variant == id && k.Present && k.Bounds.Min < k.Bounds.Max && len(n.knobs) < adapt.KnobsMax {
-			n.knobs = append(n.knobs, KnobID(i))
-			n.ranges = append(n.ranges, adapt.Range{Min: k.Bounds.Min, Max: k.Bounds.Max, StepMax: k.Bounds.MaxDelta})
-			start = append(start, m.knobs[i])
+	for k := range m.view.Knobs {
+		if r, ok := m.view.Knobs[k].tunable(id); ok && len(n.knobs) < adapt.KnobsMax {
+			n.knobs, n.ranges, start = append(n.knobs, KnobID(k)), append(n.ranges, r), append(start, m.knobs[k])
 		}
 	}
 	if len(n.knobs) == 0 {
 		return nil
-	}
-	i, ok := a.tunerOf(id)
-	if ok && slices.Equal(a.tuners[i].ranges, n.ranges) && slices.Equal(a.tuners[i].knobs, n.knobs) {
-		return &a.tuners[i]
 	}
 	var err error
 	n.search, err = adapt.NewTuner(adapt.TunerConfig{Seed: adapt.Draw(a.seed, ^uint64(0), uint64(id)), Algorithm: a.cfg.Algorithm}, n.ranges, start)

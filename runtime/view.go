@@ -424,6 +424,15 @@ func (v *view) knob(id catalog.VariantID, name string) int {
 	return slices.IndexFunc(v.Knobs, func(k viewKnob) bool { return k.Variant == id && k.Name == name })
 }
 
+// defaults are the knobs of a release as it came.
+func (v *view) defaults() []float64 {
+	out := make([]float64, len(v.Knobs))
+	for i := range v.Knobs {
+		out[i] = v.Knobs[i].Default
+	}
+	return out
+}
+
 // lists reports whether the release has the entries of the view and no others.
 // The same manifest has fewer of them once some are withdrawn.
 func (v *view) lists(r *catalog.Release) bool {

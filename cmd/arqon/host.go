@@ -28,10 +28,14 @@ type hostRun struct {
 	load  workload
 	plan  plan
 
+	shadow    *shadow // nil: the domain gives no copies of requests
+	endShadow context.CancelFunc
+
 	domain string
 	tick   runtime.Tick
 	last   *windowResult
 	limits []catalog.Guardrail // of the release in force
+	names  map[catalog.VariantID]string
 	result runResult
 
 	mu       sync.Mutex
@@ -40,7 +44,8 @@ type hostRun struct {
 
 // newHost stages the release and prepares the traffic.
 func newHost(ctx context.Context, f runFlags, rel *catalog.Verified, s *story) (*hostRun, error) {
-	h := &hostRun{flags: f, story: s, domain: rel.Release().Domain, limits: rel.Release().Policy.Guardrails}
+	h := &hostRun{flags: f, story: s, domain: rel.Release().Domain, names: map[catalog.VariantID]string{}}
+	h.learn(rel.Release())
 	make, ok := workloads[rel.Release().Domain]
 	if !ok {
 		return nil, hinted{
@@ -63,7 +68,10 @@ func newHost(ctx context.Context, f runFlags, rel *catalog.Verified, s *story) (
 		return nil, fmt.Errorf("--requests is %d: want at most %d for domain %s", h.flags.requests, h.plan.requestsMax, rel.Release().Domain)
 	}
 	cfg := h.plan.config
-	cfg.Shards, cfg.Seed = shards, seed.Root(f.seed)
+	cfg.Shards, cfg.Seed = shards+1, seed.Root(f.seed) // the last is the shadow's
+	if h.plan.shadow {
+		cfg.Limits.ShadowWindows = uint64(f.shadow.windows)
+	}
 	if f.log != "" {
 		if h.log, err = createLog(f.log, f.seed); err != nil {
 			return nil, err
@@ -78,10 +86,26 @@ func newHost(ctx context.Context, f runFlags, rel *catalog.Verified, s *story) (
 			return nil, errors.Join(err, h.close())
 		}
 	}
+	if h.plan.shadow {
+		h.shadow = newShadow(f.shadow, h.rt.Recorder(shards), len(cfg.Metrics), h.plan.samples)
+		ctx, h.endShadow = context.WithCancel(context.WithoutCancel(ctx))
+		go h.shadow.run(ctx)
+	}
 	return h, nil
 }
 
+// learn takes from a release what the history of the run tells of it.
+func (h *hostRun) learn(r *catalog.Release) {
+	h.limits = r.Policy.Guardrails
+	for _, e := range r.Entries {
+		h.names[e.ID] = e.Variant.Name
+	}
+}
+
 func (h *hostRun) close() error {
+	if h.endShadow != nil {
+		h.endShadow() // and no wait: what it tries may never end
+	}
 	if h.log == nil {
 		return nil
 	}
@@ -132,7 +156,9 @@ func (h *hostRun) phase(ctx context.Context, p *phaseResult, class string) (stri
 		w := &window{
 			class: class, id: id, from: p.Requests, n: min(h.plan.window, h.flags.requests-p.Requests), requests: h.flags.requests,
 		}
+		snap := h.rt.Load()
 		err := w.serve(h.load, h.rt, h.plan.samples)
+		w.shadow = h.shadowed(snap.Shadow(id))
 		p.account(h, w)
 		if err != nil {
 			return class, err
@@ -171,8 +197,14 @@ func (h *hostRun) control() {
 	h.mu.Unlock()
 	for _, rel := range adopted {
 		h.result.Adopted++
-		h.limits = rel.Release().Policy.Guardrails
+		h.learn(rel.Release())
 		h.note(eventRelease, fmt.Sprintf("release %d was verified and adopted while serving", rel.Release().Sequence))
+	}
+	if h.shadow != nil {
+		if ts := h.shadow.endHanging(h.rt, h.tick); len(ts) > 0 {
+			h.note(eventShadow, fmt.Sprintf("a copy of a request has not ended for %s", shadowHang))
+			h.moved(ts)
+		}
 	}
 	if h.tick%runtime.Tick(h.plan.judged) != 0 {
 		return
@@ -190,6 +222,31 @@ func (h *hostRun) control() {
 	h.decided(decisions)
 }
 
+// shadowed is what a window has shown of the variant that was in shadow in it,
+// nil for none. It waits a little for copies that have not been tried yet:
+// every request has been answered.
+func (h *hostRun) shadowed(id catalog.VariantID) *shadowResult {
+	if h.shadow == nil || id == catalog.BuiltIn {
+		return nil
+	}
+	r := &shadowResult{Variant: id}
+	if h.shadow.settle(shadowSettle) {
+		for _, s := range h.plan.series {
+			r.Values = append(r.Values, s.of(h.shadow.samples))
+		}
+		for i := range h.shadow.samples {
+			h.shadow.samples[i].Reset()
+		}
+	}
+	if r.shadowCount = h.shadow.take(); r.Failed > 0 {
+		h.note(eventShadow, fmt.Sprintf("%d of %d copies failed: %s", r.Failed, r.Tried, r.Why))
+	}
+	if r.Tried == uint64(r.Failed) {
+		r.Values = nil
+	}
+	return r
+}
+
 // install puts the approved variant of each class in force.
 func (h *hostRun) install() { h.decided(h.rt.Install(h.tick)) }
 
@@ -199,6 +256,11 @@ func (h *hostRun) moved(transitions []runtime.Transition) {
 			continue
 		}
 		name := className(h.rt, t.Class)
+		if stoppedInShadow(t) {
+			h.result.ShadowStops++
+			h.note(eventShadowStop, fmt.Sprintf("%s: variant %d, %s on copies of requests; it answered none, %d serves on", name, t.Variant, inWords(t.Reason), t.Serves))
+			continue
+		}
 		if t.Reason == runtime.ReasonGuardrail {
 			h.result.Trips++
 			h.result.Rollbacks++
@@ -217,12 +279,27 @@ func (h *hostRun) moved(transitions []runtime.Transition) {
 func (h *hostRun) decided(decisions []runtime.Decision) {
 	for _, d := range decisions {
 		switch {
+		case d.Outcome == runtime.Staged && h.shadow != nil && h.rt.Load().Shadow(d.Class) == d.Variant:
+			h.note(eventShadow, fmt.Sprintf("variant %d for %s, on copies of %.3g %% of requests", d.Variant, className(h.rt, d.Class), 100*h.shadow.share))
 		case d.Outcome != runtime.Refused:
 			h.note(d.Outcome.String(), fmt.Sprintf("variant %d for %s", d.Variant, className(h.rt, d.Class)))
 		case d.Reason != runtime.ReasonCoolingDown && d.Reason != runtime.ReasonBusy:
 			h.note("refused", fmt.Sprintf("variant %d for %s: %v", d.Variant, className(h.rt, d.Class), d.Reason))
 		}
 	}
+}
+
+// inWords says why a variant was taken back.
+func inWords(why runtime.Reason) string {
+	switch why {
+	case runtime.ReasonGuardrail:
+		return "broke a signed limit"
+	case runtime.ReasonInvalidMetric:
+		return "gave no numbers"
+	case runtime.ReasonHarm:
+		return "was worse than what serves, or did not end"
+	}
+	return why.String()
 }
 
 func className(rt *runtime.Runtime, c runtime.Class) string {

@@ -20,6 +20,7 @@ var hostTemplate = template.Must(template.New("run").Parse(hostPage))
 // runView is what the page shows of a run.
 type runView struct {
 	Title, Lede string
+	Answers     []answerView
 	Style       template.CSS
 	Head        []string
 	Phases      [][]string
@@ -27,6 +28,31 @@ type runView struct {
 	Events      []hostEvent
 	Omitted     int
 	Notes       []string
+}
+
+// answerView is what a reader asks first, and the answer.
+type answerView struct {
+	Term, Big, Class, Small string
+}
+
+// answers are those at the top of the page.
+func (r runResult) answers() []answerView {
+	v := answerView{"Changes", "absorbed", "FAIL", r.Verdict.Text}
+	if r.Verdict.Absorbed {
+		v.Class = "PASS"
+	} else {
+		v.Big = "not absorbed"
+	}
+	slowest, swings, late := 0, 0, 0
+	for _, p := range r.Phases {
+		slowest, swings, late = max(slowest, p.Recovery.Requests), swings+p.Recovery.Oscillation, late+p.Recovery.OverLimit
+	}
+	return []answerView{
+		v,
+		{"Slowest recovery", counted(slowest, "request"), "", counted(swings, "change") + " of variant after recovering"},
+		{"Guardrails", counted(r.Trips, "trip"), "", fmt.Sprintf("%s; %s over a signed limit, %d after recovering", counted(r.Rollbacks, "rollback"), counted(r.Violations, "window"), late)},
+		{"Requests", plot.Grouped(float64(r.Requests)), "", fmt.Sprintf("%d dropped, %d torn snapshots, %s", r.Dropped, r.Torn, counted(r.Swaps, "swap"))},
+	}
 }
 
 type figureView struct {
@@ -41,11 +67,14 @@ const eventsShown = 400
 func (r runResult) page(w io.Writer) error {
 	v := runView{
 		Title: fmt.Sprintf("Arqon run: %s release %d", plot.Clean(r.Channel, 60), r.Release),
-		Lede:  r.sentence(), Style: plot.Style(), Notes: []string{recoveryLegend},
+		Lede:  r.sentence(), Answers: r.answers(), Style: plot.Style(), Notes: []string{recoveryLegend},
 		Events: r.Events[:min(len(r.Events), eventsShown)], Omitted: max(0, len(r.Events)-eventsShown),
 	}
 	if r.legend != "" {
 		v.Notes = append(v.Notes, r.legend)
+	}
+	if len(r.Variants) > 0 {
+		v.Notes = append(v.Notes, r.who())
 	}
 	v.Head, v.Phases = r.rows()
 	for i := range r.series {
@@ -117,12 +146,26 @@ func (r runResult) seriesFigure(series int) (figureView, bool) {
 			}
 		}
 		d.Polyline("curve", px, py)
+		for _, w := range p.Windows {
+			if sh := w.Shadow; sh != nil && series < len(sh.Values) {
+				at := min(max(y.At(sh.Values[series]), plot.ChartTop+10), plot.ChartBottom)
+				d.Circle("open", x.At(float64(w.Tick)), at, 3, fmt.Sprintf("cycle %d, in shadow: variant %d, %s on %d copies", w.Tick, sh.Variant, s.unit.text(sh.Values[series]), sh.Tried))
+			}
+		}
 	}
 	r.eventMarks(d, x, plot.ChartBottom-6)
 	return figureView{
 		Title: s.header, Plot: d.Done(),
-		Text: "One point a window; thick lines are signed limits of what the host took the traffic for. Diamonds: guardrail trips and rollbacks; circles: releases adopted and variants proposed by hand.",
+		Text: "One point a window; thick lines are signed limits of what the host took the traffic for. Diamonds: guardrail trips, rollbacks and ends in shadow; circles: releases adopted and variants proposed by hand." + r.shadowNote(),
 	}, true
+}
+
+// shadowNote explains what figures show of shadows, where there was one.
+func (r runResult) shadowNote() string {
+	if r.Shadowed == 0 {
+		return ""
+	}
+	return " Small open circles: a variant in shadow, on copies of the window's requests."
 }
 
 func (r runResult) span(series int) (lo, hi float64) {
@@ -130,6 +173,9 @@ func (r runResult) span(series int) (lo, hi float64) {
 	for _, p := range r.Phases {
 		for _, w := range p.Windows {
 			lo, hi = min(lo, w.Values[series]), max(hi, w.Values[series])
+			if sh := w.Shadow; sh != nil && series < len(sh.Values) {
+				lo, hi = min(lo, sh.Values[series]), max(hi, sh.Values[series])
+			}
 		}
 	}
 	return lo, hi
@@ -139,7 +185,7 @@ func (r runResult) eventMarks(d *plot.Drawing, x plot.Scale, y float64) {
 	for _, e := range r.Events {
 		tip := fmt.Sprintf("cycle %d, %s: %s", e.Tick, e.What, plot.Clean(e.Text, 200))
 		switch e.What {
-		case eventGuardrail, eventRollback:
+		case eventGuardrail, eventRollback, eventShadowStop:
 			d.Diamond("b-FAIL", x.At(float64(e.Tick)), y, 5, tip)
 		case eventRelease, eventProposed:
 			d.Circle("ring", x.At(float64(e.Tick)), y, 4, tip)
@@ -158,6 +204,9 @@ func (r runResult) variantFigure() (figureView, bool) {
 		for _, w := range p.Windows {
 			if !slices.Contains(ids, w.Variant) {
 				ids = append(ids, w.Variant)
+			}
+			if w.Shadow != nil && !slices.Contains(ids, w.Shadow.Variant) {
+				ids = append(ids, w.Shadow.Variant)
 			}
 		}
 	}
@@ -182,8 +231,15 @@ func (r runResult) variantFigure() (figureView, bool) {
 		}
 	}
 	d.Polyline("curve", px, py)
+	for _, p := range r.Phases {
+		for _, w := range p.Windows {
+			if w.Shadow != nil {
+				d.Circle("open", x.At(float64(w.Tick)), y.At(float64(slices.Index(ids, w.Shadow.Variant))), 3, fmt.Sprintf("cycle %d: variant %d in shadow", w.Tick, w.Shadow.Variant))
+			}
+		}
+	}
 	r.eventMarks(d, x, plot.ChartBottom-6)
-	return figureView{Title: "VariantId", Text: "The variant that served most of each window: every step is a swap.", Plot: d.Done()}, true
+	return figureView{Title: "VariantId", Text: "The variant that served most of each window: every step is a swap." + r.shadowNote(), Plot: d.Done()}, true
 }
 
 // sparkColumns is how wide a phase's line is in a terminal.

@@ -51,22 +51,26 @@ type fact struct {
 
 // runResult is what a run says at its end.
 type runResult struct {
-	Domain     string         `json:"domain"`
-	Channel    string         `json:"channel"`
-	Release    uint64         `json:"release"`
-	Generation uint64         `json:"generation"` // snapshots published
-	Series     []string       `json:"series"`     // what the values of a window are
-	Phases     []*phaseResult `json:"phases"`
-	Requests   int            `json:"requests"`
-	Dropped    int            `json:"dropped"`
-	Torn       int            `json:"torn_snapshots"`
-	Swaps      int            `json:"swaps"` // times that another variant came to serve most of a window
-	Trips      int            `json:"guardrail_trips"`
-	Rollbacks  int            `json:"rollbacks"`
-	Adopted    int            `json:"releases_adopted"`
-	Violations int            `json:"slo_violations"` // windows whose figures were outside a signed limit
-	Facts      []fact         `json:"-"`              // members of their own
-	Events     []hostEvent    `json:"events"`
+	Domain      string         `json:"domain"`
+	Channel     string         `json:"channel"`
+	Release     uint64         `json:"release"`
+	Generation  uint64         `json:"generation"` // snapshots published
+	Series      []string       `json:"series"`     // what the values of a window are
+	Phases      []*phaseResult `json:"phases"`
+	Requests    int            `json:"requests"`
+	Dropped     int            `json:"dropped"`
+	Torn        int            `json:"torn_snapshots"`
+	Swaps       int            `json:"swaps"` // times that another variant came to serve most of a window
+	Trips       int            `json:"guardrail_trips"`
+	Rollbacks   int            `json:"rollbacks"`
+	Adopted     int            `json:"releases_adopted"`
+	Shadowed    int            `json:"shadow_windows"`    // in which a variant was tried on copies of requests
+	ShadowStops int            `json:"stopped_in_shadow"` // variants that ended there for cause: no request was answered by them
+	Violations  int            `json:"slo_violations"`    // windows whose figures were outside a signed limit
+	Facts       []fact         `json:"-"`                 // members of their own
+	Events      []hostEvent    `json:"events"`
+	Variants    []variantName  `json:"variants"` // that served, or were tried in shadow
+	Verdict     runVerdict     `json:"verdict"`
 
 	series []series
 	legend string
@@ -74,23 +78,31 @@ type runResult struct {
 
 // phaseResult is one context's traffic and what became of it.
 type phaseResult struct {
-	Context    string            `json:"context"`
-	Requests   int               `json:"requests"`
-	Facts      []fact            `json:"-"`          // members of their own: each series, then what the domain adds
-	Variant    catalog.VariantID `json:"variant_id"` // that served most
-	Served     []servedBy        `json:"served"`
-	Swaps      int               `json:"swaps"`
-	Trips      int               `json:"guardrail_trips"`
-	Rollbacks  int               `json:"rollbacks"`
-	Violations int               `json:"slo_violations"`
-	Dropped    int               `json:"dropped"`
-	Torn       int               `json:"torn_snapshots"`
-	Recovery   recovery          `json:"recovery"`
-	Windows    []windowResult    `json:"windows"`
+	Context     string            `json:"context"`
+	Requests    int               `json:"requests"`
+	Facts       []fact            `json:"-"`          // members of their own: each series, then what the domain adds
+	Variant     catalog.VariantID `json:"variant_id"` // that served most
+	Served      []servedBy        `json:"served"`
+	Swaps       int               `json:"swaps"`
+	Trips       int               `json:"guardrail_trips"`
+	Rollbacks   int               `json:"rollbacks"`
+	Shadowed    int               `json:"shadow_windows"`
+	ShadowStops int               `json:"stopped_in_shadow"`
+	Violations  int               `json:"slo_violations"`
+	Dropped     int               `json:"dropped"`
+	Torn        int               `json:"torn_snapshots"`
+	Recovery    recovery          `json:"recovery"`
+	Windows     []windowResult    `json:"windows"`
 
-	samples          []telemetry.Sketch
-	served           map[catalog.VariantID]int
-	trips, rollbacks int // before the phase
+	samples                 []telemetry.Sketch
+	served                  map[catalog.VariantID]int
+	trips, rollbacks, stops int // before the phase
+}
+
+// variantName is what an id stands for in the releases of the run.
+type variantName struct {
+	Variant catalog.VariantID `json:"variant_id"`
+	Name    string            `json:"name"`
 }
 
 type servedBy struct {
@@ -106,10 +118,12 @@ type hostEvent struct {
 
 // The kinds of events that figures mark; decisions are named by their outcome.
 const (
-	eventGuardrail = "guardrail"
-	eventRollback  = "rollback" // for another cause
-	eventRelease   = "release"
-	eventProposed  = "proposed"
+	eventGuardrail  = "guardrail"
+	eventRollback   = "rollback" // for another cause
+	eventRelease    = "release"
+	eventProposed   = "proposed"
+	eventShadow     = "shadow"
+	eventShadowStop = "shadow stop" // a variant that ended there
 )
 
 // MarshalJSON puts the domain's figures beside the host's.
@@ -155,7 +169,7 @@ func newRunResult(h *hostRun) runResult {
 func newPhase(h *hostRun, context string) *phaseResult {
 	return &phaseResult{
 		Context: context, samples: make([]telemetry.Sketch, h.plan.samples), served: map[catalog.VariantID]int{},
-		Windows: []windowResult{}, trips: h.result.Trips, rollbacks: h.result.Rollbacks,
+		Windows: []windowResult{}, trips: h.result.Trips, rollbacks: h.result.Rollbacks, stops: h.result.ShadowStops,
 	}
 }
 
@@ -179,7 +193,10 @@ func (p *phaseResult) account(h *hostRun, w *window) {
 	for k := range samples {
 		p.samples[k].Merge(&samples[k])
 	}
-	x := windowResult{Tick: uint64(h.tick + 1), Class: w.class, Variant: mostServed(served), Requests: w.n}
+	x := windowResult{Tick: uint64(h.tick + 1), Class: w.class, Variant: mostServed(served), Requests: w.n, Shadow: w.shadow}
+	if w.shadow != nil {
+		p.Shadowed++
+	}
 	for _, s := range h.plan.series {
 		x.Values = append(x.Values, s.of(samples))
 	}
@@ -209,7 +226,7 @@ func (r *runResult) add(h *hostRun, p *phaseResult) {
 		p.Facts = append(p.Facts, fact{s.name, s.header, s.unit, s.of(p.samples)})
 	}
 	h.load.end(p)
-	p.Trips, p.Rollbacks = r.Trips-p.trips, r.Rollbacks-p.rollbacks
+	p.Trips, p.Rollbacks, p.ShadowStops = r.Trips-p.trips, r.Rollbacks-p.rollbacks, r.ShadowStops-p.stops
 	for id, n := range p.served {
 		p.Served = append(p.Served, servedBy{id, n})
 	}
@@ -226,11 +243,93 @@ func (r *runResult) add(h *hostRun, p *phaseResult) {
 	r.Torn += p.Torn
 	r.Swaps += p.Swaps
 	r.Violations += p.Violations
+	r.Shadowed += p.Shadowed
 }
 
 func (r *runResult) finish(h *hostRun) {
 	r.Release, r.Generation = h.rt.Load().Release(), h.rt.Load().Generation()
 	r.Facts = h.load.facts()
+	r.Variants = r.named(h.names)
+	r.Verdict = r.verdict()
+}
+
+// named lists the variants that the history speaks of, by id.
+func (r *runResult) named(names map[catalog.VariantID]string) []variantName {
+	seen := map[catalog.VariantID]bool{}
+	for _, p := range r.Phases {
+		for _, s := range p.Served {
+			seen[s.Variant] = true
+		}
+		for _, w := range p.Windows {
+			if w.Shadow != nil {
+				seen[w.Shadow.Variant] = true
+			}
+		}
+	}
+	out := []variantName{}
+	for _, id := range slices.Sorted(maps.Keys(seen)) {
+		name := names[id]
+		if id == catalog.BuiltIn {
+			name = "built in"
+		}
+		out = append(out, variantName{id, name})
+	}
+	return out
+}
+
+// who says in one line what the ids of the table stand for.
+func (r runResult) who() string {
+	words := make([]string, 0, len(r.Variants))
+	for _, v := range r.Variants {
+		words = append(words, fmt.Sprintf("%d %s", v.Variant, plot.Clean(v.Name, 60)))
+	}
+	return "variants: " + strings.Join(words, ", ")
+}
+
+// runVerdict says whether the host came through every change.
+type runVerdict struct {
+	Absorbed bool   `json:"absorbed"`
+	Text     string `json:"text"`
+}
+
+// verdict looks at what a reader asks first: whether each phase was recovered
+// from, whether what serves then kept the signed limits, and whether a request
+// was lost.
+func (r runResult) verdict() runVerdict {
+	var bad, before []string
+	slowest, swings := 0, 0
+	for _, p := range r.Phases {
+		name := plot.Clean(p.Context, 40)
+		switch {
+		case !p.Recovery.Recovered:
+			bad = append(bad, name+" did not recover")
+		case p.Recovery.OverLimit > 0:
+			bad = append(bad, fmt.Sprintf("%s was over a signed limit in %s after it had recovered", name, counted(p.Recovery.OverLimit, "window")))
+		case p.Violations > 0:
+			before = append(before, fmt.Sprintf("%s in %s", counted(p.Violations, "window"), name))
+		}
+		slowest, swings = max(slowest, p.Recovery.Requests), swings+p.Recovery.Oscillation
+	}
+	if r.Dropped+r.Torn > 0 {
+		bad = append(bad, fmt.Sprintf("%s dropped, %s torn", counted(r.Dropped, "request"), counted(r.Torn, "snapshot")))
+	}
+	if len(bad) > 0 {
+		return runVerdict{Text: "not absorbed: " + strings.Join(bad, "; ")}
+	}
+	text := fmt.Sprintf("absorbed: each of %s, the slowest after %s; %s of variant after that; nothing dropped", counted(len(r.Phases), "change"), counted(slowest, "request"), counted(swings, "change"))
+	if len(before) > 0 {
+		text += "; over a signed limit only until the host had reacted: " + strings.Join(before, ", ")
+	} else {
+		text += "; no window over a signed limit"
+	}
+	return runVerdict{Absorbed: true, Text: text}
+}
+
+func counted(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
 }
 
 // saying is the phase in a few words.
@@ -254,18 +353,37 @@ func (r runResult) rows() (head []string, rows [][]string) {
 		for _, s := range p.Served {
 			ids = append(ids, fmt.Sprint(s.Variant))
 		}
-		head = append(head, "VariantId", "swaps", "recovered after", "oscillation", "rollbacks", "over limit", "dropped")
+		over := fmt.Sprint(p.Violations)
+		if p.Recovery.OverLimit > 0 {
+			over += fmt.Sprintf(" (%d late)", p.Recovery.OverLimit)
+		}
+		head = append(head, "VariantId", "swaps", "recovered after", "oscillation", "trips", "rollbacks", "over limit", "dropped")
 		row = append(row, strings.Join(ids, ","), fmt.Sprint(p.Swaps), p.Recovery.String(), fmt.Sprint(p.Recovery.Oscillation),
-			fmt.Sprint(p.Rollbacks), fmt.Sprint(p.Violations), fmt.Sprint(p.Dropped))
+			fmt.Sprint(p.Trips), fmt.Sprint(p.Rollbacks), over, fmt.Sprint(p.Dropped))
+		if r.Shadowed > 0 {
+			head = append(head, "in shadow")
+			row = append(row, p.shadowed())
+		}
 		rows = append(rows, row)
 	}
 	return head, rows
+}
+
+// shadowed says in how many windows a variant was tried on copies of requests.
+func (p *phaseResult) shadowed() string {
+	if p.ShadowStops == 0 {
+		return fmt.Sprint(p.Shadowed)
+	}
+	return fmt.Sprintf("%d (%d stopped)", p.Shadowed, p.ShadowStops)
 }
 
 // sentence is the whole run in one.
 func (r runResult) sentence() string {
 	s := fmt.Sprintf("%d requests, %d dropped, %d torn snapshots, %d swaps, %d guardrail trips, %d rollbacks, %d windows over a signed limit, %d releases adopted while serving",
 		r.Requests, r.Dropped, r.Torn, r.Swaps, r.Trips, r.Rollbacks, r.Violations, r.Adopted)
+	if r.Shadowed > 0 {
+		s += fmt.Sprintf(", %s with a variant in shadow, %d stopped there", counted(r.Shadowed, "window"), r.ShadowStops)
+	}
 	for _, f := range r.Facts {
 		s += fmt.Sprintf("; %s: %s", f.header, f.unit.text(f.value))
 	}
@@ -281,7 +399,11 @@ func (r runResult) print(w io.Writer) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
+	fmt.Fprintln(w, r.Verdict.Text)
 	fmt.Fprintln(w, r.sentence())
+	if len(r.Variants) > 0 {
+		fmt.Fprintln(w, r.who())
+	}
 	if r.legend != "" {
 		fmt.Fprintln(w, r.legend)
 	}

@@ -19,6 +19,14 @@ type windowResult struct {
 	Values   []float64         `json:"values"`           // one a series
 	Limits   []windowLimit     `json:"limits,omitempty"` // signed, for the class, on the series
 	Broke    bool              `json:"over_limit"`
+	Shadow   *shadowResult     `json:"shadow,omitempty"` // what was tried on copies beside it
+}
+
+// shadowResult is what a variant showed on copies of a window's requests.
+type shadowResult struct {
+	Variant catalog.VariantID `json:"variant_id"`
+	Values  []float64         `json:"values,omitempty"` // one a series
+	shadowCount
 }
 
 // windowLimit is a guardrail of the release on one of the series.
@@ -40,6 +48,9 @@ func thin(ws []windowResult, n int) []windowResult {
 		w := ws[i]
 		for _, next := range ws[i:min(i+k, len(ws))] {
 			w.Broke = w.Broke || next.Broke
+			if w.Shadow == nil {
+				w.Shadow = next.Shadow
+			}
 		}
 		out = append(out, w)
 	}
@@ -73,6 +84,7 @@ type recovery struct {
 	Windows     int  `json:"windows"`     // until the last one did
 	Requests    int  `json:"requests"`    // the same in requests
 	Oscillation int  `json:"oscillation"` // changes of the variant that serves after that
+	OverLimit   int  `json:"over_limit"`  // windows after that whose figures were outside a signed limit
 }
 
 const (
@@ -105,6 +117,9 @@ func recoveryOf(ws []windowResult, list []series, judged int) recovery {
 		}
 		if i > r.Windows && w.Variant != ws[i-1].Variant {
 			r.Oscillation++
+		}
+		if w.Broke {
+			r.OverLimit++
 		}
 	}
 	return r

@@ -35,15 +35,47 @@ func TestRecovery(t *testing.T) {
 		judged int
 	}{
 		{"at once", higher, []float64{.9, .9, .91, .9, .9, .91}, nil, recovery{Recovered: true}, 1},
-		{"after two windows", higher, []float64{.1, .1, .9, .91, .9, .91, .9, .91, .9}, nil, recovery{true, 2, 20, 0}, 1},
+		{"after two windows", higher, []float64{.1, .1, .9, .91, .9, .91, .9, .91, .9}, nil, recovery{true, 2, 20, 0, 0}, 1},
 		{"better than it settles is no harm", higher, []float64{1, 1, .5, .5, .5, .5}, nil, recovery{Recovered: true}, 1},
-		{"one good window among bad ones is luck", lower, []float64{9, 1, 9, 9, 1, 1, 1, 1, 1}, nil, recovery{true, 4, 40, 0}, 1},
-		{"it swings after it has recovered", higher, []float64{.1, .9, .9, .91, .9, .9}, []catalog.VariantID{1, 2, 2, 3, 2, 2}, recovery{true, 1, 10, 2}, 1},
-		{"traffic that comes in runs", higher, []float64{0, .1, .1, 0, 1, .4, .4, 1, 1, .4, .4, 1}, nil, recovery{true, 4, 40, 0}, 2},
+		{"one good window among bad ones is luck", lower, []float64{9, 1, 9, 9, 1, 1, 1, 1, 1}, nil, recovery{true, 4, 40, 0, 0}, 1},
+		{"it swings after it has recovered", higher, []float64{.1, .9, .9, .91, .9, .9}, []catalog.VariantID{1, 2, 2, 3, 2, 2}, recovery{true, 1, 10, 2, 0}, 1},
+		{"traffic that comes in runs", higher, []float64{0, .1, .1, 0, 1, .4, .4, 1, 1, .4, .4, 1}, nil, recovery{true, 4, 40, 0, 0}, 2},
 		{"nothing was served", higher, nil, nil, recovery{}, 1},
 	} {
 		if got := recoveryOf(windowsOf(c.values, c.served...), c.list, c.judged); got != c.want {
 			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
+		}
+	}
+}
+
+// A run is absorbed if every phase recovered and kept the limits from then on;
+// windows over a limit before that are counted and named.
+func TestTheVerdictOfARun(t *testing.T) {
+	phase := func(broke ...int) *phaseResult {
+		ws := windowsOf([]float64{.1, .1, .9, .91, .9, .91, .9, .91, .9})
+		p := &phaseResult{Context: "shifted", Violations: len(broke)}
+		for _, i := range broke {
+			ws[i].Broke = true
+		}
+		p.Recovery = recoveryOf(ws, []series{{name: "accuracy", higher: true}}, 1)
+		return p
+	}
+	lost := phase()
+	lost.Recovery = recovery{}
+	for _, c := range []struct {
+		name     string
+		run      runResult
+		absorbed bool
+		says     string
+	}{
+		{"quiet", runResult{Phases: []*phaseResult{phase()}}, true, "the slowest after 20 requests; 0 changes of variant after that; nothing dropped; no window over a signed limit"},
+		{"over a limit until it reacts", runResult{Phases: []*phaseResult{phase(0, 1)}}, true, "only until the host had reacted: 2 windows in shifted"},
+		{"over a limit later", runResult{Phases: []*phaseResult{phase(), phase(0, 7)}}, false, "shifted was over a signed limit in 1 window after it had recovered"},
+		{"never again", runResult{Phases: []*phaseResult{lost}}, false, "shifted did not recover"},
+		{"lost", runResult{Phases: []*phaseResult{phase()}, Dropped: 2}, false, "2 requests dropped, 0 snapshots torn"},
+	} {
+		if v := c.run.verdict(); v.Absorbed != c.absorbed || !strings.Contains(v.Text, c.says) {
+			t.Errorf("%s: %+v, want %q", c.name, v, c.says)
 		}
 	}
 }
@@ -80,8 +112,10 @@ func storyOfARun() runResult {
 		ws[i].Limits = []windowLimit{{0, &least, nil}}
 	}
 	ws[1].Broke = true
+	ws[2].Shadow = &shadowResult{Variant: 7, Values: []float64{.2}, shadowCount: shadowCount{Tried: 5}}
 	return runResult{
-		Domain: "infer", Channel: `staging"><script>`, Release: 3, Series: []string{"accuracy"}, Requests: 40, Trips: 1,
+		Shadowed: 1,
+		Domain:   "infer", Channel: `staging"><script>`, Release: 3, Series: []string{"accuracy"}, Requests: 40, Trips: 1,
 		series: []series{{name: "accuracy", header: "accuracy", unit: unitShare, higher: true}},
 		Phases: []*phaseResult{{Context: "shifted", Requests: 40, Windows: ws, Facts: []fact{{"accuracy", "accuracy", unitShare, .75}}}},
 		Events: []hostEvent{{2, eventGuardrail, "variant 2 broke a signed limit <b>"}},
@@ -95,7 +129,7 @@ func TestThePageDrawsTheRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	page := b.String()
-	for what, n := range map[string]int{"<svg ": 2, "<polyline": 2, `class="b-FAIL"`: 2, `class="l-limit"`: 4, "<script": 0, "<b>variant": 0, "limit <b>": 0} {
+	for what, n := range map[string]int{"<svg ": 2, "<polyline": 2, `class="open"`: 2, "variant 7 in shadow": 1, `class="b-FAIL"`: 2, `class="l-limit"`: 4, "<script": 0, "<b>variant": 0, "limit <b>": 0} {
 		if got := strings.Count(page, what); got != n {
 			t.Errorf("%d times %q, want %d", got, what, n)
 		}

@@ -23,6 +23,8 @@ type inferLoad struct {
 	context string // of the phase
 	streams [shards]*infer.Stream
 	looks   [shards]look // of the window, summed
+
+	shadowWork infer.Workspace // of copies of requests
 }
 
 const (
@@ -91,7 +93,7 @@ func (l *inferLoad) plan(ctx context.Context, rel *catalog.Release) (plan, error
 	return plan{
 		config:   cfg,
 		contexts: []string{infer.LowLoad, infer.Burst, infer.Memory300K, infer.Shifted, infer.Noisy, infer.Inverted},
-		requests: inferRequests, requestsMax: inferRequestsMax, window: rel.Policy.WindowRequests, judged: 1, adapt: true, samples: 2,
+		requests: inferRequests, requestsMax: inferRequestsMax, window: rel.Policy.WindowRequests, judged: 1, adapt: true, shadow: true, samples: 2,
 		series: []series{
 			{name: "accuracy", header: "accuracy", unit: unitShare, sample: 0, higher: true},
 			{name: "p50_ns", header: "p50", unit: unitNS, sample: 1, stat: runtime.P50},
@@ -170,9 +172,32 @@ func (l *inferLoad) serve(w *window, s *shard) error {
 		s.samples[1].Add(ns)
 		s.done(snap, id)
 		seen.add(image)
+		if other := l.host.shadow.wants(snap, w.id, uint64(i)); other != catalog.BuiltIn {
+			l.host.shadow.offer(shadowJob{variant: other, class: w.id, try: l.copied(snap, other, w.id, *image, label)})
+		}
 	}
 	l.looks[s.index] = seen
 	return nil
+}
+
+// copied is a request as the shadow tries it.
+func (l *inferLoad) copied(snap *runtime.Snapshot, id catalog.VariantID, c runtime.Class, image [side * side]byte, label int) func(*shadow) {
+	model, ok := snap.Handle(id).(*infer.Model)
+	return func(s *shadow) {
+		if !ok {
+			panic(errWrongHandle)
+		}
+		start := time.Now()
+		got := predict(model, &image, &l.shadowWork, s.rec, id, c)
+		ns, right := float64(time.Since(start)), 0.0
+		if got.Class == label {
+			right = 1
+		}
+		s.rec.Record(id, c, accuracyID, right)
+		s.rec.Record(id, c, p99ID, ns)
+		s.samples[0].Add(right)
+		s.samples[1].Add(ns)
+	}
 }
 
 // predict answers and records what it cost. The thread must be locked.

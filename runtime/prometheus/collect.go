@@ -16,6 +16,7 @@ func desc(name, help string, labels ...string) *prom.Desc {
 // The names are the contract with dashboards and alerts: change none, add.
 var (
 	requestsDesc    = desc("requests_total", "Requests that a variant answered, as of the last collected window.", "class", "variant")
+	shadowDesc      = desc("shadow_requests_total", "Copies of requests that a variant in shadow tried; none of them was sent to anybody.", "class", "variant")
 	invalidDesc     = desc("invalid_values_total", "Recorded values that were no finite numbers.", "class", "variant")
 	durationDesc    = desc("request_duration_seconds", "Latency of requests by variant.", "class", "variant")
 	meanDesc        = desc("window_mean", "Mean of a recorded metric in the last window, in the metric's own unit.", "class", "variant", "metric")
@@ -35,7 +36,7 @@ var (
 // Describe implements prometheus.Collector.
 func (c *Collector) Describe(ch chan<- *prom.Desc) {
 	for _, d := range []*prom.Desc{
-		requestsDesc, invalidDesc, durationDesc, meanDesc, tripsDesc, retreatsDesc, transitionsDesc, decisionsDesc,
+		requestsDesc, shadowDesc, invalidDesc, durationDesc, meanDesc, tripsDesc, retreatsDesc, transitionsDesc, decisionsDesc,
 		droppedDesc, stateDesc, shareDesc, releaseDesc, generationDesc, killedDesc, frozenDesc,
 	} {
 		ch <- d
@@ -53,6 +54,9 @@ func (c *Collector) Collect(ch chan<- prom.Metric) {
 	for key, a := range c.arms {
 		class := names.of(key.class)
 		counter(ch, requestsDesc, a.requests, class, key.variant)
+		if a.copies > 0 {
+			counter(ch, shadowDesc, a.copies, class, key.variant)
+		}
 		counter(ch, invalidDesc, a.invalid, class, key.variant)
 		for m, mean := range a.means {
 			gauge(ch, meanDesc, mean, class, key.variant, c.metrics[m].Name)

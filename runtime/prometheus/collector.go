@@ -54,6 +54,7 @@ type Collector struct {
 	transitions map[[2]string]uint64 // by class and state
 	decisions   map[[2]string]uint64 // by outcome and reason
 	dropped     uint64
+	shadows     map[runtime.Class]catalog.VariantID // whose cells of the next window are of copies
 }
 
 type armKey struct {
@@ -64,6 +65,7 @@ type armKey struct {
 // arm is what one variant did in one class.
 type arm struct {
 	requests uint64
+	copies   uint64 // of requests, tried in shadow
 	invalid  uint64
 	means    map[runtime.MetricID]float64 // of the last window
 	seconds  float64                      // sum of the latency
@@ -78,6 +80,7 @@ func New(metrics []runtime.Metric, o Options) (*Collector, error) {
 	c := &Collector{
 		options: o, metrics: metrics, latency: -1, arms: map[armKey]*arm{},
 		trips: map[string]uint64{}, retreats: map[[2]string]uint64{}, transitions: map[[2]string]uint64{}, decisions: map[[2]string]uint64{},
+		shadows: map[runtime.Class]catalog.VariantID{},
 	}
 	if c.options.Buckets == nil {
 		c.options.Buckets = []float64{1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, .01, .1, 1}
@@ -118,11 +121,25 @@ func (c *Collector) Tap(class runtime.Class, v catalog.VariantID, m runtime.Metr
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if rt := c.rt.Load(); rt != nil {
+		c.shadow(rt.Load(), class)
+	}
+	if c.shadows[class] == v && v != catalog.BuiltIn {
+		return // nobody waited for it
+	}
 	a := c.arm(class, v)
 	a.count += s.Count()
 	a.seconds += s.Mean() * float64(s.Count()) / 1e9
 	for i, b := range c.options.Buckets {
 		a.buckets[i] += s.AtMost(b * 1e9)
+	}
+}
+
+// shadow notes what a class has in shadow; it stands until the window is
+// counted, though the window may be what ends the shadow. Locked.
+func (c *Collector) shadow(s *runtime.Snapshot, class runtime.Class) {
+	if v := s.Shadow(class); v != catalog.BuiltIn {
+		c.shadows[class] = v
 	}
 }
 
@@ -162,6 +179,13 @@ func (c *Collector) Cycle(w *runtime.Window, ts []runtime.Transition, ds []runti
 	for _, d := range ds {
 		c.decisions[[2]string{d.Outcome.String(), d.Reason.String()}]++
 	}
+	if rt := c.rt.Load(); rt != nil {
+		clear(c.shadows)
+		snap := rt.Load()
+		for class := range snap.Classes() {
+			c.shadow(snap, runtime.Class(class))
+		}
+	}
 }
 
 func (c *Collector) window(w *runtime.Window) {
@@ -183,7 +207,11 @@ func (c *Collector) window(w *runtime.Window) {
 				a.means[x.Metric] = x.Mean
 			}
 		}
-		a.requests += requests
+		if c.shadows[first.Class] == first.Variant && first.Variant != catalog.BuiltIn {
+			a.copies += requests
+		} else {
+			a.requests += requests
+		}
 	}
 }
 

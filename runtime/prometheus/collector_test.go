@@ -18,7 +18,7 @@ import (
 
 // A release with one good variant and a limit on quality; every request of the
 // test takes 40 µs.
-func open(t *testing.T) (*runtime.Runtime, *prometheus.Collector, *prom.Registry) {
+func open(t *testing.T, change ...func(*runtime.Config)) (*runtime.Runtime, *prometheus.Collector, *prom.Registry) {
 	t.Helper()
 	least := .5
 	repo := runtimetest.New(t, catalog.Policy{
@@ -33,7 +33,11 @@ func open(t *testing.T) (*runtime.Runtime, *prometheus.Collector, *prom.Registry
 	if err != nil {
 		t.Fatal(err)
 	}
-	rt, err := runtime.Open(t.Context(), runtime.Config{Stage: runtimetest.Stage, Metrics: metrics, Tap: c.Tap}, rel)
+	cfg := runtime.Config{Stage: runtimetest.Stage, Metrics: metrics, Tap: c.Tap}
+	for _, f := range change {
+		f(&cfg)
+	}
+	rt, err := runtime.Open(t.Context(), cfg, rel)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,6 +59,55 @@ func serve(rt *runtime.Runtime, v catalog.VariantID, n int, quality float64) {
 		rec.Record(v, 0, 1, 40e3)
 	}
 	rec.Flush()
+}
+
+// Copies of requests are no requests: neither their count nor their latency is
+// that of what users saw, not even in the window that ends the shadow.
+func TestCopiesInShadowAreNoRequests(t *testing.T) {
+	rt, c, reg := open(t, func(cfg *runtime.Config) { cfg.Limits.ShadowWindows = 2 })
+	x := rt.Executor()
+	c.Cycle(nil, nil, []runtime.Decision{x.Propose(runtime.Proposal{Tick: 1, Base: rt.Load().Generation(), Class: 0, Variant: 2})})
+	for tick := runtime.Tick(2); tick < 4; tick++ {
+		serve(rt, 1, 30, .9)
+		serve(rt, 2, 10, .9)
+		win := rt.Collect(tick)
+		ts := x.Observe(win)
+		if tick == 3 { // after the window was collected, before it is counted
+			end, ok := x.Rollback(0, runtime.ReasonHarm, tick)
+			if !ok || end.From != runtime.StagedState {
+				t.Fatalf("%+v", end)
+			}
+			ts = append(ts, end)
+		}
+		c.Cycle(win, ts, nil)
+	}
+	expect(t, reg, `
+# HELP arqon_requests_total Requests that a variant answered, as of the last collected window.
+# TYPE arqon_requests_total counter
+arqon_requests_total{class="low",variant="1"} 60
+arqon_requests_total{class="low",variant="2"} 0
+# HELP arqon_shadow_requests_total Copies of requests that a variant in shadow tried; none of them was sent to anybody.
+# TYPE arqon_shadow_requests_total counter
+arqon_shadow_requests_total{class="low",variant="2"} 20
+`, "arqon_requests_total", "arqon_shadow_requests_total")
+	expect(t, reg, `
+# HELP arqon_request_duration_seconds Latency of requests by variant.
+# TYPE arqon_request_duration_seconds histogram
+arqon_request_duration_seconds_bucket{class="low",variant="1",le="1e-05"} 0
+arqon_request_duration_seconds_bucket{class="low",variant="1",le="0.0001"} 60
+arqon_request_duration_seconds_bucket{class="low",variant="1",le="0.001"} 60
+arqon_request_duration_seconds_bucket{class="low",variant="1",le="+Inf"} 60
+arqon_request_duration_seconds_sum{class="low",variant="1"} 0.0024
+arqon_request_duration_seconds_count{class="low",variant="1"} 60
+`, "arqon_request_duration_seconds")
+	serve(rt, 2, 10, .9) // in shadow no more: these are requests
+	c.Cycle(rt.Collect(9), nil, nil)
+	expect(t, reg, `
+# HELP arqon_requests_total Requests that a variant answered, as of the last collected window.
+# TYPE arqon_requests_total counter
+arqon_requests_total{class="low",variant="1"} 60
+arqon_requests_total{class="low",variant="2"} 10
+`, "arqon_requests_total")
 }
 
 // The whole life of a canary that turns out badly, as a scrape shows it.

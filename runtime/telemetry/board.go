@@ -58,22 +58,32 @@ func (l *Layout) group(arm uint32, class int) int {
 // goroutine while it is active, the board otherwise.
 type buffer struct {
 	layout *Layout
-	cells  []Sketch // group·metrics + metric
+	groups [][]Sketch // by (class, arm); in each, one a metric
 	missed uint64
 	next   *buffer // list of buffers that were handed over
 }
 
 func newBuffer(l *Layout) *buffer {
-	return &buffer{layout: l, cells: make([]Sketch, len(l.arms)*l.metrics)}
+	b := &buffer{layout: l, groups: make([][]Sketch, len(l.arms))}
+	for g := range b.groups {
+		b.groups[g] = make([]Sketch, l.metrics)
+	}
+	return b
 }
 
 func (b *buffer) reset() {
-	for i := range b.cells {
-		if s := &b.cells[i]; s.count > 0 || s.invalid > 0 {
+	for _, g := range b.groups {
+		reset(g)
+	}
+	b.missed, b.next = 0, nil
+}
+
+func reset(group []Sketch) {
+	for i := range group {
+		if s := &group[i]; s.count > 0 || s.invalid > 0 {
 			s.Reset()
 		}
 	}
-	b.missed, b.next = 0, nil
 }
 
 // Shard is what one goroutine writes to. Its methods are for that goroutine
@@ -99,11 +109,16 @@ func (s *Shard) Record(arm uint32, class, metric int, x float64) {
 	b := s.active
 	s.dirty = true
 	g := b.layout.group(arm, class)
-	if g < 0 || uint(metric) >= uint(b.layout.metrics) {
+	if uint(g) >= uint(len(b.groups)) {
 		b.missed++
 		return
 	}
-	b.cells[g*b.layout.metrics+metric].Add(x)
+	cells := b.groups[g]
+	if uint(metric) >= uint(len(cells)) {
+		b.missed++
+		return
+	}
+	cells[metric].Add(x)
 }
 
 // handedMax bounds the buffers that an owner may hand over before the board
@@ -129,12 +144,8 @@ func (s *Shard) hand() {
 	if spare == nil {
 		return
 	}
-	if !s.dirty { // nothing to hand over, but the layout may be a new one
-		if spare.layout != s.active.layout {
-			s.active = spare
-		} else {
-			s.spare.CompareAndSwap(nil, spare)
-		}
+	if !s.dirty && spare.layout == s.active.layout { // nothing to hand over, and no other layout
+		s.spare.CompareAndSwap(nil, spare)
 		return
 	}
 	done := s.active
@@ -155,6 +166,7 @@ type Board struct {
 	shards  []*Shard
 	pending *buffer
 	missed  uint64
+	free    [][]Sketch // empty groups of former layouts, for the next ones
 }
 
 // NewBoard makes a board with the given number of shards, at least one.
@@ -166,6 +178,42 @@ func NewBoard(shards int, l *Layout) *Board {
 		b.shards = append(b.shards, s)
 	}
 	return b
+}
+
+// buffer is newBuffer in memory that the board has left over, where it has: a
+// group is 8 KB a metric, and pages that were never touched cost far more than
+// what is written to them.
+func (b *Board) buffer() *buffer {
+	f := &buffer{layout: b.layout, groups: make([][]Sketch, len(b.layout.arms))}
+	for g := range f.groups {
+		f.groups[g] = b.group()
+	}
+	return f
+}
+
+// group is an empty one.
+func (b *Board) group() []Sketch {
+	n := len(b.free) - 1
+	if n < 0 || len(b.free[n]) != b.layout.metrics {
+		return make([]Sketch, b.layout.metrics)
+	}
+	g := b.free[n]
+	b.free[n], b.free = nil, b.free[:n]
+	return g
+}
+
+// recycle keeps a buffer's groups. As many are kept as a change of every arm
+// needs: the pending ones, and two buffers a shard.
+func (b *Board) recycle(f *buffer) {
+	for _, g := range f.groups {
+		if len(b.free) >= (1+2*len(b.shards))*len(b.layout.arms) {
+			return
+		}
+		if g != nil {
+			reset(g)
+			b.free = append(b.free, g)
+		}
+	}
 }
 
 // Shard returns shard i, or nil.
@@ -189,10 +237,31 @@ func (b *Board) Flip() {
 func (b *Board) Relayout(l *Layout) {
 	b.Collect()
 	old := b.pending
-	b.layout, b.pending = l, newBuffer(l)
-	b.absorb(old)
+	if l.metrics != b.layout.metrics {
+		b.free = nil
+	}
+	b.layout = l
+	b.pending = &buffer{layout: l, groups: make([][]Sketch, len(l.arms))}
+	for c := range l.Classes() {
+		for g := l.first[c]; g < l.first[c+1]; g++ {
+			if from := old.layout.group(l.arms[g], c); from >= 0 && old.layout.metrics == l.metrics {
+				b.pending.groups[g], old.groups[from] = old.groups[from], nil
+			}
+		}
+	}
+	if old.layout.metrics == l.metrics {
+		b.recycle(old)
+	}
+	for g := range b.pending.groups {
+		if b.pending.groups[g] == nil {
+			b.pending.groups[g] = b.group()
+		}
+	}
 	for _, s := range b.shards {
-		s.spare.Store(newBuffer(l))
+		if f := s.spare.Swap(nil); f != nil && f.layout.metrics == l.metrics {
+			b.recycle(f)
+		}
+		s.spare.Store(b.buffer())
 		s.want.Store(true)
 	}
 }
@@ -206,31 +275,37 @@ func (b *Board) Collect() {
 			next := f.next
 			s.handed.Add(-1)
 			b.absorb(f)
-			if f.layout == b.layout && s.spare.Load() == nil {
+			switch {
+			case f.layout == b.layout && s.spare.Load() == nil:
 				f.reset()
 				s.spare.Store(f)
+			case f.layout.metrics == b.layout.metrics:
+				b.recycle(f)
 			}
 			f = next
 		}
 		if s.spare.Load() == nil {
-			s.spare.Store(newBuffer(b.layout))
+			s.spare.Store(b.buffer())
 		}
 	}
 	b.Flip()
 }
 
-// absorb merges a buffer into the pending cells; cells whose arm is not in
-// the layout any more count as missed.
+// absorb merges a buffer into the pending cells; records of arms that the
+// layout does not have any more are forgotten.
 func (b *Board) absorb(f *buffer) {
 	b.missed += f.missed
+	if f.layout.metrics != b.layout.metrics {
+		return
+	}
 	for c := range f.layout.Classes() {
 		for g := f.layout.first[c]; g < f.layout.first[c+1]; g++ {
 			to := b.layout.group(f.layout.arms[g], c)
-			if to < 0 || f.layout.metrics != b.layout.metrics {
+			if to < 0 {
 				continue
 			}
-			for m := range f.layout.metrics {
-				b.pending.cells[to*b.layout.metrics+m].Merge(&f.cells[int(g)*f.layout.metrics+m])
+			for m := range f.groups[g] {
+				b.pending.groups[to][m].Merge(&f.groups[g][m])
 			}
 		}
 	}
@@ -242,7 +317,7 @@ func (b *Board) absorb(f *buffer) {
 func (b *Board) Take(countMin uint64, visit func(arm uint32, class, metric int, s *Sketch)) {
 	for c := range b.layout.Classes() {
 		for g := b.layout.first[c]; g < b.layout.first[c+1]; g++ {
-			cells := b.pending.cells[int(g)*b.layout.metrics : (int(g)+1)*b.layout.metrics]
+			cells := b.pending.groups[g]
 			if !ripe(cells, countMin) {
 				continue
 			}
