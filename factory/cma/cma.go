@@ -69,6 +69,10 @@ type Config struct {
 	AdaptRate bool
 	// NoRestart ends after the first run.
 	NoRestart bool
+	// Scouts is how many uniform points a restart with a small population looks
+	// at before it begins at the best of them: at most 1,000. 0: 30·Dim, at most
+	// 1,000; −1: none, it begins anywhere.
+	Scouts int
 }
 
 // Optimizer minimises by ask and tell. The zero Optimizer is not usable: see
@@ -79,11 +83,12 @@ type Optimizer struct {
 	pcg          *rand.PCG
 	rng          *rand.Rand
 
-	run   run
-	plan  plan
-	asked int // samples of this generation handed out
-	told  int // losses of this generation taken
-	evals int
+	run    run
+	plan   plan
+	scouts scouting
+	asked  int // samples of this generation, or scouts, handed out
+	told   int // losses of this generation, or of scouts, taken
+	evals  int
 
 	best     []float64 // in units of the region
 	bestLoss float64
@@ -122,6 +127,7 @@ func New(cfg Config) (*Optimizer, error) {
 	o.pcg = seed.Source(seed.Root(cfg.Seed), "cma")
 	o.rng = rand.New(o.pcg) //nolint:forbidigo // of a source from internal/seed, whose state snapshots keep
 	o.plan = newPlan(o.cfg.Lambda)
+	o.scouts.size = scoutsFor(cfg)
 
 	mean := make([]float64, n)
 	if cfg.Mean != nil {
@@ -180,6 +186,8 @@ func (c Config) check() error {
 		return fmt.Errorf("%w: Form %d is not one of AutoForm, Full, Separable", ErrConfig, c.Form)
 	case c.AdaptRate && c.Form == Separable:
 		return fmt.Errorf("%w: AdaptRate needs the Full form, Form is Separable", ErrConfig)
+	case c.Scouts < -1 || c.Scouts > maxScouts:
+		return fmt.Errorf("%w: Scouts %d is not in −1…%d", ErrConfig, c.Scouts, maxScouts)
 	case c.Budget < 0:
 		return fmt.Errorf("%w: Budget %d is negative", ErrConfig, c.Budget)
 	}
@@ -190,13 +198,30 @@ func (c Config) check() error {
 // when the whole generation has been asked (tell it first) or Done. A
 // generation may be asked in parts; every point asked is told, in ask order.
 func (o *Optimizer) Ask(x []float64) bool {
-	if o.stop != "" || o.asked == o.run.s.lambda {
+	if o.stop != "" || o.asked == o.wanted() {
 		return false
 	}
-	o.run.sample(o.asked, o.rng)
 	o.asked++
-	o.point(o.asked-1, x)
+	o.draw(x)
 	return true
+}
+
+// wanted is how many points are asked before anything is learned.
+func (o *Optimizer) wanted() int {
+	if o.scouts.on {
+		return o.scouts.size
+	}
+	return o.run.s.lambda
+}
+
+// draw makes the last point asked.
+func (o *Optimizer) draw(x []float64) {
+	if o.scouts.on {
+		o.scout(o.asked-1, x)
+		return
+	}
+	o.run.sample(o.asked-1, o.rng)
+	o.point(o.asked-1, x)
 }
 
 // Redraw replaces the last point asked, for a caller that knows that it cannot
@@ -205,8 +230,7 @@ func (o *Optimizer) Redraw(x []float64) {
 	if o.asked == o.told {
 		return
 	}
-	o.run.sample(o.asked-1, o.rng)
-	o.point(o.asked-1, x)
+	o.draw(x)
 }
 
 // Replace says that instead of the last point asked, x is evaluated: a
@@ -217,6 +241,12 @@ func (o *Optimizer) Replace(x []float64) {
 		return
 	}
 	n := o.run.s.n
+	if o.scouts.on {
+		for i, at := 0, o.scouts.at(o.asked-1, n); i < n; i++ {
+			at[i] = (x[i] - o.lower[i]) / o.width[i]
+		}
+		return
+	}
 	for i := range o.u {
 		u := (x[i] - o.lower[i]) / o.width[i]
 		o.run.x[(o.asked-1)*n+i] = u
@@ -256,16 +286,24 @@ func (o *Optimizer) Tell(loss float64) {
 	if math.IsNaN(loss) || math.IsInf(loss, -1) {
 		loss = math.Inf(1)
 	}
-	o.run.loss[o.told] = loss
+	x, of := o.run.x, o.run.loss
+	if o.scouts.on {
+		x, of = o.scouts.x, o.scouts.loss
+	}
+	of[o.told] = loss
 	if loss < o.bestLoss {
 		o.bestLoss = loss
 		n := o.run.s.n
-		copy(o.best, o.run.x[o.told*n:(o.told+1)*n])
+		copy(o.best, x[o.told*n:(o.told+1)*n])
 	}
 	o.told++
 	o.evals++
-	if o.told == o.run.s.lambda {
-		o.endGeneration()
+	if o.told == o.wanted() {
+		if o.scouts.on {
+			o.endScouting()
+		} else {
+			o.endGeneration()
+		}
 	}
 	if o.cfg.Budget > 0 && o.evals >= o.cfg.Budget {
 		o.stop = "budget"
@@ -307,12 +345,16 @@ func (o *Optimizer) widest() float64 {
 	return 1
 }
 
-// restart begins the next run of the plan at a random point of the region.
+// restart begins the next run of the plan: a large one at a random point of the
+// region, a small one with a look at many.
 func (o *Optimizer) restart() {
 	o.asked, o.told = 0, 0
 	lambda, sigma := o.plan.next(o.cfg.Sigma, o.rng)
 	o.uniform(o.u)
 	o.run.start(o.cfg.Dim, lambda, o.cfg.Form, o.u, sigma)
+	if o.scouts.on = false; o.plan.regime == smallRun {
+		o.scouts.begin(o.cfg.Dim)
+	}
 }
 
 // uniform draws a point of the region.

@@ -234,6 +234,9 @@ func TestSnapshotGoesOnToTheSamePoints(t *testing.T) {
 		if rapid.Bool().Draw(t, "floored") {
 			cfg.StdFloor[0] = .05
 		}
+		if rapid.Bool().Draw(t, "looks around") {
+			cfg.Scouts = 40
+		}
 		switch rapid.IntRange(0, 2).Draw(t, "kind") {
 		case 1:
 			cfg.Form = Separable
@@ -249,7 +252,7 @@ func TestSnapshotGoesOnToTheSamePoints(t *testing.T) {
 			if x[0] > .9 {
 				return math.NaN()
 			}
-			return math.Round(1e3 * rastrigin(x)) // plateaus end runs early
+			return math.Round(10 * rastrigin(x)) // plateaus end runs early
 		}
 		for range rapid.IntRange(0, 3000).Draw(t, "evaluations") {
 			a.Ask(x)

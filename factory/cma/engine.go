@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/arqon/arqon/benchmarks"
 	"github.com/arqon/arqon/factory/engine"
@@ -58,7 +59,7 @@ func Engine(cfg engine.Config) (engine.Engine, error) {
 	var err error
 	s.opt, err = New(Config{
 		Dim: n, Mean: mean, StdFloor: floor, Seed: cfg.Seed, Lambda: population(n, cfg),
-		Sigma: sigmaOf(cfg), Form: formFor(AutoForm, n, cfg.Budget),
+		Sigma: sigmaOf(cfg), Form: formFor(AutoForm, n, cfg.Budget), Scouts: scoutsOf(floor),
 	})
 	if err != nil {
 		return nil, err
@@ -74,6 +75,16 @@ func population(n int, cfg engine.Config) int {
 		lambda = max(6, min(lambda, cfg.Budget/40))
 	}
 	return min(max(lambda, cfg.Parallel), maxLambda)
+}
+
+// scoutsOf lets restarts look around where every coordinate is continuous.
+// Elsewhere the floors keep runs from ending, and patience restarts them with
+// few evaluations left.
+func scoutsOf(floor []float64) int {
+	if slices.Max(floor) > 0 {
+		return -1
+	}
+	return 0
 }
 
 // sigmaOf is the first step: wide from the centre, narrower around a point

@@ -96,7 +96,7 @@ func FuzzRestore(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(snap)
-	f.Add(bytes.Replace(snap, []byte(`"version":2`), []byte(`"version":3`), 1))
+	f.Add(bytes.Replace(snap, []byte(`"version":3`), []byte(`"version":4`), 1))
 	f.Add([]byte(`{}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		e := fresh(t)
