@@ -9,8 +9,8 @@
 // restarts are N. Hansen, "Benchmarking a BI-Population CMA-ES on the
 // BBOB-2009 Function Testbed", GECCO 2009.
 //
-// Against noise it can adapt its learning rates ([Config].AdaptRate). It is not
-// for spaces that are mostly categorical or permutations: package ga searches
+// Against noise it can adapt its learning rates ([Config].AdaptRate) or evaluate
+// points more than once ([Config].Reevaluate). It is not for spaces that are mostly categorical or permutations: package ga searches
 // those better.
 //
 // # Bounds
@@ -67,6 +67,12 @@ type Config struct {
 	// not [Optimizer.Best], is then the point to recommend. It needs the Full
 	// form, which AutoForm then is.
 	AdaptRate bool
+	// Reevaluate is the other answer to noise: a part of each generation is
+	// asked twice, and where the two answers rank it differently, every point
+	// is asked more often, up to this many times (at most 4,096), and then the
+	// step grows. 0: never twice. [Optimizer.Again] says which points are asked
+	// once more, and [Optimizer.Mean] is the point to recommend.
+	Reevaluate int
 	// NoRestart ends after the first run.
 	NoRestart bool
 	// Scouts is how many uniform points a restart with a small population looks
@@ -142,6 +148,9 @@ func New(cfg Config) (*Optimizer, error) {
 		o.cfg.Form = Full
 		o.run.rate = new(rate)
 	}
+	if cfg.Reevaluate > 0 {
+		o.run.again = &uncertainty{most: cfg.Reevaluate}
+	}
 	o.run.start(n, o.cfg.Lambda, o.cfg.Form, mean, o.cfg.Sigma)
 	return o, nil
 }
@@ -186,6 +195,8 @@ func (c Config) check() error {
 		return fmt.Errorf("%w: Form %d is not one of AutoForm, Full, Separable", ErrConfig, c.Form)
 	case c.AdaptRate && c.Form == Separable:
 		return fmt.Errorf("%w: AdaptRate needs the Full form, Form is Separable", ErrConfig)
+	case c.Reevaluate < 0 || c.Reevaluate > maxRepeats:
+		return fmt.Errorf("%w: Reevaluate %d is not in 0…%d", ErrConfig, c.Reevaluate, maxRepeats)
 	case c.Scouts < -1 || c.Scouts > maxScouts:
 		return fmt.Errorf("%w: Scouts %d is not in −1…%d", ErrConfig, c.Scouts, maxScouts)
 	case c.Budget < 0:
@@ -211,7 +222,11 @@ func (o *Optimizer) wanted() int {
 	if o.scouts.on {
 		return o.scouts.size
 	}
-	return o.run.s.lambda
+	wanted := o.run.s.lambda
+	if a := o.run.again; a != nil {
+		wanted = a.repeats() * (wanted + len(a.again))
+	}
+	return wanted
 }
 
 // draw makes the last point asked.
@@ -220,14 +235,19 @@ func (o *Optimizer) draw(x []float64) {
 		o.scout(o.asked-1, x)
 		return
 	}
-	o.run.sample(o.asked-1, o.rng)
-	o.point(o.asked-1, x)
+	k, second, before := o.spot(o.asked - 1)
+	if second || before > 0 {
+		o.place(k, x)
+		return
+	}
+	o.run.sample(k, o.rng)
+	o.point(k, x)
 }
 
 // Redraw replaces the last point asked, for a caller that knows that it cannot
-// work.
+// work. A point that is asked again stays.
 func (o *Optimizer) Redraw(x []float64) {
-	if o.asked == o.told {
+	if o.asked == o.told || o.Again() {
 		return
 	}
 	o.draw(x)
@@ -235,9 +255,9 @@ func (o *Optimizer) Redraw(x []float64) {
 
 // Replace says that instead of the last point asked, x is evaluated: a
 // repaired point, a known good one. Far from the mean, only a plausible part
-// of the way to x enters the update.
+// of the way to x enters the update. A point that is asked again stays.
 func (o *Optimizer) Replace(x []float64) {
-	if o.asked == o.told {
+	if o.asked == o.told || o.Again() {
 		return
 	}
 	n := o.run.s.n
@@ -247,18 +267,19 @@ func (o *Optimizer) Replace(x []float64) {
 		}
 		return
 	}
+	k, _, _ := o.spot(o.asked - 1)
 	for i := range o.u {
 		u := (x[i] - o.lower[i]) / o.width[i]
-		o.run.x[(o.asked-1)*n+i] = u
+		o.run.x[k*n+i] = u
 		if !o.cfg.Unbounded {
 			u = unfold(u, o.run.m[i])
 		}
 		o.u[i] = u
 	}
-	o.run.inject(o.asked-1, o.u)
+	o.run.inject(k, o.u)
 }
 
-// point writes sample k, reflected into the bounds, in the caller's units.
+// point reflects sample k into the bounds and writes it in the caller's units.
 func (o *Optimizer) point(k int, x []float64) {
 	n := o.run.s.n
 	y := o.run.y[k*n : (k+1)*n]
@@ -269,6 +290,14 @@ func (o *Optimizer) point(k int, x []float64) {
 			u = engine.Fold(u)
 		}
 		out[i] = u
+	}
+	o.place(k, x)
+}
+
+// place writes sample k, which point or Replace has placed.
+func (o *Optimizer) place(k int, x []float64) {
+	n := o.run.s.n
+	for i, u := range o.run.x[k*n : (k+1)*n] {
 		x[i] = o.lower[i] + float64(o.width[i]*u)
 		if !o.cfg.Unbounded && o.cfg.Upper != nil {
 			x[i] = min(x[i], o.cfg.Upper[i]) // the sum may round over the bound
@@ -286,15 +315,16 @@ func (o *Optimizer) Tell(loss float64) {
 	if math.IsNaN(loss) || math.IsInf(loss, -1) {
 		loss = math.Inf(1)
 	}
-	x, of := o.run.x, o.run.loss
+	x, k := o.run.x, o.told
 	if o.scouts.on {
-		x, of = o.scouts.x, o.scouts.loss
+		x, o.scouts.loss[k] = o.scouts.x, loss
+	} else {
+		k = o.add(k, loss)
 	}
-	of[o.told] = loss
 	if loss < o.bestLoss {
 		o.bestLoss = loss
 		n := o.run.s.n
-		copy(o.best, x[o.told*n:(o.told+1)*n])
+		copy(o.best, x[k*n:(k+1)*n])
 	}
 	o.told++
 	o.evals++
@@ -312,9 +342,15 @@ func (o *Optimizer) Tell(loss float64) {
 
 func (o *Optimizer) endGeneration() {
 	r := &o.run
+	o.plan.spend(o.told)
 	o.asked, o.told = 0, 0
-	o.plan.spend(r.s.lambda)
+	if r.again != nil {
+		r.again.measure(r.loss)
+	}
 	kept := r.update()
+	if r.again != nil {
+		r.sigma *= r.again.treat(r.s.n)
+	}
 	if !o.cfg.Unbounded {
 		r.capSigma(o.widest())
 	}
@@ -335,11 +371,11 @@ func (o *Optimizer) endGeneration() {
 	o.restart()
 }
 
-// widest is the largest standard deviation inside bounds. Adapted rates answer
+// widest is the largest standard deviation inside bounds. Both switches answer
 // noise with longer steps; beyond a third of the region the mirror images of
 // the landscape overlap, and what they would average out is the signal.
 func (o *Optimizer) widest() float64 {
-	if o.cfg.AdaptRate {
+	if o.run.noisy() {
 		return 1. / 3
 	}
 	return 1

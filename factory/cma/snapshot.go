@@ -31,6 +31,7 @@ type state struct {
 	Gen    int           `json:"gen"`
 	EigGen int           `json:"eig_gen"`
 	Rate   *rateState    `json:"rate,omitempty"`
+	Again  *againState   `json:"reevaluate,omitempty"`
 	X      []float64     `json:"x"` // asked points only
 	Y      []float64     `json:"y"`
 	Norm2  []float64     `json:"norm2"`
@@ -102,16 +103,17 @@ func (o *Optimizer) state() (*state, error) {
 	}
 	r, p := &o.run, &o.plan
 	n := r.s.n
-	asked, told := o.asked, o.told
-	if o.scouts.on {
-		asked, told = 0, 0
+	asked, told := 0, 0 // points
+	if !o.scouts.on {
+		asked, _ = o.begun(o.asked)
+		told, _ = o.begun(o.told)
 	}
 	s := &state{
 		RNG: rng, Lambda: r.s.lambda, Mean: r.m, Sigma: r.sigma, Sigma0: r.sigma0,
 		PS: r.ps, PC: r.pc, Gen: r.gen, EigGen: r.eigenGen,
 		X: r.x[:asked*n], Y: r.y[:asked*n], Norm2: r.norm2[:asked],
-		Loss:     losses(r.loss[:told]),
-		Scouts:   o.scoutState(),
+		Loss:   losses(r.loss[:told]),
+		Scouts: o.scoutState(), Again: o.againState(),
 		HistBest: losses(r.hist.best), HistMedian: losses(r.hist.median), Blind: r.hist.blind,
 		Restarts: p.restarts, Large: p.large, Growths: p.growths,
 		SpentLarge: p.spentLarge, SpentSmall: p.spentSmall, Regime: int(p.regime),
@@ -214,6 +216,14 @@ func (o *Optimizer) setState(s *state) error {
 	if err := s.check(n, o.cfg.Form, o.run.rate != nil); err != nil {
 		return err
 	}
+	switch a := o.run.again; {
+	case (a == nil) != (s.Again == nil):
+		return fmt.Errorf("%w: reevaluate: in one of the two alone", engine.ErrSnapshot)
+	case a != nil:
+		if err := s.Again.check(s, a.most); err != nil {
+			return err
+		}
+	}
 	if s.Scouts != nil {
 		if err := s.Scouts.check(n, o.scouts.size); err != nil {
 			return err
@@ -256,6 +266,7 @@ func (o *Optimizer) setState(s *state) error {
 		spentLarge: s.SpentLarge, spentSmall: s.SpentSmall, regime: regime(s.Regime)}
 	o.asked, o.told, o.evals = len(s.Norm2), len(s.Loss), s.Evals
 	o.setScouts(s.Scouts)
+	o.setAgain(s.Again)
 	copy(o.best, s.Best)
 	o.bestLoss, o.stop = float64(s.BestLoss), s.Stop
 	return nil
