@@ -97,6 +97,7 @@ func Engine(cfg engine.Config) (engine.Engine, error) {
 	e.opt, err = cma.New(cma.Config{
 		Dim: n, Mean: mean, StdFloor: floor, Seed: cfg.Seed, Sigma: sigma,
 		Lambda: population(len(e.axes)+len(e.vars), cfg),
+		Scouts: -1, // the distributions learn from the generations of the Gaussian
 	})
 	if err != nil {
 		return nil, err

@@ -24,6 +24,7 @@ type bbob struct {
 
 type peak struct {
 	y, c []float64 // place, diagonal of C
+	ry   []float64 // the place, turned
 	w    float64
 }
 
@@ -87,6 +88,7 @@ func (b *bbob) gallagher(peaks int, alpha1, half float64, rng *rand.Rand) {
 				p.y[k] *= .8
 			}
 		}
+		p.ry = turn(b.r, p.y)
 		b.peaks = append(b.peaks, p)
 	}
 	b.xopt = b.peaks[0].y
@@ -244,10 +246,9 @@ func gallagher(b *bbob, x []float64) float64 {
 	best := 0.
 	rx := turn(b.r, x)
 	for _, p := range b.peaks {
-		ry := turn(b.r, p.y)
 		var e float64
 		for i := range rx {
-			d := rx[i] - ry[i]
+			d := rx[i] - p.ry[i]
 			e += p.c[i] * d * d
 		}
 		best = math.Max(best, p.w*math.Exp(-e/(2*float64(b.n))))

@@ -13,7 +13,8 @@ import (
 // budgets of 1e5·D and more. Within 2,000·D evaluations, doubling arrives at a
 // population that sees the shape of a multimodal function when the budget is
 // spent; and functions without such a shape are found by many short runs from
-// many places. See docs/search.md for what each is worth.
+// many places. Small runs also look before they begin: see scouting. See
+// docs/search.md for what each is worth.
 type plan struct {
 	lambda0  int // λdefault
 	restarts int // runs that have ended

@@ -9,8 +9,8 @@
 // restarts are N. Hansen, "Benchmarking a BI-Population CMA-ES on the
 // BBOB-2009 Function Testbed", GECCO 2009.
 //
-// Against noise it can adapt its learning rates ([Config].AdaptRate). It is not
-// for spaces that are mostly categorical or permutations: package ga searches
+// Against noise it can adapt its learning rates ([Config].AdaptRate) or evaluate
+// points more than once ([Config].Reevaluate). It is not for spaces that are mostly categorical or permutations: package ga searches
 // those better.
 //
 // # Bounds
@@ -67,8 +67,18 @@ type Config struct {
 	// not [Optimizer.Best], is then the point to recommend. It needs the Full
 	// form, which AutoForm then is.
 	AdaptRate bool
+	// Reevaluate is the other answer to noise: a part of each generation is
+	// asked twice, and where the two answers rank it differently, every point
+	// is asked more often, up to this many times (at most 4,096), and then the
+	// step grows. 0: never twice. [Optimizer.Again] says which points are asked
+	// once more, and [Optimizer.Mean] is the point to recommend.
+	Reevaluate int
 	// NoRestart ends after the first run.
 	NoRestart bool
+	// Scouts is how many uniform points a restart with a small population looks
+	// at before it begins at the best of them: at most 1,000. 0: 30·Dim, at most
+	// 1,000; −1: none, it begins anywhere.
+	Scouts int
 }
 
 // Optimizer minimises by ask and tell. The zero Optimizer is not usable: see
@@ -79,11 +89,12 @@ type Optimizer struct {
 	pcg          *rand.PCG
 	rng          *rand.Rand
 
-	run   run
-	plan  plan
-	asked int // samples of this generation handed out
-	told  int // losses of this generation taken
-	evals int
+	run    run
+	plan   plan
+	scouts scouting
+	asked  int // samples of this generation, or scouts, handed out
+	told   int // losses of this generation, or of scouts, taken
+	evals  int
 
 	best     []float64 // in units of the region
 	bestLoss float64
@@ -122,6 +133,7 @@ func New(cfg Config) (*Optimizer, error) {
 	o.pcg = seed.Source(seed.Root(cfg.Seed), "cma")
 	o.rng = rand.New(o.pcg) //nolint:forbidigo // of a source from internal/seed, whose state snapshots keep
 	o.plan = newPlan(o.cfg.Lambda)
+	o.scouts.size = scoutsFor(cfg)
 
 	mean := make([]float64, n)
 	if cfg.Mean != nil {
@@ -135,6 +147,9 @@ func New(cfg Config) (*Optimizer, error) {
 	if cfg.AdaptRate {
 		o.cfg.Form = Full
 		o.run.rate = new(rate)
+	}
+	if cfg.Reevaluate > 0 {
+		o.run.again = &uncertainty{most: cfg.Reevaluate}
 	}
 	o.run.start(n, o.cfg.Lambda, o.cfg.Form, mean, o.cfg.Sigma)
 	return o, nil
@@ -180,6 +195,10 @@ func (c Config) check() error {
 		return fmt.Errorf("%w: Form %d is not one of AutoForm, Full, Separable", ErrConfig, c.Form)
 	case c.AdaptRate && c.Form == Separable:
 		return fmt.Errorf("%w: AdaptRate needs the Full form, Form is Separable", ErrConfig)
+	case c.Reevaluate < 0 || c.Reevaluate > maxRepeats:
+		return fmt.Errorf("%w: Reevaluate %d is not in 0…%d", ErrConfig, c.Reevaluate, maxRepeats)
+	case c.Scouts < -1 || c.Scouts > maxScouts:
+		return fmt.Errorf("%w: Scouts %d is not in −1…%d", ErrConfig, c.Scouts, maxScouts)
 	case c.Budget < 0:
 		return fmt.Errorf("%w: Budget %d is negative", ErrConfig, c.Budget)
 	}
@@ -190,45 +209,77 @@ func (c Config) check() error {
 // when the whole generation has been asked (tell it first) or Done. A
 // generation may be asked in parts; every point asked is told, in ask order.
 func (o *Optimizer) Ask(x []float64) bool {
-	if o.stop != "" || o.asked == o.run.s.lambda {
+	if o.stop != "" || o.asked == o.wanted() {
 		return false
 	}
-	o.run.sample(o.asked, o.rng)
 	o.asked++
-	o.point(o.asked-1, x)
+	o.draw(x)
 	return true
 }
 
-// Redraw replaces the last point asked, for a caller that knows that it cannot
-// work.
-func (o *Optimizer) Redraw(x []float64) {
-	if o.asked == o.told {
+// wanted is how many points are asked before anything is learned.
+func (o *Optimizer) wanted() int {
+	if o.scouts.on {
+		return o.scouts.size
+	}
+	wanted := o.run.s.lambda
+	if a := o.run.again; a != nil {
+		wanted = a.repeats() * (wanted + len(a.again))
+	}
+	return wanted
+}
+
+// draw makes the last point asked.
+func (o *Optimizer) draw(x []float64) {
+	if o.scouts.on {
+		o.scout(o.asked-1, x)
 		return
 	}
-	o.run.sample(o.asked-1, o.rng)
-	o.point(o.asked-1, x)
+	k, second, before := o.spot(o.asked - 1)
+	if second || before > 0 {
+		o.place(k, x)
+		return
+	}
+	o.run.sample(k, o.rng)
+	o.point(k, x)
+}
+
+// Redraw replaces the last point asked, for a caller that knows that it cannot
+// work. A point that is asked again stays.
+func (o *Optimizer) Redraw(x []float64) {
+	if o.asked == o.told || o.Again() {
+		return
+	}
+	o.draw(x)
 }
 
 // Replace says that instead of the last point asked, x is evaluated: a
 // repaired point, a known good one. Far from the mean, only a plausible part
-// of the way to x enters the update.
+// of the way to x enters the update. A point that is asked again stays.
 func (o *Optimizer) Replace(x []float64) {
-	if o.asked == o.told {
+	if o.asked == o.told || o.Again() {
 		return
 	}
 	n := o.run.s.n
+	if o.scouts.on {
+		for i, at := 0, o.scouts.at(o.asked-1, n); i < n; i++ {
+			at[i] = (x[i] - o.lower[i]) / o.width[i]
+		}
+		return
+	}
+	k, _, _ := o.spot(o.asked - 1)
 	for i := range o.u {
 		u := (x[i] - o.lower[i]) / o.width[i]
-		o.run.x[(o.asked-1)*n+i] = u
+		o.run.x[k*n+i] = u
 		if !o.cfg.Unbounded {
 			u = unfold(u, o.run.m[i])
 		}
 		o.u[i] = u
 	}
-	o.run.inject(o.asked-1, o.u)
+	o.run.inject(k, o.u)
 }
 
-// point writes sample k, reflected into the bounds, in the caller's units.
+// point reflects sample k into the bounds and writes it in the caller's units.
 func (o *Optimizer) point(k int, x []float64) {
 	n := o.run.s.n
 	y := o.run.y[k*n : (k+1)*n]
@@ -239,6 +290,14 @@ func (o *Optimizer) point(k int, x []float64) {
 			u = engine.Fold(u)
 		}
 		out[i] = u
+	}
+	o.place(k, x)
+}
+
+// place writes sample k, which point or Replace has placed.
+func (o *Optimizer) place(k int, x []float64) {
+	n := o.run.s.n
+	for i, u := range o.run.x[k*n : (k+1)*n] {
 		x[i] = o.lower[i] + float64(o.width[i]*u)
 		if !o.cfg.Unbounded && o.cfg.Upper != nil {
 			x[i] = min(x[i], o.cfg.Upper[i]) // the sum may round over the bound
@@ -256,16 +315,25 @@ func (o *Optimizer) Tell(loss float64) {
 	if math.IsNaN(loss) || math.IsInf(loss, -1) {
 		loss = math.Inf(1)
 	}
-	o.run.loss[o.told] = loss
+	x, k := o.run.x, o.told
+	if o.scouts.on {
+		x, o.scouts.loss[k] = o.scouts.x, loss
+	} else {
+		k = o.add(k, loss)
+	}
 	if loss < o.bestLoss {
 		o.bestLoss = loss
 		n := o.run.s.n
-		copy(o.best, o.run.x[o.told*n:(o.told+1)*n])
+		copy(o.best, x[k*n:(k+1)*n])
 	}
 	o.told++
 	o.evals++
-	if o.told == o.run.s.lambda {
-		o.endGeneration()
+	if o.told == o.wanted() {
+		if o.scouts.on {
+			o.endScouting()
+		} else {
+			o.endGeneration()
+		}
 	}
 	if o.cfg.Budget > 0 && o.evals >= o.cfg.Budget {
 		o.stop = "budget"
@@ -274,9 +342,15 @@ func (o *Optimizer) Tell(loss float64) {
 
 func (o *Optimizer) endGeneration() {
 	r := &o.run
+	o.plan.spend(o.told)
 	o.asked, o.told = 0, 0
-	o.plan.spend(r.s.lambda)
+	if r.again != nil {
+		r.again.measure(r.loss)
+	}
 	kept := r.update()
+	if r.again != nil {
+		r.sigma *= r.again.treat(r.s.n)
+	}
 	if !o.cfg.Unbounded {
 		r.capSigma(o.widest())
 	}
@@ -297,22 +371,26 @@ func (o *Optimizer) endGeneration() {
 	o.restart()
 }
 
-// widest is the largest standard deviation inside bounds. Adapted rates answer
+// widest is the largest standard deviation inside bounds. Both switches answer
 // noise with longer steps; beyond a third of the region the mirror images of
 // the landscape overlap, and what they would average out is the signal.
 func (o *Optimizer) widest() float64 {
-	if o.cfg.AdaptRate {
+	if o.run.noisy() {
 		return 1. / 3
 	}
 	return 1
 }
 
-// restart begins the next run of the plan at a random point of the region.
+// restart begins the next run of the plan: a large one at a random point of the
+// region, a small one with a look at many.
 func (o *Optimizer) restart() {
 	o.asked, o.told = 0, 0
 	lambda, sigma := o.plan.next(o.cfg.Sigma, o.rng)
 	o.uniform(o.u)
 	o.run.start(o.cfg.Dim, lambda, o.cfg.Form, o.u, sigma)
+	if o.scouts.on = false; o.plan.regime == smallRun {
+		o.scouts.begin(o.cfg.Dim)
+	}
 }
 
 // uniform draws a point of the region.

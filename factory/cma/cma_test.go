@@ -234,6 +234,12 @@ func TestSnapshotGoesOnToTheSamePoints(t *testing.T) {
 		if rapid.Bool().Draw(t, "floored") {
 			cfg.StdFloor[0] = .05
 		}
+		if rapid.Bool().Draw(t, "looks around") {
+			cfg.Scouts = 40
+		}
+		if rapid.Bool().Draw(t, "reevaluates") {
+			cfg.Reevaluate = 5
+		}
 		switch rapid.IntRange(0, 2).Draw(t, "kind") {
 		case 1:
 			cfg.Form = Separable
@@ -249,13 +255,14 @@ func TestSnapshotGoesOnToTheSamePoints(t *testing.T) {
 			if x[0] > .9 {
 				return math.NaN()
 			}
-			return math.Round(1e3 * rastrigin(x)) // plateaus end runs early
+			jitter, _ := math.Modf(1e6 * math.Sin(1e9*x[0]))         // noise that both hear alike
+			return math.Round(10*rastrigin(x) + math.Mod(jitter, 3)) // plateaus end runs early
 		}
 		for range rapid.IntRange(0, 3000).Draw(t, "evaluations") {
 			a.Ask(x)
 			a.Tell(f(x))
 		}
-		pending := rapid.IntRange(0, 3).Draw(t, "untold")
+		pending := rapid.IntRange(0, 30).Draw(t, "untold")
 		for range pending {
 			a.Ask(x)
 		}

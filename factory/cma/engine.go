@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/arqon/arqon/benchmarks"
 	"github.com/arqon/arqon/factory/engine"
@@ -15,6 +16,7 @@ import (
 const (
 	maxRedraws   = 100 // draws for one feasible sample
 	patience     = 20  // generations in a row without a new point before a restart
+	repeatsMost  = 50  // evaluations of one point by Reevaluating
 	floorOfACell = .25 // least standard deviation of a coordinate of cells, in cells
 )
 
@@ -32,6 +34,7 @@ type spaceSampler struct {
 	logs  []int // coordinates of integers on a logarithmic scale …
 	logOf []benchmarks.Parameter
 	pJump float64
+	name  string
 
 	opt  *Optimizer
 	pcg  *rand.PCG
@@ -43,12 +46,31 @@ var _ engine.New = Engine
 
 // Engine makes the engine for a space: an engine.New. An error names what the
 // space or a start point is refused for.
-func Engine(cfg engine.Config) (engine.Engine, error) {
+func Engine(cfg engine.Config) (engine.Engine, error) { return spaceEngine("cma", cfg, Config{}) }
+
+// Adapting is Engine with learning rates that adapt to noise: see
+// [Config].AdaptRate.
+func Adapting(cfg engine.Config) (engine.Engine, error) {
+	return spaceEngine("cma-lra", cfg, Config{AdaptRate: true})
+}
+
+// Reevaluating is Engine with points that are evaluated again, as often as the
+// noise asks for: see [Config].Reevaluate. It asks for known points on purpose;
+// a caller that answers these from memory gets what Engine is.
+func Reevaluating(cfg engine.Config) (engine.Engine, error) {
+	most := repeatsMost
+	if cfg.Budget > 0 {
+		most = min(most, max(2, cfg.Budget/400))
+	}
+	return spaceEngine("cma-uh", cfg, Config{Reevaluate: most})
+}
+
+func spaceEngine(name string, cfg engine.Config, core Config) (engine.Engine, error) {
 	n := cfg.Space.Dim()
 	if n == 0 {
 		return nil, fmt.Errorf("%w: the space has no parameter", ErrConfig)
 	}
-	s := &spaceSampler{space: cfg.Space, pcg: seed.Source(seed.Root(cfg.Seed), "cma/space")}
+	s := &spaceSampler{space: cfg.Space, name: name, pcg: seed.Source(seed.Root(cfg.Seed), "cma/space")}
 	s.rng = rand.New(s.pcg) //nolint:forbidigo // of a source from internal/seed, whose state snapshots keep
 	floor := s.layout()
 	mean := make([]float64, n)
@@ -56,14 +78,15 @@ func Engine(cfg engine.Config) (engine.Engine, error) {
 		mean[i] = .5
 	}
 	var err error
-	s.opt, err = New(Config{
-		Dim: n, Mean: mean, StdFloor: floor, Seed: cfg.Seed, Lambda: population(n, cfg),
-		Sigma: sigmaOf(cfg), Form: formFor(AutoForm, n, cfg.Budget),
-	})
-	if err != nil {
+	core.Dim, core.Mean, core.StdFloor, core.Seed = n, mean, floor, cfg.Seed
+	core.Lambda, core.Sigma, core.Scouts = population(n, cfg), sigmaOf(cfg), scoutsOf(floor)
+	if !core.AdaptRate {
+		core.Form = formFor(AutoForm, n, cfg.Budget)
+	}
+	if s.opt, err = New(core); err != nil {
 		return nil, err
 	}
-	return engine.Generational("cma", snapshotVersion, patience, cfg, s)
+	return engine.Generational(name, snapshotVersion, patience, cfg, s)
 }
 
 // population is the default one, less when the budget is only a few
@@ -74,6 +97,16 @@ func population(n int, cfg engine.Config) int {
 		lambda = max(6, min(lambda, cfg.Budget/40))
 	}
 	return min(max(lambda, cfg.Parallel), maxLambda)
+}
+
+// scoutsOf lets restarts look around where every coordinate is continuous.
+// Elsewhere the floors keep runs from ending, and patience restarts them with
+// few evaluations left.
+func scoutsOf(floor []float64) int {
+	if slices.Max(floor) > 0 {
+		return -1
+	}
+	return 0
 }
 
 // sigmaOf is the first step: wide from the centre, narrower around a point
@@ -127,10 +160,22 @@ func (e *spaceSampler) Draw() (benchmarks.Point, string, bool) {
 	if e.stop != "" || !e.opt.Ask(x) {
 		return nil, "", false
 	}
-	p := e.feasible(x)
 	gen, restarts := e.opt.Generation()
-	return p, fmt.Sprintf("cma r%d g%d i%d", restarts, gen, e.opt.asked-1), p != nil
+	origin := fmt.Sprintf("%s r%d g%d i%d", e.name, restarts, gen, e.opt.asked-1)
+	if !e.opt.Again() {
+		p := e.feasible(x)
+		return p, origin, p != nil
+	}
+	p, err := e.space.Decode(x)
+	if err != nil { // feasible has returned what x decodes to
+		e.stop = "a point of this generation cannot be asked again: " + err.Error()
+		return nil, "", false
+	}
+	return p, origin + " again", true
 }
+
+// Again implements engine.Repeater.
+func (e *spaceSampler) Again() bool { return e.opt.Again() }
 
 // feasible decodes the sample x, or what takes its place; nil, and Done, when
 // no point of the space is feasible.
@@ -150,7 +195,13 @@ func (e *spaceSampler) feasible(x []float64) benchmarks.Point {
 		e.stop = "no feasible point found: " + err.Error()
 		return nil
 	}
-	e.opt.Replace(e.space.Encode(p))
+	x = e.space.Encode(p)
+	e.opt.Replace(x)
+	if e.opt.cfg.Reevaluate > 0 { // the same bits when it is asked again
+		if q, err := e.space.Decode(x); err == nil {
+			return q
+		}
+	}
 	return p
 }
 

@@ -4,15 +4,57 @@ import (
 	"bytes"
 	"encoding/json"
 	"math"
+	"strings"
 	"testing"
 
 	"github.com/arqon/arqon/benchmarks"
 	"github.com/arqon/arqon/factory/cma"
 	"github.com/arqon/arqon/factory/engine"
 	"github.com/arqon/arqon/factory/engine/enginetest"
+	"github.com/arqon/arqon/internal/seed"
 )
 
 func TestEngineContract(t *testing.T) { enginetest.Contract(t, cma.Engine) }
+
+func TestAdaptingContract(t *testing.T) { enginetest.Contract(t, cma.Adapting) }
+
+func TestReevaluatingContract(t *testing.T) { enginetest.RepeatingContract(t, cma.Reevaluating) }
+
+// Under noise the engine asks for points again, each as it was, and its origin
+// says so; a space of which every point is known ends all the same.
+func TestReevaluatingAsksAgain(t *testing.T) {
+	space := benchmarks.Space{
+		Parameters: []benchmarks.Parameter{
+			{Name: "a", Kind: benchmarks.Float, Min: 0, Max: 1},
+			{Name: "b", Kind: benchmarks.Float, Min: 0, Max: 1},
+			{Name: "c", Kind: benchmarks.Int, Min: 1, Max: 9},
+		},
+		Constraints: []benchmarks.Constraint{{Name: "half", Expr: "a + b >= 1"}},
+	}
+	noise := seed.Stream(seed.Root(3), "cma/engine test")
+	loss := func(p benchmarks.Point) float64 {
+		return p["a"].(float64) + float64(p["c"].(int64)) + 5*noise.NormFloat64()
+	}
+	asked, _ := enginetest.Drive(t, enginetest.Make(t, cma.Reevaluating, engine.Config{Space: space, Seed: 2, Budget: 4000}), loss, 2000, 8)
+	points, again := map[string]int{}, 0
+	for _, a := range asked {
+		origin, point, _ := strings.Cut(a, " {")
+		points[point]++
+		if strings.HasSuffix(origin, " again") {
+			if again++; points[point] < 2 {
+				t.Fatalf("%s is not a repeat", a)
+			}
+		}
+	}
+	if share := float64(again) / float64(len(asked)); share < .5 {
+		t.Errorf("%.2f of the evaluations repeat a point, under noise that is larger than the signal", share)
+	}
+	small := benchmarks.Space{Parameters: []benchmarks.Parameter{{Name: "a", Kind: benchmarks.Bool}, {Name: "b", Kind: benchmarks.Bool}}}
+	e := enginetest.Make(t, cma.Reevaluating, engine.Config{Space: small, Seed: 2, Budget: 4000})
+	if asked, _ := enginetest.Drive(t, e, func(benchmarks.Point) float64 { return noise.NormFloat64() }, 100_000, 8); len(asked) == 100_000 {
+		t.Error("four points are evaluated without end")
+	}
+}
 
 func TestEngineBeatsRandomSearch(t *testing.T) {
 	enginetest.BeatsRandom(t, cma.Engine, 201, 3) // 3.5 over 801 seeds
@@ -96,7 +138,7 @@ func FuzzRestore(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(snap)
-	f.Add(bytes.Replace(snap, []byte(`"version":2`), []byte(`"version":3`), 1))
+	f.Add(bytes.Replace(snap, []byte(`"version":3`), []byte(`"version":4`), 1))
 	f.Add([]byte(`{}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		e := fresh(t)

@@ -16,10 +16,11 @@ type run struct {
 	m      []float64 // mean
 	sigma  float64   // step size
 	sigma0 float64
-	ps     []float64 // evolution path of the step size (eq. 43)
-	pc     []float64 // evolution path of C (eq. 45)
-	shape  shape     // C
-	rate   *rate     // nil: the learning rates are fixed
+	ps     []float64    // evolution path of the step size (eq. 43)
+	pc     []float64    // evolution path of C (eq. 45)
+	shape  shape        // C
+	rate   *rate        // nil: the learning rates are fixed
+	again  *uncertainty // nil: points are evaluated once
 
 	gen      int // generations told
 	eigenGen int // generation of the last decomposition
@@ -51,9 +52,15 @@ func (r *run) start(n, lambda int, form Form, mean []float64, sigma float64) {
 	if r.rate != nil {
 		r.rate.reset(n)
 	}
+	if r.again != nil {
+		r.again.reset(lambda)
+	}
 	r.gen, r.eigenGen = 0, 0
 	r.hist.reset()
 }
+
+// noisy: losses are expected to be, and a lucky one means nothing.
+func (r *run) noisy() bool { return r.rate != nil || r.again != nil }
 
 func (r *run) grow() {
 	n, l := r.s.n, r.s.lambda

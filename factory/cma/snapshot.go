@@ -12,7 +12,7 @@ import (
 
 // Version of the snapshot's format. It changes whenever a state of an older
 // program would not go on to the same points.
-const snapshotVersion = 2
+const snapshotVersion = 3
 
 // state is everything that Ask and Tell read: the wire form of a snapshot.
 // Pieces are named as in run and plan.
@@ -31,10 +31,13 @@ type state struct {
 	Gen    int           `json:"gen"`
 	EigGen int           `json:"eig_gen"`
 	Rate   *rateState    `json:"rate,omitempty"`
+	Again  *againState   `json:"reevaluate,omitempty"`
 	X      []float64     `json:"x"` // asked points only
 	Y      []float64     `json:"y"`
 	Norm2  []float64     `json:"norm2"`
 	Loss   []engine.Loss `json:"loss"` // told ones only
+
+	Scouts *scoutState `json:"scouts,omitempty"` // then no samples are
 
 	HistBest   []engine.Loss `json:"hist_best"`
 	HistMedian []engine.Loss `json:"hist_median"`
@@ -100,11 +103,17 @@ func (o *Optimizer) state() (*state, error) {
 	}
 	r, p := &o.run, &o.plan
 	n := r.s.n
+	asked, told := 0, 0 // points
+	if !o.scouts.on {
+		asked, _ = o.begun(o.asked)
+		told, _ = o.begun(o.told)
+	}
 	s := &state{
 		RNG: rng, Lambda: r.s.lambda, Mean: r.m, Sigma: r.sigma, Sigma0: r.sigma0,
 		PS: r.ps, PC: r.pc, Gen: r.gen, EigGen: r.eigenGen,
-		X: r.x[:o.asked*n], Y: r.y[:o.asked*n], Norm2: r.norm2[:o.asked],
-		Loss:     losses(r.loss[:o.told]),
+		X: r.x[:asked*n], Y: r.y[:asked*n], Norm2: r.norm2[:asked],
+		Loss:   losses(r.loss[:told]),
+		Scouts: o.scoutState(), Again: o.againState(),
 		HistBest: losses(r.hist.best), HistMedian: losses(r.hist.median), Blind: r.hist.blind,
 		Restarts: p.restarts, Large: p.large, Growths: p.growths,
 		SpentLarge: p.spentLarge, SpentSmall: p.spentSmall, Regime: int(p.regime),
@@ -166,6 +175,9 @@ func (s *state) check(n int, form Form, adapts bool) error {
 	case a != nil && !(a.EtaM > 0 && a.EtaM <= 1 && a.EtaSigma > 0 && a.EtaSigma <= 1):
 		return refuse("rate", fmt.Sprintf("eta_m %v, eta_sigma %v", a.EtaM, a.EtaSigma))
 	}
+	if s.Scouts != nil && asked > 0 {
+		return refuse("scouts", fmt.Sprintf("beside %d samples", asked))
+	}
 	for i, d := range s.D {
 		if !(d > 0) {
 			return refuse("d", fmt.Sprintf("value %d is %v", i, d))
@@ -204,6 +216,19 @@ func (o *Optimizer) setState(s *state) error {
 	if err := s.check(n, o.cfg.Form, o.run.rate != nil); err != nil {
 		return err
 	}
+	switch a := o.run.again; {
+	case (a == nil) != (s.Again == nil):
+		return fmt.Errorf("%w: reevaluate: in one of the two alone", engine.ErrSnapshot)
+	case a != nil:
+		if err := s.Again.check(s, a.most); err != nil {
+			return err
+		}
+	}
+	if s.Scouts != nil {
+		if err := s.Scouts.check(n, o.scouts.size); err != nil {
+			return err
+		}
+	}
 	if err := o.pcg.UnmarshalBinary(s.RNG); err != nil {
 		return fmt.Errorf("%w: rng: %w", engine.ErrSnapshot, err)
 	}
@@ -240,6 +265,8 @@ func (o *Optimizer) setState(s *state) error {
 	o.plan = plan{lambda0: o.cfg.Lambda, restarts: s.Restarts, large: s.Large, growths: s.Growths,
 		spentLarge: s.SpentLarge, spentSmall: s.SpentSmall, regime: regime(s.Regime)}
 	o.asked, o.told, o.evals = len(s.Norm2), len(s.Loss), s.Evals
+	o.setScouts(s.Scouts)
+	o.setAgain(s.Again)
 	copy(o.best, s.Best)
 	o.bestLoss, o.stop = float64(s.BestLoss), s.Stop
 	return nil

@@ -45,7 +45,7 @@ func (r *run) stopped(floor []float64, bestLoss float64) string {
 	case r.hist.blind > 0 || r.gen == 0:
 		return ""
 	}
-	if r.rate == nil && r.hopeless(bestLoss) { // under noise the best loss was a lucky one
+	if !r.noisy() && r.hopeless(bestLoss) { // under noise the best loss was a lucky one
 		return "hopeless"
 	}
 	if r.flat() {
@@ -60,7 +60,7 @@ func (r *run) stopped(floor []float64, bestLoss float64) string {
 		return "conditioncov"
 	case r.sigma*dMax > tolUpSigma*r.sigma0:
 		return "tolupsigma"
-	case r.rate == nil && float64(r.gen) > 100+150*float64((n+3)*(n+3))/math.Sqrt(float64(s.lambda)):
+	case !r.noisy() && float64(r.gen) > 100+150*float64((n+3)*(n+3))/math.Sqrt(float64(s.lambda)):
 		return "maxiter"
 	case !r.moves():
 		return "noeffect"

@@ -34,13 +34,21 @@ type Sampler interface {
 	SetState(json.RawMessage) error
 }
 
+// Repeater is a Sampler that wants points measured more than once, against
+// noise.
+type Repeater interface {
+	// Again reports whether the point that Draw returned last is asked although
+	// it is known.
+	Again() bool
+}
+
 // Restarts after generations without a new point, in a row: see
 // [Generational].
 const maxIdleRestarts = 10
 
 // Generational makes an engine of a sampler. Start points come first. A point
-// that was told before is answered from memory and costs nothing. After
-// patience generations in a row without a new point the sampler is restarted,
+// that was told before is answered from memory and costs nothing, unless the
+// sampler is a [Repeater] and wants it again. After patience generations in a row without a new point the sampler is restarted,
 // and after ten such restarts in a row the engine is done.
 //
 // version is that of the sampler's state, in the envelope of snapshots. The
@@ -82,11 +90,13 @@ func (g *generational) Ask(n int) []Proposal {
 	for len(out) < n {
 		p, origin, more := g.sampler.Draw()
 		if more {
-			key := Key(p)
+			key, repeat := g.key(p)
 			g.drawn = append(g.drawn, key)
 			if _, known := g.memory.Loss(key); !known && !slices.Contains(g.asked, key) {
 				g.asked = append(g.asked, key)
-				g.fresh++
+				if !repeat {
+					g.fresh++
+				}
 				out = append(out, Proposal{Point: p, Origin: origin})
 			}
 			continue
@@ -99,6 +109,18 @@ func (g *generational) Ask(n int) []Proposal {
 		}
 	}
 	return out
+}
+
+// key names the point drawn last in memory: a repeat has a name of its own, so
+// that it is neither answered from memory nor forgets what the point was told
+// before. It does not count as a new point: a space of which every point is
+// known ends.
+func (g *generational) key(p benchmarks.Point) (key string, repeat bool) {
+	key = Key(p)
+	if r, ok := g.sampler.(Repeater); ok && r.Again() {
+		return fmt.Sprintf("%s again %d", key, g.memory.Len()+len(g.asked)), true
+	}
+	return key, false
 }
 
 // open asks the start points; none when they have been asked.

@@ -23,6 +23,8 @@ import (
 func Engines() map[string]engine.New {
 	return map[string]engine.New{
 		"cma":        cma.Engine,
+		"cma-lra":    cma.Adapting,
+		"cma-uh":     cma.Reevaluating,
 		"catcma":     catcma.Engine,
 		"de":         de.Engine,
 		"gp":         gp.Engine,
