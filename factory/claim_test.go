@@ -30,3 +30,27 @@ func TestAClaimsPlanFitsAndHelps(t *testing.T) {
 		t.Errorf("much noise buys %d samples of the baseline, little %d: nobody sees the drift through noise", loud.baseline, quiet.baseline)
 	}
 }
+
+func TestADriftIsBelievedAsFarAsItWasSeen(t *testing.T) {
+	if m, v := drift(.5, math.Inf(1)); m != 0 || math.Abs(v-driftUsual*driftUsual) > 1e-15 {
+		t.Errorf("nothing seen: %v ± √%v", m, v)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		moved := rapid.Float64Range(-1, 1).Draw(t, "moved")
+		s2 := math.Pow(rapid.Float64Range(1e-6, .1).Draw(t, "s"), 2)
+		m, v := drift(moved, s2)
+		if m*moved < 0 || math.Abs(m) > math.Abs(moved)+1e-12 || v < 0 || math.IsNaN(m+v) {
+			t.Fatalf("seen %v ± %v: believed %v ± √%v", moved, math.Sqrt(s2), m, v)
+		}
+		if o, _ := drift(-moved, s2); math.Abs(o+m) > 1e-12 {
+			t.Fatalf("%v to one side, %v to the other", m, o)
+		}
+	})
+	// A tenth seen clearly is believed; 3 % behind 3 % of noise hardly.
+	if m, _ := drift(.1, .01*.01); m < .095 {
+		t.Errorf("an upset machine is not believed: %v", m)
+	}
+	if m, _ := drift(.03, .03*.03); m > .01 {
+		t.Errorf("noise is believed: %v", m)
+	}
+}

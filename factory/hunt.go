@@ -27,9 +27,8 @@ const (
 // and then and beside the claim.
 const (
 	openSamples    = 4
-	referenceEvery = 24  // search samples between two looks at the baseline
-	huntBatch      = 32  // points asked of an engine at once, at most
-	tinyBudget     = 500 //
+	referenceEvery = 24 // search samples between two looks at the baseline
+	huntBatch      = 32 // points asked of an engine at once, at most
 )
 
 // tried is a point with every sample of it.

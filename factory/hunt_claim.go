@@ -11,7 +11,6 @@ import (
 // follow from the noise that was seen.
 const (
 	claimShare       = .10 // of the budget, at most
-	claimShareTiny   = .09 // the same below tinyBudget
 	claimSamplesMin  = 8
 	claimErrorWanted = .004 // standard error of a claim, relative: more samples would buy nothing that anyone sees
 	claimLook        = 3    // samples of the winner before the rest: does it still work?
@@ -19,19 +18,18 @@ const (
 
 	// driftUsual is the standard deviation of a session's drift, relative, that
 	// is assumed before anything was seen: that of an undisturbed machine over
-	// an hour. More is believed when the baseline shows more.
-	driftUsual = .02
+	// an hour. Now and then a machine is disturbed; then its drift may be
+	// anything up to a few times driftUpset.
+	driftUsual  = .015
+	driftUpset  = .1
+	upsetsUsual = .02 // share of sessions
 	// noiseUsual stands for the noise where too few samples say anything.
 	noiseUsual = .05
 )
 
 // claimMax is the samples that the search leaves for the claim.
 func (h *hunt) claimMax() int {
-	share := claimShare
-	if h.budget < tinyBudget {
-		share = claimShareTiny
-	}
-	return max(2, min(claimSamplesMin, h.budget/4), int(share*float64(h.budget)))
+	return max(2, min(claimSamplesMin, h.budget/4), int(float64(claimShare*float64(h.budget))))
 }
 
 // claimPlan is how a claim spends its samples, and what error it then has.
@@ -79,6 +77,31 @@ func comparing(sigma float64, m, n int) float64 {
 	return float64(sigma*sigma) * (1/float64(m) + 1/float64(n))
 }
 
+// drift is what is believed of a drift that was seen as moved, with variance
+// s2: the mean and the variance of a normal mean whose own variance is either
+// the usual or an upset machine's, each with the weight that what was seen gives
+// it. A variance fitted to what was seen instead believes any loud comparison:
+// it made the error of a claim larger than no correction at all.
+func drift(moved, s2 float64) (mean, variance float64) {
+	if math.IsInf(s2, 1) {
+		return 0, driftUsual * driftUsual
+	}
+	weights, means, second := 0., 0., 0.
+	for _, k := range []struct{ share, tau float64 }{{1 - upsetsUsual, driftUsual}, {upsetsUsual, driftUpset}} {
+		tau2 := float64(k.tau * k.tau)
+		total := tau2 + s2
+		w := k.share / math.Sqrt(total) * math.Exp(-float64(moved*moved)/(2*total))
+		m := moved * (tau2 / total)
+		weights, means = weights+w, means+float64(w*m)
+		second += float64(w * (float64(m*m) + drifted(tau2, s2)))
+	}
+	if weights == 0 { // further than any drift: as seen
+		return moved, s2
+	}
+	mean = means / weights
+	return mean, math.Max(0, second/weights-float64(mean*mean))
+}
+
 // drifted is what stays unknown of a drift of variance tau2 when it was seen
 // with variance s2 (the posterior of a normal mean).
 func drifted(tau2, s2 float64) float64 {
@@ -96,7 +119,8 @@ func (h *hunt) claimRound() []want {
 		plan := h.planned
 		if len(h.winner.claim) == 0 {
 			sigma, baseSigma, n := h.claimNoise()
-			plan = planClaim(max(1, h.budget-h.total()), sigma, baseSigma, n)
+			rough := 1 + 1/math.Sqrt(float64(max(n, 1))) // few samples may show too little noise, which would end the claim early
+			plan = planClaim(max(1, h.budget-h.total()), rough*sigma, rough*baseSigma, n)
 			h.planned = plan
 			plan.winner, plan.baseline = min(plan.winner, claimLook), 0
 		} else {
@@ -156,21 +180,18 @@ func (h *hunt) claimed() (claim, base estimate) {
 	if !h.noisy || !claim.log || !base.log {
 		return claim, base
 	}
-	tau2, s2, moved := driftUsual*driftUsual, math.Inf(1), 0.
+	moved, s2 := 0., math.Inf(1)
 	beside := estimateOf(valuesOf(h.reference[phaseClaim], h.success.Name))
 	if beside.log && len(h.reference[phaseClaim]) >= spikesNeedAtAll && h.winner != h.baseline {
 		moved = base.center - beside.center
 		s2 = comparing(math.Max(base.sigma, beside.sigma), beside.n, base.n)
-		tau2 = math.Max(tau2, float64(moved*moved)-s2)
-		if tau2+s2 > 0 {
-			moved *= tau2 / (tau2 + s2)
-		}
 	}
 	if claim.n == 1 {
 		claim.se = noiseUsual
 	}
+	moved, left := drift(moved, s2)
 	claim.center += moved
-	claim.se = math.Hypot(claim.se, math.Sqrt(drifted(tau2, s2)))
+	claim.se = math.Hypot(claim.se, math.Sqrt(left))
 	return claim, base
 }
 

@@ -32,12 +32,14 @@
 // "when":{NAME:[VALUE, …]}}, a metric {"name","unit","direction","kind","role",
 // "tolerance","limit"}, a scenario {"name","features":{NAME:NUMBER}}.
 //
-// Optional on the wire: "constraints":[{"name","expr"}] in the space;
-// "compare":"difference" and "range":[LO,HI] on a metric; "success",
-// "tolerances" and "limits" on a scenario; "type" in the answer to build. A
-// program that answers hello, describe and measure alone is usable: without
-// build a bundle holds the parameters (params.json), and without check the
-// correctness gate has nothing to go by and says so.
+// Optional on the wire: "log":true on a parameter, the same as "scale":"log";
+// "constraints":[{"name","expr"}] in the space; "compare":"difference" and
+// "range":[LO,HI] on a metric; "success", "tolerances" and "limits" on a
+// scenario; "type" in the answer to build. A program that answers describe and
+// measure alone, and "unsupported" to the rest, is usable: without hello it is
+// called "external", version "0"; without build (it is asked once) a bundle holds
+// the parameters (params.json); without check the correctness gate has nothing
+// to go by and says so.
 //
 // seed is an unsigned 64-bit number: a program that reads JSON numbers as
 // doubles keeps 53 bits of it, which is harmless as long as it does so always.

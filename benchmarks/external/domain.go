@@ -65,6 +65,7 @@ type Domain struct {
 	crashes int
 	closed  bool
 	hello   *reply // the first one; later ones must agree
+	builds  bool   // false: it said that it does not build, and is not asked again
 
 	describe sync.Mutex
 	desc     *benchmarks.Description
@@ -81,7 +82,7 @@ func New(argv []string, o Options) (*Domain, error) {
 	if err != nil {
 		return nil, fmt.Errorf("external: %w", err)
 	}
-	return &Domain{argv: argv, opts: o, work: work, slots: make(chan struct{}, o.Processes)}, nil
+	return &Domain{argv: argv, opts: o, work: work, slots: make(chan struct{}, o.Processes), builds: true}, nil
 }
 
 // Close ends the idle processes and removes what they left. It waits for the
@@ -138,26 +139,36 @@ func (d *Domain) Build(ctx context.Context, p benchmarks.Point, seed uint64) (be
 	if err != nil {
 		return benchmarks.Bundle{}, err
 	}
-	b := benchmarks.Bundle{Point: p, Seed: seed, Type: "external"}
+	b := benchmarks.Bundle{Point: p, Seed: seed, Type: "external", Files: []benchmarks.File{paramsFile(p)}}
+	d.mu.Lock()
+	builds := d.builds
+	d.mu.Unlock()
+	if !builds {
+		return b, nil
+	}
 	dir, err := os.MkdirTemp(d.work.path, "build-")
 	if err != nil {
 		return b, err
 	}
 	r, err := d.call(ctx, d.opts.BuildTimeout, request{Op: "build", Point: p.Canonical(), Seed: &seed, Dir: dir})
+	var files []benchmarks.File
 	if err == nil {
-		b.Files, err = readBack(dir, r.Files, d.opts.BundleBytesMax)
+		files, err = readBack(dir, r.Files, d.opts.BundleBytesMax)
 		if err != nil {
 			err = fmt.Errorf("%s: build: %w", d.label(), err)
 		}
 	}
-	if errors.Is(err, benchmarks.ErrUnsupported) {
+	if errors.Is(err, benchmarks.ErrUnsupported) { // a question a point would be half of the talk
+		d.mu.Lock()
+		d.builds = false
+		d.mu.Unlock()
 		err = nil
+	}
+	if len(files) > 0 {
+		b.Files = files
 	}
 	if r.Type != "" {
 		b.Type = r.Type
-	}
-	if len(b.Files) == 0 {
-		b.Files = []benchmarks.File{paramsFile(p)}
 	}
 	return b, errors.Join(err, os.RemoveAll(dir))
 }
@@ -284,6 +295,9 @@ func (d *Domain) start(ctx context.Context) (*process, error) {
 		return nil, err
 	}
 	r, err := p.call(ctx, d.opts.StartTimeout, request{Op: "hello", Protocol: Protocol})
+	if errors.Is(err, benchmarks.ErrUnsupported) { // it has no name of its own to say
+		r, err = reply{Name: nameless, Version: "0"}, nil
+	}
 	if err == nil {
 		err = d.greet(r)
 	}
@@ -293,6 +307,9 @@ func (d *Domain) start(ctx context.Context) (*process, error) {
 	}
 	return p, nil
 }
+
+// nameless is what a program is called that says "unsupported" to hello.
+const nameless = "external"
 
 // greet refuses a program that is another one after a restart.
 func (d *Domain) greet(r reply) error {

@@ -106,10 +106,11 @@ func TestHelloAndDescribeAreChecked(t *testing.T) {
 		"hello/crash":        "exit status 7",
 		`hello/"ok":true`:    "name: empty",
 		`describe/"ok":true`: "space: missing",
-		`describe/"ok":true,"space":{"parameters":[{"name":"x","kind":"int","min":1,"max":9}]}`:                            "baseline: missing",
-		"describe/" + strings.Replace(strings.ReplaceAll(testDescription, "\n", ""), `"max":9`, `"max":0`, 1):              "not below max",
-		"describe/" + strings.Replace(strings.ReplaceAll(testDescription, "\n", ""), `{"x":5}`, `{"x":99}`, 1):             "baseline",
-		"describe/" + strings.Replace(strings.ReplaceAll(testDescription, "\n", ""), `"max":9`, `"max":9,"scale":"ln"`, 1): "scale",
+		`describe/"ok":true,"space":{"parameters":[{"name":"x","kind":"int","min":1,"max":9}]}`:                                           "baseline: missing",
+		"describe/" + strings.Replace(strings.ReplaceAll(testDescription, "\n", ""), `"max":9`, `"max":0`, 1):                             "not below max",
+		"describe/" + strings.Replace(strings.ReplaceAll(testDescription, "\n", ""), `{"x":5}`, `{"x":99}`, 1):                            "baseline",
+		"describe/" + strings.Replace(strings.ReplaceAll(testDescription, "\n", ""), `"max":9`, `"max":9,"scale":"ln"`, 1):                "scale",
+		"describe/" + strings.Replace(strings.ReplaceAll(testDescription, "\n", ""), `"max":9`, `"max":9,"scale":"linear","log":true`, 1): "say one of them",
 	} {
 		d := misbehaving(t, Options{}, mode)
 		if _, err := d.Describe(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
@@ -128,6 +129,29 @@ func TestHelloAndDescribeAreChecked(t *testing.T) {
 	}
 	if err := d.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// A program that answers describe and measure, and nothing else, has no name.
+func TestHelloIsOptional(t *testing.T) {
+	d := misbehaving(t, Options{}, `hello/"ok":false,"error":{"code":"unsupported","message":"no hello"}`)
+	desc, err := d.Describe(t.Context())
+	if err != nil || desc.Name != "external" || desc.Version != "0" {
+		t.Fatal(desc.Name, desc.Version, err)
+	}
+	for range 2 { // the second time it is not asked to build
+		if b, err := d.Build(t.Context(), benchmarks.Point{"x": 3}, 1); err != nil || len(b.Files) != 1 || b.Files[0].Name != "params.json" {
+			t.Fatal(b, err)
+		}
+	}
+}
+
+func TestAScaleIsSaidInEitherWay(t *testing.T) {
+	for _, word := range []string{`"scale":"log"`, `"log":true`} {
+		d := misbehaving(t, Options{}, "describe/"+strings.Replace(strings.ReplaceAll(testDescription, "\n", ""), `"max":9`, `"max":9,`+word, 1))
+		if desc, err := d.Describe(t.Context()); err != nil || !desc.Space.Parameters[0].Log {
+			t.Error(word, err)
+		}
 	}
 }
 

@@ -79,6 +79,7 @@ type wireParameter struct {
 	Min     float64          `json:"min" yaml:"min,omitempty"`
 	Max     float64          `json:"max" yaml:"max,omitempty"`
 	Scale   string           `json:"scale" yaml:"scale,omitempty"` // "", "linear" or "log"
+	Log     bool             `json:"log" yaml:"log,omitempty"`     // the same as scale: log
 	Choices []string         `json:"choices" yaml:"choices,omitempty"`
 	Default any              `json:"default" yaml:"default,omitempty"`
 	When    map[string][]any `json:"when" yaml:"when,omitempty"`
@@ -115,8 +116,11 @@ func (s wireSpace) space() (benchmarks.Space, error) {
 		if w.Scale != "" && w.Scale != "linear" && w.Scale != "log" {
 			return out, fmt.Errorf("parameter %.80s: scale: %.40q is not linear or log", w.Name, w.Scale)
 		}
+		if w.Scale == "linear" && w.Log {
+			return out, fmt.Errorf("parameter %.80s: scale is linear and log is true: say one of them", w.Name)
+		}
 		out.Parameters = append(out.Parameters, benchmarks.Parameter{
-			Name: w.Name, Kind: benchmarks.Kind(w.Kind), Min: w.Min, Max: w.Max, Log: w.Scale == "log",
+			Name: w.Name, Kind: benchmarks.Kind(w.Kind), Min: w.Min, Max: w.Max, Log: w.Log || w.Scale == "log",
 			Choices: w.Choices, Default: w.Default, When: w.When,
 		})
 	}

@@ -24,7 +24,7 @@ func newDiscover() *cobra.Command {
 		Use:   "discover --study FILE | --resume RUN",
 		Short: "Search alone: the best point of every context, with what fresh samples say about it",
 		Long: `Discover runs the search of a study without gates, for any domain: a program that
-answers hello, describe and measure, and "unsupported" to the rest, is enough.
+answers describe and measure, and "unsupported" to the rest, is enough.
 It approves nothing and signs nothing; nightly does that.
 
 The budget is the number of samples asked of the domain, whatever they are for:

@@ -78,6 +78,8 @@ type searcher struct {
 	pcg    *rand.PCG
 	rng    *rand.Rand
 	stop   string
+
+	scratch scratch
 }
 
 var _ engine.New = Engine
@@ -200,10 +202,11 @@ func keyOf(where []float64) string {
 
 // has reports whether a point is known or asked.
 func (e *searcher) has(p benchmarks.Point) bool {
-	if e.byKey[keyOf(e.where(p))] != nil {
-		return true
-	}
-	return slices.ContainsFunc(e.asked, func(q benchmarks.Point) bool { return q.Equal(p) })
+	return !e.isNew(candidate{point: p, key: keyOf(e.where(p))})
+}
+
+func (e *searcher) isNew(c candidate) bool {
+	return e.byKey[c.key] == nil && !slices.ContainsFunc(e.asked, c.point.Equal)
 }
 
 // Tell takes the results of the last Ask, in its order.
@@ -351,6 +354,7 @@ func (e *searcher) think() (*model, []*seen) {
 		return nil, nil
 	}
 	m := newModel(e.axes)
+	m.scratch = &e.scratch
 	steps := fitStepsFirst
 	if e.theta != nil {
 		copy(m.theta, e.theta)

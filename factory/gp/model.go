@@ -30,12 +30,31 @@ type model struct {
 	x     [][]float64
 	alpha *mat.VecDense
 	chol  mat.Cholesky
-	lower mat.TriDense
+	lower mat.TriDense // of chol; made when it is first needed
 	mean  float64
+
+	scratch *scratch
+}
+
+// scratch is memory for the matrices of beliefs, used in turns: a belief holds
+// until two others have been made.
+type scratch struct {
+	turn    int
+	buffers [4][]float64
+}
+
+// dense is a matrix of rubbish.
+func (s *scratch) dense(r, c int) *mat.Dense {
+	s.turn = (s.turn + 1) % len(s.buffers)
+	b := &s.buffers[s.turn]
+	if cap(*b) < r*c {
+		*b = make([]float64, r*c)
+	}
+	return mat.NewDense(r, c, (*b)[:r*c])
 }
 
 func newModel(axes []axis) *model {
-	m := &model{axes: axes, theta: make([]float64, len(axes)+2)}
+	m := &model{axes: axes, theta: make([]float64, len(axes)+2), scratch: &scratch{}}
 	copy(m.theta, m.prior())
 	return m
 }
@@ -134,7 +153,6 @@ func (m *model) condition(x [][]float64, y []float64) bool {
 		return false
 	}
 	m.lower = mat.TriDense{}
-	m.chol.LTo(&m.lower)
 	m.x = x
 	m.mean = 0
 	for _, v := range y {
@@ -155,40 +173,93 @@ type belief struct {
 	points         [][]float64
 }
 
-// predict returns the posterior of the points, without noise.
-func (m *model) predict(points [][]float64) belief {
-	n, c := len(m.x), len(points)
+// means are the posterior means of points.
+func (m *model) means(points [][]float64) []float64 {
+	return m.meansOf(m.covariances(points))
+}
+
+// covariances of what is known, a row each, with the points.
+func (m *model) covariances(points [][]float64) *mat.Dense {
 	inv, signal, _ := m.scales()
-	k := mat.NewDense(n, c, nil)
-	for i := range n {
+	k := m.scratch.dense(len(m.x), len(points))
+	for i, x := range m.x {
 		row := k.RawRowView(i)
 		for j := range points {
-			row[j] = m.kernel(inv, signal, m.x[i], points[j])
+			row[j] = m.kernel(inv, signal, x, points[j])
 		}
 	}
-	b := belief{mean: make([]float64, c), variance: make([]float64, c), points: points}
-	for j := range c {
-		b.mean[j], b.variance[j] = m.mean, signal
+	return k
+}
+
+func (m *model) meansOf(k *mat.Dense) []float64 {
+	n, c := k.Dims()
+	out := make([]float64, c)
+	for j := range out {
+		out[j] = m.mean
 	}
 	for i := range n {
 		a := m.alpha.AtVec(i)
 		for j, v := range k.RawRowView(i) {
-			b.mean[j] += a * v
+			out[j] += a * v
 		}
+	}
+	return out
+}
+
+// predict returns the posterior of the points, without noise.
+func (m *model) predict(points [][]float64) belief {
+	if len(points) == 0 {
+		return belief{}
+	}
+	k := m.covariances(points)
+	b := belief{mean: m.meansOf(k), variance: make([]float64, len(points)), points: points}
+	_, signal, _ := m.scales()
+	for j := range b.variance {
+		b.variance[j] = signal
+	}
+	if m.lower.IsEmpty() {
+		m.chol.LTo(&m.lower)
 	}
 	if err := k.Solve(&m.lower, k); err != nil {
 		return b // ill-conditioned: the means stand, the variance is the prior's
 	}
+	n, _ := k.Dims()
 	for i := range n {
 		for j, v := range k.RawRowView(i) {
 			b.variance[j] -= v * v
 		}
 	}
-	for j := range c {
+	for j := range b.variance {
 		b.variance[j] = math.Max(b.variance[j], 1e-10)
 	}
 	b.v = k
 	return b
+}
+
+// joined is what is believed of some points of b and of new ones.
+func (m *model) joined(b belief, kept []int, points [][]float64) belief {
+	more := m.predict(points)
+	out := belief{}
+	for _, j := range kept {
+		out.mean, out.variance = append(out.mean, b.mean[j]), append(out.variance, b.variance[j])
+		out.points = append(out.points, b.points[j])
+	}
+	out.mean, out.variance, out.points = append(out.mean, more.mean...), append(out.variance, more.variance...), append(out.points, more.points...)
+	if b.v == nil || len(points) > 0 && more.v == nil || len(out.points) == 0 {
+		return out
+	}
+	n, _ := b.v.Dims()
+	out.v = m.scratch.dense(n, len(out.points))
+	for i := range n {
+		row, old := out.v.RawRowView(i), b.v.RawRowView(i)
+		for k, j := range kept {
+			row[k] = old[j]
+		}
+		if len(points) > 0 {
+			copy(row[len(kept):], more.v.RawRowView(i))
+		}
+	}
+	return out
 }
 
 // believe conditions the variances on point k having been measured, whatever

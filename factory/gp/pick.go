@@ -7,38 +7,44 @@ import (
 	"github.com/arqon/arqon/benchmarks"
 )
 
+// candidate is a point that might be asked.
+type candidate struct {
+	point benchmarks.Point
+	where []float64
+	key   string // of where
+}
+
 // pick chooses a batch of new points.
 func (e *searcher) pick(n int) []benchmarks.Point {
 	m, all := e.think()
 	if m == nil {
 		return nil
 	}
-	own := m.predict(places(all))
+	own := m.means(places(all))
 	order := byMean(own)
-	best := own.mean[order[0]]
+	best := own[order[0]]
 	var parents []benchmarks.Point
 	for _, i := range order[:min(12, len(order))] {
 		parents = append(parents, all[i].point)
 	}
 	pool := e.effort.pool * (n + 2) / (batchMax + 2)
 	points := e.neighbours(parents, pool, 1)
-	b := m.predict(e.wheres(points))
+	b := m.predict(wheres(points))
 	for round := 1; round <= refinements && len(points) > 0; round++ {
 		gain := improvement(b, best)
-		top := topOf(gain, 8)
 		var liked []benchmarks.Point
-		for _, i := range top {
-			liked = append(liked, points[i])
+		for _, i := range topOf(gain, 8) {
+			liked = append(liked, points[i].point)
 		}
 		more := e.neighbours(liked, pool/3, math.Pow(.5, float64(round)))
 		// The best of both rounds go on together.
 		keep := topOf(gain, pool/3)
-		var next []benchmarks.Point
+		var next []candidate
 		for _, i := range keep {
 			next = append(next, points[i])
 		}
-		points = e.distinct(append(next, more...))
-		b = m.predict(e.wheres(points))
+		points = distinct(append(next, more...))
+		b = m.joined(b, keep, wheres(points[len(keep):]))
 	}
 	var out []benchmarks.Point
 	taken := make([]bool, len(points))
@@ -53,7 +59,7 @@ func (e *searcher) pick(n int) []benchmarks.Point {
 			break
 		}
 		taken[k] = true
-		out = append(out, points[k])
+		out = append(out, points[k].point)
 		m.believe(&b, k)
 	}
 	return out
@@ -67,9 +73,8 @@ func (e *searcher) Favourites(n int) []benchmarks.Point {
 	if m == nil {
 		return nil
 	}
-	b := m.predict(places(all))
 	var out []benchmarks.Point
-	for _, i := range byMean(b) {
+	for _, i := range byMean(m.means(places(all))) {
 		if len(out) == n {
 			break
 		}
@@ -80,12 +85,12 @@ func (e *searcher) Favourites(n int) []benchmarks.Point {
 	return out
 }
 
-func byMean(b belief) []int {
-	order := make([]int, len(b.mean))
+func byMean(mean []float64) []int {
+	order := make([]int, len(mean))
 	for i := range order {
 		order[i] = i
 	}
-	sort.SliceStable(order, func(i, j int) bool { return b.mean[order[i]] < b.mean[order[j]] })
+	sort.SliceStable(order, func(i, j int) bool { return mean[order[i]] < mean[order[j]] })
 	return order
 }
 
@@ -120,20 +125,20 @@ func logH(z float64) float64 {
 	return -z*z/2 - lnRoot2Pi - 2*math.Log(-z) // h(z) ≈ φ(z)/z² far below
 }
 
-func (e *searcher) wheres(points []benchmarks.Point) [][]float64 {
+func wheres(points []candidate) [][]float64 {
 	out := make([][]float64, len(points))
 	for i, p := range points {
-		out[i] = e.where(p)
+		out[i] = p.where
 	}
 	return out
 }
 
-func (e *searcher) distinct(points []benchmarks.Point) []benchmarks.Point {
-	seen := map[string]bool{}
-	var out []benchmarks.Point
+func distinct(points []candidate) []candidate {
+	seen := make(map[string]bool, len(points))
+	var out []candidate
 	for _, p := range points {
-		if k := keyOf(e.where(p)); !seen[k] {
-			seen[k] = true
+		if !seen[p.key] {
+			seen[p.key] = true
 			out = append(out, p)
 		}
 	}
@@ -143,13 +148,13 @@ func (e *searcher) distinct(points []benchmarks.Point) []benchmarks.Point {
 // neighbours draws new feasible points around parents, the first ones more
 // often: a few knobs moved, a few taken from another parent; one in twelve
 // anywhere in the space. reach scales the moves.
-func (e *searcher) neighbours(parents []benchmarks.Point, n int, reach float64) []benchmarks.Point {
+func (e *searcher) neighbours(parents []benchmarks.Point, n int, reach float64) []candidate {
 	cubes := make([][]float64, len(parents))
 	for i, p := range parents {
 		cubes[i] = e.cfg.Space.Encode(p)
 	}
 	u := make([]float64, e.dim)
-	var out []benchmarks.Point
+	var out []candidate
 	for range n {
 		for range triesMax {
 			if e.rng.IntN(12) == 0 && reach == 1 {
@@ -163,13 +168,17 @@ func (e *searcher) neighbours(parents []benchmarks.Point, n int, reach float64) 
 			if err == nil && len(e.round) > 0 && e.rng.IntN(3) == 0 {
 				p, err = e.rounded(p)
 			}
-			if err == nil && !e.has(p) {
-				out = append(out, p)
+			if err != nil {
+				continue
+			}
+			where := e.where(p)
+			if c := (candidate{p, where, keyOf(where)}); e.isNew(c) {
+				out = append(out, c)
 				break
 			}
 		}
 	}
-	return e.distinct(out)
+	return distinct(out)
 }
 
 // rounded moves half of the whole numbers to the nearest multiple of a small
