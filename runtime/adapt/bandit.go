@@ -23,7 +23,7 @@ type BanditConfig struct {
 	Seed     uint64  `json:"seed"`
 	LimitMS  float64 `json:"limit_ms"` // latency that no choice may pass; 0: none
 	Policy   Policy  `json:"policy"`
-	Explore  float64 `json:"explore"`   // standard deviations of optimism; 0: .8
+	Explore  float64 `json:"explore"`   // standard deviations of optimism, more as long as an arm is little known where requests do not matter; 0: 1.5
 	Finalist int     `json:"finalist"`  // arms in a tournament, 2 to 4; 0: 3
 	Ridge    float64 `json:"ridge"`     // prior variance of a weight ÷ noise variance, until arms have shown theirs; 0: 4
 	NoiseMin float64 `json:"noise_min"` // standard deviation of rewards that is always allowed for; 0: 1e-6
@@ -87,6 +87,7 @@ type Pick struct {
 type Finalist struct {
 	Arm      int
 	Mean, SD float64
+	Explore  float64 // standard deviations of optimism
 	Bonus    float64 // for the arm that serves, and for arms that must be looked at again
 }
 
@@ -101,14 +102,16 @@ type choice struct {
 
 // Bandit chooses an arm for each request by its features: eligibility and the
 // latency limit first, then the reward that a Bayesian linear model of each
-// arm promises. It is a function of (state, seed, what it is told).
+// arm, or of all arms together, promises. It is a function of (state, seed, what it is told).
 type Bandit struct {
 	s banditState
 
-	ring []choice  // by t, modulo its length
-	x    []float64 // features of this request, scaled, 1 last
-	xx   []float64 // its squares
-	work []float64 // scratch of an update
+	ring  []choice           // by t, modulo its length
+	x     []float64          // features of this request, scaled, 1 last
+	xx    []float64          // its squares
+	work  []float64          // scratch of an update
+	said  [hypotheses]saying // of the reward that is learned from
+	prior population         // of common weights
 
 	dropped uint64 // rewards that belong to no choice, or are no numbers
 }
@@ -121,7 +124,11 @@ func NewBandit(c BanditConfig) (*Bandit, error) {
 	}
 	b := &Bandit{s: banditState{Config: c, Arms: make([]arm, c.Arms), Gate: NewGate(c.Arms, c.LimitMS), Serving: -1}}
 	for i := range b.s.Populations {
-		b.s.Populations[i] = newPopulation(c.Dim+1, c.Ridge*b.noise())
+		b.s.Populations[i] = newPopulation(c.Dim+1, c.Ridge*b.noise(ownWeights))
+		b.s.Commons[i] = common{Weights: newLinear(c.Dim), Var: c.Ridge * b.noise(ownWeights)}
+	}
+	if c.Dim > 0 {
+		b.s.Believed = hypothesisOf(oneWeight, 0)
 	}
 	for i := range b.s.Arms {
 		b.s.Arms[i] = b.newArm()
@@ -134,6 +141,7 @@ func (b *Bandit) scratch() {
 	d := b.s.Config.Dim + 1
 	n := d * (d + 1) / 2
 	b.x, b.xx, b.work = make([]float64, d), make([]float64, n), make([]float64, n)
+	b.prior = newPopulation(b.s.Config.Dim, 1)
 	b.ring = make([]choice, pendingSize)
 	xs := make([]float64, pendingSize*d)
 	for i := range b.ring {
@@ -204,7 +212,7 @@ func (b *Bandit) Prefer(x []float64, eligible []bool, predictedMS []float64) Pic
 			}
 		}
 		p.Safe++
-		p.enter(b.belief(k, now), b.s.Config.Explore, finalists)
+		p.enter(b.belief(k, &now), finalists)
 	}
 	switch {
 	case p.N > 0:
@@ -216,10 +224,10 @@ func (b *Bandit) Prefer(x []float64, eligible []bool, predictedMS []float64) Pic
 }
 
 // enter keeps the n most optimistic arms, the best first.
-func (p *Pick) enter(f Finalist, explore float64, n int) {
-	score := f.optimism(explore)
+func (p *Pick) enter(f Finalist, n int) {
+	score := f.optimism()
 	i := p.N
-	for i > 0 && score > p.Finalist[i-1].optimism(explore) {
+	for i > 0 && score > p.Finalist[i-1].optimism() {
 		i--
 	}
 	if i >= n {
@@ -230,7 +238,7 @@ func (p *Pick) enter(f Finalist, explore float64, n int) {
 	p.Finalist[i] = f
 }
 
-func (f Finalist) optimism(explore float64) float64 { return f.Mean + f.Bonus + float64(explore*f.SD) }
+func (f Finalist) optimism() float64 { return f.Mean + f.Bonus + float64(f.Explore*f.SD) }
 
 func (b *Bandit) decide(p *Pick) int {
 	if b.s.Config.Policy == Optimist || p.N == 1 {
@@ -248,33 +256,53 @@ func (b *Bandit) decide(p *Pick) int {
 
 // moment is what all arms share within one request.
 type moment struct {
-	model  int
-	stay   float64 // bonus of the arm that serves
-	wander float64 // variance a step by which an arm's reward may have moved unseen
-	audit  float64 // bonus a step of an arm that must be looked at again
+	memory   int
+	common   bool
+	base     float64 // of a reward, where features move all arms alike
+	explore  float64 // standard deviations of optimism, at least
+	patience float64 // steps an arm ÷ noise; 0: requests differ, which is chance enough
+	doubtful float64 // patience · variance from which optimism grows
+	stay     float64 // bonus of the arm that serves
+	wander   float64 // variance a step by which an arm's reward may have moved unseen
+	audit    float64 // bonus a step of an arm that must be looked at again
 }
 
 func (b *Bandit) now() moment {
-	m := moment{model: b.s.Model}
+	h := b.s.Believed
+	m := moment{memory: h.memory(), common: h.kind() == oneWeight, explore: b.s.Config.Explore}
+	if m.common || b.s.Config.Dim == 0 {
+		m.patience = float64(b.s.Step) / (float64(b.s.Config.Arms) * b.noise(h.kind()))
+		m.doubtful = math.Exp(m.explore * m.explore / 2)
+	}
+	if m.common {
+		m.base = dot(b.s.Commons[m.memory].Weights.W, b.x[:b.s.Config.Dim])
+	}
 	if b.s.Config.Stay > 0 {
-		m.stay = b.s.Config.Stay * math.Sqrt(b.noise())
+		m.stay = b.s.Config.Stay * math.Sqrt(b.noise(h.kind()))
 	}
 	if b.s.Alarms > 0 {
 		m.wander = b.wander()
 	}
 	if m.wander > 0 || b.s.Gate.Shock > 0 {
-		m.audit = b.s.Config.Audit * math.Sqrt(b.s.Populations[m.model].variance(b.x))
+		_, v := b.stranger(b.x)
+		m.audit = b.s.Config.Audit * math.Sqrt(v)
 	}
 	return m
 }
 
 // belief is an arm's expected reward for the present request and how far off
 // that may be.
-func (b *Bandit) belief(k int, now moment) Finalist {
+func (b *Bandit) belief(k int, now *moment) Finalist {
 	a := &b.s.Arms[k]
-	l := &a.Models[now.model]
-	variance := l.width(b.xx)
-	f := Finalist{Arm: k, Mean: l.mean(b.x)}
+	var variance float64
+	f := Finalist{Arm: k}
+	if now.common {
+		l := &a.Levels[now.memory]
+		f.Mean, variance = now.base+l.Mean, l.Var
+	} else {
+		l := &a.Models[now.memory]
+		f.Mean, variance = l.mean(b.x), l.width(b.xx)
+	}
 	if now.wander > 0 {
 		variance += float64(now.wander * float64(b.s.Step-a.Last))
 		if a.Audit > 0 {
@@ -285,6 +313,10 @@ func (b *Bandit) belief(k int, now moment) Finalist {
 		f.Bonus += now.audit * float64(since)
 	}
 	f.SD = math.Sqrt(variance)
+	f.Explore = now.explore
+	if g := variance * now.patience; g > now.doubtful {
+		f.Explore = math.Sqrt(2 * math.Log(g)) // steps ÷ (arms · rewards that it is known as well as by): Audibert, Bubeck 2009
+	}
 	if k == b.s.Serving {
 		f.Bonus += now.stay
 	}

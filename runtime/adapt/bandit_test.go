@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"math"
+	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -75,6 +77,65 @@ func TestWhatArmsHaveInCommonIsLearned(t *testing.T) {
 	p := b.s.Populations[0]
 	if math.Abs(p.Mean[0]-.3) > .02 || math.Abs(p.Mean[1]) > .02 || p.Var[0] > .003 || p.Var[1] > .003 || p.Var[2] < .004 || p.Var[2] > .025 {
 		t.Fatalf("%+v", p)
+	}
+}
+
+// Which kind of weights is believed follows from what rewards depend on.
+func TestAWorldIsTakenForTheKindThatItIs(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		alike, each float64 // how much a feature moves all arms alike, and every arm in its own way
+		want        int
+	}{{"flat", 0, 0, oneWeight}, {"alike", .3, 0, oneWeight}, {"each its own", .1, .2, ownWeights}} {
+		b := newTestBandit(t, BanditConfig{Arms: 12, Dim: 4, Seed: 3})
+		all, x := slices.Repeat([]bool{true}, 12), make([]float64, 4)
+		for i := range uint64(1500) {
+			for j := range x {
+				x[j] = Normal(1, i, uint64(j))
+			}
+			k := b.Choose(i, x, all, nil).Arm
+			y := .1*Normal(2, uint64(k)) + .05*Normal(4, i)
+			for j := range x {
+				y += (c.alike*Normal(5, uint64(j)) + c.each*Normal(6, uint64(k), uint64(j))) * x[j]
+			}
+			b.Reward(i, k, y, 0)
+		}
+		if got := b.s.Believed.kind(); got != c.want {
+			t.Errorf("%s: kind %d is believed, log likelihoods %v", c.name, got, b.s.Likely)
+		}
+		if c.want != oneWeight {
+			continue
+		}
+		for j, w := range b.s.Commons[0].Weights.W {
+			if want := c.alike * Normal(5, uint64(j)) / b.s.Scale[j]; math.Abs(w-want) > .02 {
+				t.Errorf("%s: common weight %d is %.3f, want %.3f", c.name, j, w, want)
+			}
+		}
+	}
+}
+
+// A world of arms alone: the best arm is given up after no bad beginning.
+func TestTheBestArmIsNotGivenUp(t *testing.T) {
+	for seed := range uint64(40) {
+		b := newTestBandit(t, BanditConfig{Arms: 2, Seed: seed})
+		late := 0
+		for i := range uint64(3000) {
+			k := b.Choose(i, nil, []bool{true, true}, nil).Arm
+			b.Reward(i, k, .3*float64(k)+.5*Normal(seed, i), 0)
+			if i >= 2500 && k == 1 {
+				late++
+			}
+		}
+		if late < 450 {
+			t.Errorf("seed %d: the better arm has %d of the last 500 requests", seed, late)
+		}
+	}
+}
+
+func TestSnapshotsOfAnotherLayoutAreRefusedByName(t *testing.T) {
+	err := new(Bandit).Restore([]byte(`{"config":{"arms":1},"arms":[],"noise":{"sum":0,"n":0}}`))
+	if !errors.Is(err, ErrState) || !strings.Contains(err.Error(), "layout 0, this program reads 2") {
+		t.Fatal(err)
 	}
 }
 
@@ -155,7 +216,14 @@ func TestABanditNeverChoosesAnIneligibleArm(t *testing.T) {
 				t.Fatalf("propensity %g", pr)
 			}
 			for range rapid.IntRange(0, 2).Draw(t, "rewards") {
-				b.Reward(rapid.Uint64Range(0, step+1).Draw(t, "t"), rapid.IntRange(-1, 6).Draw(t, "arm"), f.Draw(t, "reward"), f.Draw(t, "latency"))
+				at, k, y, ms := rapid.Uint64Range(0, step+1).Draw(t, "t"), rapid.IntRange(-1, 6).Draw(t, "arm"), f.Draw(t, "reward"), f.Draw(t, "latency")
+				b.Reward(at, k, y, ms)
+				twin.Reward(at, k, y, ms)
+			}
+			after, err1 := b.Snapshot()
+			again, err2 := twin.Snapshot()
+			if err := errors.Join(err1, err2); err != nil || !bytes.Equal(after, again) {
+				t.Fatalf("a restored bandit goes another way: %v", err)
 			}
 		}
 	})
@@ -253,7 +321,7 @@ func TestABanditRelearnsAfterASwitch(t *testing.T) {
 
 func TestPropensitiesAreFrequencies(t *testing.T) {
 	b := newTestBandit(t, BanditConfig{Arms: 3, Dim: 0, Policy: Tournament, Seed: 4})
-	p := Pick{OK: true, N: 3, Finalist: [finalistsMax]Finalist{{0, .5, .1, 0}, {1, .3, .2, .1}, {2, .45, .05, 0}}}
+	p := Pick{OK: true, N: 3, Finalist: [finalistsMax]Finalist{{Arm: 0, Mean: .5, SD: .1}, {Arm: 1, Mean: .3, SD: .2, Bonus: .1}, {Arm: 2, Mean: .45, SD: .05}}}
 	count, sum := [3]float64{}, 0.0
 	const n = 100_000
 	for range n {

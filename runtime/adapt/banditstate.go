@@ -21,25 +21,31 @@ func decode(b []byte, v any) error {
 	return nil
 }
 
+// banditLayout is the version of a snapshot. Before 2 an arm had no level, and
+// what is believed of features was not part of the state.
+const banditLayout = 2
+
 // banditState is everything that a bandit's next choice depends on.
 type banditState struct {
-	Config      BanditConfig       `json:"config"`
-	Step        uint64             `json:"step"`
-	Arms        []arm              `json:"arms"`
-	Populations [models]population `json:"populations"`
-	Model       int                `json:"model"`  // which rate of forgetting is believed
-	Likely      [models]float64    `json:"likely"` // log likelihood of late rewards
-	Turn        int                `json:"turn"`   // arm that last took over what arms have in common
-	Begun       bool               `json:"begun"`
-	Origin      float64            `json:"origin"` // first reward: what all others are measured from
-	Stale       bool               `json:"stale"`  // what was observed has still to take effect on other arms
-	Noise       spread             `json:"noise"`
-	Gate        Gate               `json:"gate"`
-	Scale       []float64          `json:"scale"` // of features; empty until the first request
-	Alarms      float64            `json:"alarms"`
-	Quiet       uint64             `json:"quiet"`   // alarms before this step are of the same change
-	Serving     int                `json:"serving"` // the arm that serves, −1: none
-	Waiting     []choice           `json:"waiting"` // of a snapshot: choices without a reward, by slot
+	Layout      int                 `json:"layout"`
+	Config      BanditConfig        `json:"config"`
+	Step        uint64              `json:"step"`
+	Arms        []arm               `json:"arms"`
+	Populations [models]population  `json:"populations"`
+	Commons     [models]common      `json:"commons"`
+	Believed    hypothesis          `json:"believed"`
+	Likely      [hypotheses]float64 `json:"likely"` // log likelihood of late rewards
+	Turn        int                 `json:"turn"`   // arm that last took over what arms have in common
+	Begun       bool                `json:"begun"`
+	Origin      float64             `json:"origin"` // first reward: what all others are measured from
+	Stale       bool                `json:"stale"`  // what was observed has still to take effect on other arms
+	Noise       [kinds]spread       `json:"noise"`
+	Gate        Gate                `json:"gate"`
+	Scale       []float64           `json:"scale"` // of features; empty until the first request
+	Alarms      float64             `json:"alarms"`
+	Quiet       uint64              `json:"quiet"`   // alarms before this step are of the same change
+	Serving     int                 `json:"serving"` // the arm that serves, −1: none
+	Waiting     []choice            `json:"waiting"` // of a snapshot: choices without a reward, by slot
 }
 
 func (b *Bandit) newArm() arm {
@@ -47,6 +53,7 @@ func (b *Bandit) newArm() arm {
 	for m := range a.Models {
 		a.Models[m] = newLinear(b.s.Config.Dim + 1)
 		a.Models[m].solve(1, &b.s.Populations[m], nil)
+		a.Levels[m] = level{b.s.Commons[m].Mean, b.s.Commons[m].Var}
 	}
 	return a
 }
@@ -79,7 +86,7 @@ func (b *Bandit) Rearm(from []int, limitMS float64) error {
 // Snapshot returns the whole state.
 func (b *Bandit) Snapshot() ([]byte, error) {
 	s := b.s
-	s.Waiting = nil
+	s.Layout, s.Waiting = banditLayout, nil
 	for _, c := range b.ring {
 		if c.waiting {
 			s.Waiting = append(s.Waiting, c)
@@ -90,6 +97,19 @@ func (b *Bandit) Snapshot() ([]byte, error) {
 
 // Restore takes a snapshot back; on an error the bandit is unchanged.
 func (b *Bandit) Restore(raw []byte) error {
+	var n struct {
+		Layout int `json:"layout"`
+	}
+	if err := decode(raw, &n); err != nil {
+		return err
+	}
+	if n.Layout != banditLayout {
+		return fmt.Errorf("bandit: layout %d, this program reads %d: %w", n.Layout, banditLayout, ErrState)
+	}
+	return b.restore(raw)
+}
+
+func (b *Bandit) restore(raw []byte) error {
 	var n banditState
 	if err := decode(raw, &n); err != nil {
 		return err
@@ -117,17 +137,17 @@ func (b *Bandit) Restore(raw []byte) error {
 func (n *banditState) valid() bool {
 	c := n.Config
 	d := c.Dim + 1
-	ok := len(n.Arms) == c.Arms && n.Noise.valid() && n.Gate.valid(c.Arms) && usable(n.Origin) && n.Alarms >= 0 && usable(n.Alarms) &&
+	ok := len(n.Arms) == c.Arms && n.Noise[0].valid() && n.Noise[1].valid() && n.Gate.valid(c.Arms) && usable(n.Origin) && n.Alarms >= 0 && usable(n.Alarms) &&
 		len(n.Waiting) <= pendingSize && (len(n.Scale) == 0 || len(n.Scale) == c.Dim) && allUsable(n.Scale) &&
-		n.Model >= 0 && n.Model < models && n.Turn >= 0 && n.Turn < c.Arms && n.Serving >= -1 && n.Serving < c.Arms && allUsable(n.Likely[:])
+		n.Believed >= 0 && n.Believed < hypotheses && n.Turn >= 0 && n.Turn < c.Arms && n.Serving >= -1 && n.Serving < c.Arms && allUsable(n.Likely[:])
 	for m := range n.Populations {
-		ok = ok && n.Populations[m].valid(d)
+		ok = ok && n.Populations[m].valid(d) && n.Commons[m].valid(d-1)
 	}
 	for i := range n.Arms {
 		a := &n.Arms[i]
-		ok = ok && a.Noise.valid() && a.Last <= n.Step && a.Audit <= n.Step && usable(a.Odds)
+		ok = ok && a.Noise[0].valid() && a.Noise[1].valid() && a.Last <= n.Step && a.Audit <= n.Step && usable(a.Odds)
 		for m := range a.Models {
-			ok = ok && a.Models[m].valid(d)
+			ok = ok && a.Models[m].valid(d) && a.Levels[m].valid()
 		}
 	}
 	for _, c := range n.Waiting {

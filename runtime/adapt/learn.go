@@ -4,8 +4,9 @@ import "math"
 
 // arm is what is known of one arm's reward.
 type arm struct {
-	Models [models]linear `json:"models"`
-	Noise  spread         `json:"noise"`
+	Models [models]linear `json:"models"` // with weights of its own
+	Levels [models]level  `json:"levels"` // with the weights of all
+	Noise  [kinds]spread  `json:"noise"`  // around either
 	Watch  CUSUM          `json:"watch"`
 	Last   uint64         `json:"last"`  // step of the last reward
 	Audit  uint64         `json:"audit"` // step since which it must be looked at again; 0: it need not
@@ -35,14 +36,14 @@ const (
 )
 
 // noise is the pooled variance of rewards around their predictions.
-func (b *Bandit) noise() float64 {
-	return max(b.s.Noise.against(.01, 2), b.s.Config.NoiseMin*b.s.Config.NoiseMin)
+func (b *Bandit) noise(kind int) float64 {
+	return max(b.s.Noise[kind].against(.01, 2), b.s.Config.NoiseMin*b.s.Config.NoiseMin)
 }
 
 // noiseOf is an arm's own.
-func (b *Bandit) noiseOf(a *arm) float64 {
-	pooled := b.noise()
-	return min(max(a.Noise.against(pooled, 8), pooled/16), 16*pooled)
+func (b *Bandit) noiseOf(a *arm, kind int) float64 {
+	pooled := b.noise(kind)
+	return min(max(a.Noise[kind].against(pooled, 8), pooled/16), 16*pooled)
 }
 
 // wander is the variance that an arm's reward gains a step while it is not
@@ -51,7 +52,7 @@ func (b *Bandit) wander() float64 {
 	if b.s.Config.Fixed {
 		return 0
 	}
-	return float64(b.noise()*b.s.Config.Ridge*wanderShare*b.s.Alarms) / float64(b.s.Step+1000)
+	return float64(b.noise(b.s.Believed.kind())*b.s.Config.Ridge*wanderShare*b.s.Alarms) / float64(b.s.Step+1000)
 }
 
 // Reward tells what choice t earned (more is better) and how long it took. A
@@ -114,58 +115,55 @@ func (b *Bandit) observe(k int, x []float64, reward, predictedMS, latencyMS floa
 func (b *Bandit) learn(k int, x []float64, y float64) (drift bool) {
 	a := &b.s.Arms[k]
 	a.Last = b.s.Step
-	noise := b.noiseOf(a)
-	known := a.Models[b.s.Model].N > 0
-	if known {
-		b.compare(a, x, y, noise)
+	known := a.Models[0].N > 0
+	for h := range hypothesis(hypotheses) {
+		b.said[h] = b.predict(a, h, x)
 	}
-	l := &a.Models[b.s.Model]
-	e, width := y-l.mean(x), l.width(b.xx)
-	sd := math.Sqrt(noise + width)
+	if known {
+		b.compare(y)
+	}
+	p := b.said[b.s.Believed]
+	e, sd := y-p.mean, math.Sqrt(p.noise+p.width)
 	switch {
 	case b.s.Config.Fixed || !known:
-	case a.Audit > 0 && b.audited(a, x, y, e, sd*sd, noise):
+	case a.Audit > 0 && b.audited(a, x, y, e, sd*sd, p.noise):
 		a.forget()
-	case l.N > 1 && a.Watch.Add(e/sd, driftSlack, driftThreshold) != 0:
+	case a.Models[b.s.Believed.memory()].N > 1 && a.Watch.Add(e/sd, driftSlack, driftThreshold) != 0:
 		drift = true
 		b.changed(a)
 	}
 	if known && !drift {
-		squared := min(e*e*noise/(noise+width), 16*noise)
-		a.Noise.add(squared, noiseMemory)
-		b.s.Noise.add(squared, pooledMemory)
+		b.spread(a, y)
 	}
 	for m := range a.Models {
 		if memories[m] < 1 {
 			a.Models[m].keep(memories[m])
 		}
 		a.Models[m].add(x, y)
-		a.Models[m].solve(noise, &b.s.Populations[m], b.work)
+		a.Models[m].solve(b.said[m].noise, &b.s.Populations[m], b.work)
 	}
 	b.s.Stale = true
 	return drift
 }
 
-// compare scores both rates of forgetting by how likely the reward was.
-func (b *Bandit) compare(a *arm, x []float64, y, noise float64) {
-	best := b.s.Model
-	for m := range a.Models {
-		l := &a.Models[m]
-		s := noise + l.width(b.xx)
-		e := y - l.mean(x)
-		b.s.Likely[m] = float64(likelyMemory*b.s.Likely[m]) - (math.Log(s)+min(e*e/s, 16))/2
-		if b.s.Likely[m] > b.s.Likely[best]+likelyMargin {
-			best = m
-		}
+// spread learns how far rewards are from what was said of them.
+func (b *Bandit) spread(a *arm, y float64) {
+	m := b.s.Believed.memory()
+	for kind := range kinds {
+		p := &b.said[hypothesisOf(kind, m)]
+		e := y - p.mean
+		squared := min(e*e*p.noise/(p.noise+p.width), 16*p.noise)
+		a.Noise[kind].add(squared, noiseMemory)
+		b.s.Noise[kind].add(squared, pooledMemory)
 	}
-	b.s.Model = best
 }
 
 // audited weighs whether an arm that is looked at again has changed. It
 // reports that it has.
 func (b *Bandit) audited(a *arm, x []float64, y, e, variance, noise float64) bool {
-	p := &b.s.Populations[b.s.Model]
-	fresh, other := p.variance(x)+noise, y-dot(p.Mean, x)
+	mean, fresh := b.stranger(x)
+	fresh += noise
+	other := y - mean
 	a.Odds += (math.Log(variance/fresh) + float64(e*e/variance) - float64(other*other/fresh)) / 2
 	a.Audit = b.s.Step
 	switch {
@@ -185,7 +183,10 @@ func (a *arm) forget() {
 			l.keep(1 / l.N)
 		}
 	}
-	a.Noise.N, a.Noise.Sum = a.Noise.N/4, a.Noise.Sum/4
+	for kind := range a.Noise {
+		n := &a.Noise[kind]
+		n.N, n.Sum = n.N/4, n.Sum/4
+	}
 	a.Watch = CUSUM{}
 }
 
@@ -210,10 +211,11 @@ func (b *Bandit) changed(moved *arm) {
 // generalise learns what arms have in common, and lets a few arms at a time,
 // in turn, believe it.
 func (b *Bandit) generalise() {
-	variance := b.s.Config.Ridge * b.noise()
+	variance := b.s.Config.Ridge * b.noise(ownWeights)
 	for m := range b.s.Populations {
 		b.s.Populations[m].fit(b.s.Arms, m, variance)
 	}
+	b.agree()
 	for range 1 + len(b.s.Arms)/16 {
 		b.s.Turn = (b.s.Turn + 1) % len(b.s.Arms)
 		b.believe(&b.s.Arms[b.s.Turn])
@@ -226,7 +228,7 @@ func (b *Bandit) generalise() {
 }
 
 func (b *Bandit) believe(a *arm) {
-	noise := b.noiseOf(a)
+	noise := b.noiseOf(a, ownWeights)
 	for m := range a.Models {
 		a.Models[m].solve(noise, &b.s.Populations[m], b.work)
 	}
