@@ -98,6 +98,11 @@ func unsigned(m *metadata.Metadata[metadata.TargetsType]) ([]byte, error) {
 // read loads a proposal and believes nothing in it: the manifest must have its
 // digest and decode, the role must name exactly that manifest and the base.
 func (r *Repository) read(ctx context.Context, manifest artifacts.Digest) (*pending, error) {
+	return r.readAt(ctx, nil, manifest)
+}
+
+// readAt is read over a head that was just read; nil: it reads the newest.
+func (r *Repository) readAt(ctx context.Context, h *trust.Head, manifest artifacts.Digest) (*pending, error) {
 	if _, err := artifacts.ParseDigest(string(manifest)); err != nil {
 		return nil, err
 	}
@@ -132,7 +137,7 @@ func (r *Repository) read(ctx context.Context, manifest artifacts.Digest) (*pend
 	if err := p.consistent(b); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	if p.base, err = r.load(ctx); err != nil {
+	if p.base, err = r.loadAt(ctx, h); err != nil {
 		return nil, err
 	}
 	return p, r.signatures(ctx, p)

@@ -152,7 +152,7 @@ func (r *Repository) Resign(ctx context.Context, role string) error {
 	case isTop(role):
 		return r.Renew(ctx)
 	}
-	return retry(func() error { return r.resignDelegated(ctx, role) }, nil)
+	return r.retry(ctx, func() error { return r.resignDelegated(ctx, role) }, nil)
 }
 
 func isTop(role string) bool { return slices.Contains(metadata.TOP_LEVEL_ROLE_NAMES[:], role) }
@@ -223,7 +223,7 @@ func setEvidenceKeys(t *metadata.TargetsType, ids []string) {
 // changeRoot publishes the next root, signed by every key of the ring that the
 // old or the new root gives a say, and a snapshot made under it.
 func (r *Repository) changeRoot(ctx context.Context, edit func(*metadata.RootType) error) error {
-	err := retry(func() error {
+	err := r.retry(ctx, func() error {
 		if err := r.Finish(ctx); err != nil {
 			return err
 		}
@@ -269,7 +269,7 @@ func (r *Repository) changeRoot(ctx context.Context, edit func(*metadata.RootTyp
 
 // changeTargets publishes the next version of the top role's metadata.
 func (r *Repository) changeTargets(ctx context.Context, edit func(*metadata.TargetsType) error) error {
-	return retry(func() error {
+	return r.retry(ctx, func() error {
 		if err := r.Finish(ctx); err != nil {
 			return err
 		}

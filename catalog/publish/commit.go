@@ -216,41 +216,38 @@ func (r *Repository) relog(ctx context.Context, h *trust.Head, f trust.File) err
 // Repair finishes a commit whose publisher died before it moved the head, and
 // reports whether there was one. It needs the timestamp key only.
 func (r *Repository) Repair(ctx context.Context) (bool, error) {
+	h, err := trust.ReadHead(ctx, r.Store, r.Keys.Root)
+	if err != nil {
+		return false, err
+	}
+	_, repaired, err := r.repaired(ctx, h)
+	return repaired, err
+}
+
+// repaired finishes what waits behind the head h, and returns the newest head.
+func (r *Repository) repaired(ctx context.Context, h *trust.Head) (*trust.Head, bool, error) {
 	repaired := false
 	for range maxRaces {
-		h, err := trust.ReadHead(ctx, r.Store, r.Keys.Root)
-		if err != nil {
-			return repaired, err
-		}
-		_, err = r.settle(ctx, h)
+		_, err := r.settle(ctx, h)
 		if !errors.Is(err, errRace) {
-			return repaired, err
+			return h, repaired, err
 		}
 		repaired = true
+		if h, err = trust.ReadHead(ctx, r.Store, r.Keys.Root); err != nil {
+			return nil, repaired, err
+		}
 	}
-	return repaired, fmt.Errorf("still others committing after %d repairs: %w", maxRaces, artifacts.ErrConflict)
+	return h, repaired, fmt.Errorf("still others committing after %d repairs: %w", maxRaces, artifacts.ErrConflict)
 }
 
 // Renew signs a new snapshot and timestamp over what is published already, so
 // that clients do not see them expire.
 func (r *Repository) Renew(ctx context.Context) error {
-	return retry(func() error {
+	return r.retry(ctx, func() error {
 		h, err := trust.ReadHead(ctx, r.Store, r.Keys.Root)
 		if err != nil {
 			return err
 		}
 		return r.commit(ctx, h, "", 0, nil)
 	}, nil)
-}
-
-// retry runs do again while it loses races to other publishers or, if also is
-// given, while it fails with that; a bounded number of times.
-func retry(do func() error, also error) error {
-	var err error
-	for range maxRaces {
-		if err = do(); !errors.Is(err, errRace) && (also == nil || !errors.Is(err, also)) {
-			return err
-		}
-	}
-	return err
 }

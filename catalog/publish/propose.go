@@ -68,10 +68,11 @@ func proposalName(manifest artifacts.Digest, file string) string {
 // manifest and the role's metadata to be signed below proposals/. Nothing of
 // it is trusted by anybody yet.
 func (r *Repository) Propose(ctx context.Context, p Proposal) (*Prepared, error) {
-	if err := r.Finish(ctx); err != nil {
+	h, err := r.finish(ctx)
+	if err != nil {
 		return nil, err
 	}
-	b, err := r.load(ctx)
+	b, err := r.loadAt(ctx, h)
 	if err != nil {
 		return nil, err
 	}
@@ -97,15 +98,21 @@ func (r *Repository) Propose(ctx context.Context, p Proposal) (*Prepared, error)
 
 // Finish completes a commit that a dead publisher left, if this ring can.
 func (r *Repository) Finish(ctx context.Context) error {
+	_, err := r.finish(ctx)
+	return err
+}
+
+// finish is Finish that returns the newest head.
+func (r *Repository) finish(ctx context.Context) (*trust.Head, error) {
 	h, err := trust.ReadHead(ctx, r.Store, r.Keys.Root)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if len(r.Keys.holds(h.Root.Signed.Roles[metadata.TIMESTAMP].KeyIDs)) == 0 {
-		return nil
+		return h, nil
 	}
-	_, err = r.Repair(ctx)
-	return err
+	h, _, err = r.repaired(ctx, h)
+	return h, err
 }
 
 // release turns the wish into the next release on top of b.

@@ -24,11 +24,12 @@ type Published struct {
 func (r *Repository) Publish(ctx context.Context, manifest artifacts.Digest) (*Published, error) {
 	var out *Published
 	// What is stale is not tried again: the approvers' signatures fit no other base.
-	err := retry(func() error {
-		if err := r.Finish(ctx); err != nil {
+	err := r.retry(ctx, func() error {
+		h, err := r.finish(ctx)
+		if err != nil {
 			return err
 		}
-		p, err := r.read(ctx, manifest)
+		p, err := r.readAt(ctx, h, manifest)
 		if err != nil {
 			return err
 		}
@@ -84,7 +85,7 @@ func (r *Repository) publish(ctx context.Context, p *pending) error {
 // in a solo repository. It starts again when another publisher was faster.
 func (r *Repository) Release(ctx context.Context, p Proposal) (*Published, error) {
 	var out *Published
-	err := retry(func() error {
+	err := r.retry(ctx, func() error {
 		prepared, err := r.Propose(ctx, p)
 		if err != nil {
 			return err

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
@@ -27,7 +26,7 @@ var (
 )
 
 const (
-	maxRaces = 16 // commits by others that one call survives
+	maxRaces = 64 // commits by others that one call survives
 	maxGap   = 1000
 )
 
@@ -88,14 +87,19 @@ type current struct {
 }
 
 // load reads the head, every channel's manifest and the yank list.
-func (r *Repository) load(ctx context.Context) (*base, error) {
-	var anchor []byte
-	if r.Keys != nil {
-		anchor = r.Keys.Root
-	}
-	h, err := trust.ReadHead(ctx, r.Store, anchor)
-	if err != nil {
-		return nil, err
+func (r *Repository) load(ctx context.Context) (*base, error) { return r.loadAt(ctx, nil) }
+
+// loadAt is load over a head that was just read; nil: it reads the newest.
+func (r *Repository) loadAt(ctx context.Context, h *trust.Head) (*base, error) {
+	var err error
+	if h == nil {
+		var anchor []byte
+		if r.Keys != nil {
+			anchor = r.Keys.Root
+		}
+		if h, err = trust.ReadHead(ctx, r.Store, anchor); err != nil {
+			return nil, err
+		}
 	}
 	b := &base{head: h, channels: map[string]current{}, nextID: 1, identities: map[artifacts.Digest]catalog.VariantID{}, live: map[string]bool{}}
 	for _, c := range catalog.Channels() {
@@ -142,12 +146,13 @@ func (r *Repository) readManifest(ctx context.Context, name string, ref artifact
 func (r *Repository) freeVersion(ctx context.Context, role string, used int64) (int64, error) {
 	for v := used + 1; v <= used+maxGap; v++ {
 		name := trust.MetadataName(role, v)
-		names, err := r.Store.List(ctx, name)
-		if err != nil {
-			return 0, err
-		}
-		if !slices.Contains(names, name) {
+		// Not by listing: that costs more with every release of the past.
+		_, err := r.Store.Read(ctx, name, 1)
+		if errors.Is(err, artifacts.ErrNotFound) {
 			return v, nil
+		}
+		if err != nil && !errors.Is(err, artifacts.ErrTooLarge) {
+			return 0, err
 		}
 	}
 	return 0, fmt.Errorf("%s: %d unused versions follow version %d; clean up the repository", role, maxGap, used)

@@ -22,11 +22,12 @@ func (r *Repository) Yank(ctx context.Context, reason string, ids ...catalog.Var
 	if len(ids) == 0 || reason == "" {
 		return errors.New("yank: want ids and a reason")
 	}
-	return retry(func() error {
-		if err := r.Finish(ctx); err != nil {
+	return r.retry(ctx, func() error {
+		h, err := r.finish(ctx)
+		if err != nil {
 			return err
 		}
-		b, err := r.load(ctx)
+		b, err := r.loadAt(ctx, h)
 		if err != nil {
 			return err
 		}

@@ -1,0 +1,470 @@
+package forge
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"fmt"
+	"maps"
+
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+
+	"github.com/arqon/arqon/artifacts"
+	"github.com/arqon/arqon/catalog"
+	"github.com/arqon/arqon/catalog/trust"
+)
+
+// Attack is one thing that somebody with certain keys and the store can try,
+// and the reason for which clients refuse it. Every attack is made upon a solo
+// repository whose staging has had two releases of two entries or more, the
+// second of which dropped one of the first, and whose yank list is not empty.
+type Attack struct {
+	Name   string
+	Holds  []string // roles whose keys the attacker has; none: only the store
+	Reason trust.Reason
+	Do     func(context.Context, *Forger) error
+}
+
+// Attacks lists the attacks: on files, heads, snapshots, roles, manifests, the
+// yank list and dates.
+func Attacks() []Attack {
+	var all []Attack
+	for _, some := range [][]Attack{Files(), Snapshots(), Delegations(), Manifests(), Channels(), Yanks(), Dates()} {
+		all = append(all, some...)
+	}
+	return all
+}
+
+var (
+	head      = []string{metadata.SNAPSHOT, metadata.TIMESTAMP}
+	nightly   = append([]string{staging}, head...)
+	responder = append([]string{trust.RoleYank}, head...)
+	publisher = append([]string{metadata.TARGETS}, head...)
+)
+
+// Files are what needs no key at all.
+func Files() []Attack {
+	over := func(name func(context.Context, *Forger) (string, error), change func([]byte) []byte) func(context.Context, *Forger) error {
+		return func(ctx context.Context, f *Forger) error {
+			n, err := name(ctx, f)
+			if err != nil {
+				return err
+			}
+			b, err := f.Store.Read(ctx, n, 1<<26)
+			if err != nil {
+				return err
+			}
+			return f.Put(ctx, n, change(bytes.Clone(b)))
+		}
+	}
+	named := func(name string) func(context.Context, *Forger) (string, error) {
+		return func(context.Context, *Forger) (string, error) { return name, nil }
+	}
+	artifact := func(ctx context.Context, f *Forger) (string, error) {
+		r, _, _, err := f.Newest(ctx, staging)
+		if err != nil {
+			return "", err
+		}
+		return artifacts.BlobName(r.Entries[0].Variant.Artifacts[0].Digest), nil
+	}
+	manifest := func(ctx context.Context, f *Forger) (string, error) {
+		_, m, _, err := f.Newest(ctx, staging)
+		return trust.TargetName(trust.ManifestTarget(staging), m), err
+	}
+	endless := func([]byte) []byte { return make([]byte, 16<<20) }
+	return []Attack{
+		{"arbitrary software", nil, trust.BadDigest, over(artifact, func(b []byte) []byte { b[len(b)/2] ^= 1; return b })},
+		{"stranger's keys", nil, trust.BadSignature, strangersHead},
+		{"endless head", nil, trust.TooLarge, over(named(trust.TimestampName), endless)},
+		{"endless manifest", nil, trust.BadDigest, over(manifest, endless)},
+		{"duplicate keys in the head", nil, trust.Malformed, over(named(trust.TimestampName), func(b []byte) []byte {
+			return bytes.Replace(b, []byte(`{"_type":`), []byte(`{"_type":"root","_type":`), 1)
+		})},
+		{"files of two moments", nil, trust.BadDigest, func(ctx context.Context, f *Forger) error {
+			h, err := f.Head(ctx)
+			if err != nil {
+				return err
+			}
+			n := h.Snapshot.Signed.Version
+			old, err := f.Store.Read(ctx, trust.MetadataName(metadata.SNAPSHOT, n-1), 1<<20)
+			if err != nil {
+				return err
+			}
+			return f.Put(ctx, trust.MetadataName(metadata.SNAPSHOT, n), old)
+		}},
+		{"root signed by itself alone", nil, trust.BadSignature, ownRoot},
+	}
+}
+
+func stranger() (Key, error) {
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return Key{}, err
+	}
+	return NewKey(private)
+}
+
+// strangersHead is a newer head, well-formed, signed by a key of the attacker's own.
+func strangersHead(ctx context.Context, f *Forger) error {
+	h, err := f.Head(ctx)
+	if err != nil {
+		return err
+	}
+	k, err := stranger()
+	if err != nil {
+		return err
+	}
+	return f.Timestamp(ctx, h.Timestamp.Signed.Version+1, h.Timestamp.Signed.Meta["snapshot.json"], k)
+}
+
+// ownRoot is a next root that makes the attacker's key the root's.
+func ownRoot(ctx context.Context, f *Forger) error {
+	h, err := f.Head(ctx)
+	if err != nil {
+		return err
+	}
+	k, err := stranger()
+	if err != nil {
+		return err
+	}
+	public, err := metadata.KeyFromPublicKey(&k.Private.PublicKey)
+	if err != nil {
+		return err
+	}
+	root := *h.Root
+	root.Signatures = []metadata.Signature{}
+	root.Signed.Version++
+	root.Signed.Keys = maps.Clone(root.Signed.Keys)
+	root.Signed.Keys[k.ID] = public
+	root.Signed.Roles = maps.Clone(root.Signed.Roles)
+	root.Signed.Roles[metadata.ROOT] = &metadata.Role{KeyIDs: []string{k.ID}, Threshold: 1}
+	b, err := Sealed(&root, k)
+	if err != nil {
+		return err
+	}
+	return f.Put(ctx, trust.MetadataName(metadata.ROOT, root.Signed.Version), b)
+}
+
+// Snapshots are versions that never belonged together, versions far ahead,
+// roles that are gone: what stolen snapshot and timestamp keys can try.
+func Snapshots() []Attack {
+	// with hands do the head and the newest staging metadata but one.
+	with := func(do func(ctx context.Context, f *Forger, h *trust.Head, version int64, old []byte) error) func(context.Context, *Forger) error {
+		return func(ctx context.Context, f *Forger) error {
+			h, err := f.Head(ctx)
+			if err != nil {
+				return err
+			}
+			version := h.Roles[staging].Signed.Version
+			old, err := f.Store.Read(ctx, trust.MetadataName(staging, version-1), 1<<20)
+			if err != nil {
+				return err
+			}
+			return do(ctx, f, h, version, old)
+		}
+	}
+	snapshot := func(change func(m map[string]*metadata.MetaFiles, version int64, old []byte)) func(context.Context, *Forger) error {
+		return with(func(ctx context.Context, f *Forger, h *trust.Head, version int64, old []byte) error {
+			return f.Snapshot(ctx, h, h.Snapshot.Signed.Version+5, func(m map[string]*metadata.MetaFiles) { change(m, version, old) })
+		})
+	}
+	timestamp := func(role string, change func(h *trust.Head) (int64, *metadata.MetaFiles)) func(context.Context, *Forger) error {
+		return with(func(ctx context.Context, f *Forger, h *trust.Head, _ int64, _ []byte) error {
+			key, err := f.Key(h.Root.Signed.Roles[role].KeyIDs)
+			if err != nil {
+				return err
+			}
+			version, promise := change(h)
+			return f.Timestamp(ctx, version, promise, key)
+		})
+	}
+	const clock = metadata.TIMESTAMP
+	next := func(h *trust.Head) int64 { return h.Timestamp.Signed.Version + 5 }
+	promise := func(h *trust.Head) metadata.MetaFiles { return *h.Timestamp.Signed.Meta["snapshot.json"] }
+	return []Attack{
+		{"role gone", head, trust.Rollback, snapshot(func(m map[string]*metadata.MetaFiles, _ int64, _ []byte) { delete(m, staging+".json") })},
+		{"old role", head, trust.Rollback, snapshot(func(m map[string]*metadata.MetaFiles, version int64, old []byte) {
+			m[staging+".json"] = MetaFile(version-1, old)
+		})},
+		{"role under another version", head, trust.MixAndMatch, with(func(ctx context.Context, f *Forger, h *trust.Head, version int64, _ []byte) error {
+			b, err := f.Store.Read(ctx, trust.MetadataName(staging, version), 1<<20)
+			if err != nil {
+				return err
+			}
+			if err := f.Put(ctx, trust.MetadataName(staging, version+5), b); err != nil {
+				return err
+			}
+			return f.Snapshot(ctx, h, h.Snapshot.Signed.Version+5, func(m map[string]*metadata.MetaFiles) { m[staging+".json"] = MetaFile(version+5, b) })
+		})},
+		{"fast-forward", []string{clock}, trust.FastForward, timestamp(clock, func(h *trust.Head) (int64, *metadata.MetaFiles) {
+			p := promise(h)
+			return 1 << 40, &p
+		})},
+		{"older snapshot", []string{clock}, trust.Rollback, with(func(ctx context.Context, f *Forger, h *trust.Head, _ int64, _ []byte) error {
+			n := h.Snapshot.Signed.Version - 1
+			b, err := f.Store.Read(ctx, trust.MetadataName(metadata.SNAPSHOT, n), 1<<20)
+			if err != nil {
+				return err
+			}
+			key, err := f.Key(h.Root.Signed.Roles[clock].KeyIDs)
+			if err != nil {
+				return err
+			}
+			return f.Timestamp(ctx, next(h), MetaFile(n, b), key)
+		})},
+		{"signed by another role", []string{metadata.SNAPSHOT}, trust.BadSignature, timestamp(metadata.SNAPSHOT, func(h *trust.Head) (int64, *metadata.MetaFiles) {
+			p := promise(h)
+			return next(h), &p
+		})},
+		{"no hash", []string{clock}, trust.Malformed, timestamp(clock, func(h *trust.Head) (int64, *metadata.MetaFiles) {
+			p := promise(h)
+			p.Hashes = nil
+			return next(h), &p
+		})},
+		{"path traversal in the snapshot", head, trust.Malformed, snapshot(func(m map[string]*metadata.MetaFiles, _ int64, _ []byte) { m["../x.json"] = m["targets.json"] })},
+	}
+}
+
+// Delegations are what fewer people could satisfy than they say.
+func Delegations() []Attack {
+	targets := func(change func(d *metadata.Delegations)) func(context.Context, *Forger) error {
+		return func(ctx context.Context, f *Forger) error {
+			h, err := f.Head(ctx)
+			if err != nil {
+				return err
+			}
+			m := *h.Targets
+			m.Signed.Version++
+			m.Signatures = []metadata.Signature{}
+			change(m.Signed.Delegations)
+			key, err := f.Key(h.Root.Signed.Roles[metadata.TARGETS].KeyIDs)
+			if err != nil {
+				return err
+			}
+			b, err := Sealed(&m, key)
+			if err != nil {
+				return err
+			}
+			return f.promise(ctx, h, metadata.TARGETS, m.Signed.Version, b)
+		}
+	}
+	var all []Attack
+	for _, c := range []struct {
+		name   string
+		change func(d *metadata.Delegations)
+	}{
+		{"threshold 0", func(d *metadata.Delegations) { d.Roles[0].Threshold = 0 }},
+		{"threshold over keys", func(d *metadata.Delegations) { d.Roles[0].Threshold = 2 }},
+		{"one key listed twice", func(d *metadata.Delegations) {
+			d.Roles[0].KeyIDs = append(d.Roles[0].KeyIDs, d.Roles[0].KeyIDs[0])
+			d.Roles[0].Threshold = 2
+		}},
+		{"relabelled key", func(d *metadata.Delegations) {
+			d.Keys["feed"] = d.Keys[d.Roles[0].KeyIDs[0]]
+			d.Roles[0].KeyIDs = append(d.Roles[0].KeyIDs, "feed")
+			d.Roles[0].Threshold = 2
+		}},
+		{"unknown key", func(d *metadata.Delegations) { d.Roles[0].KeyIDs = []string{"beef"} }},
+		{"delegation of another path", func(d *metadata.Delegations) { d.Roles[1].Paths = []string{"catalog/prod/*"} }},
+		{"delegation not terminating", func(d *metadata.Delegations) { d.Roles[1].Terminating = false }},
+		{"role twice", func(d *metadata.Delegations) { d.Roles = append(d.Roles, d.Roles[0]) }},
+		{"path traversal in a role", func(d *metadata.Delegations) { d.Roles[0].Name = "../prod" }},
+	} {
+		all = append(all, Attack{c.name, publisher, trust.BadRole, targets(c.change)})
+	}
+	return append(all, Attack{"no delegations", publisher, trust.NoRelease, targets(func(d *metadata.Delegations) { d.Roles = []metadata.DelegatedRole{} })})
+}
+
+func (f *Forger) promise(ctx context.Context, h *trust.Head, role string, version int64, b []byte) error {
+	if err := f.Put(ctx, trust.MetadataName(role, version), b); err != nil {
+		return err
+	}
+	return f.Snapshot(ctx, h, h.Snapshot.Signed.Version+1, func(meta map[string]*metadata.MetaFiles) { meta[role+".json"] = MetaFile(version, b) })
+}
+
+// Manifests are what a stolen nightly key and the publisher's can try.
+func Manifests() []Attack {
+	release := func(change func(*catalog.Release)) func(context.Context, *Forger) error {
+		return func(ctx context.Context, f *Forger) error { return f.Manifest(ctx, change) }
+	}
+	same := func(*catalog.Release) {}
+	other := artifacts.DigestOf([]byte("other"))
+	return []Attack{
+		{"id re-pointed", nightly, trust.Repointed, release(func(r *catalog.Release) { // two entries trade ids
+			r.Entries[0].Variant, r.Entries[1].Variant = r.Entries[1].Variant, r.Entries[0].Variant
+		})},
+		{"tombstone re-pointed", nightly, trust.Repointed, release(func(r *catalog.Release) { r.Tombstones[0].Identity = other })},
+		{"next_id lowered", nightly, trust.NextID, release(func(r *catalog.Release) { r.Entries, r.Baseline, r.NextID, r.Tombstones = nil, 0, 2, nil })},
+		{"release 1 again", nightly, trust.Rollback, release(func(r *catalog.Release) { r.Sequence, r.Previous = 1, "" })},
+		{"another release of the same number", nightly, trust.Rollback, release(func(r *catalog.Release) { r.Sequence-- })},
+		{"release upon another base", nightly, trust.MixAndMatch, release(func(r *catalog.Release) { r.Previous = other })},
+		{"release past its date", nightly, trust.Expired, func(ctx context.Context, f *Forger) error {
+			return f.Manifest(ctx, func(r *catalog.Release) { r.Created, r.Expires = f.days(-9), f.days(-1) })
+		}},
+		{"artifact that is nowhere", nightly, trust.Missing, release(func(r *catalog.Release) {
+			e := r.Entries[1]
+			e.Variant.Artifacts = []artifacts.Ref{artifacts.RefOf("x", "", []byte("nowhere"))}
+			e.Variant.Identity = catalog.IdentityOf(e.Variant)
+			e.ID, r.NextID = r.NextID, r.NextID+1
+			r.Entries = append(r.Entries, e)
+		})},
+		{"duplicate keys in the manifest", nightly, trust.Malformed, func(ctx context.Context, f *Forger) error {
+			return f.spelled(ctx, same, func(files catalog.Files) catalog.Files {
+				files.Manifest = bytes.Replace(files.Manifest, []byte(`{"schema":`), []byte(`{"schema":"arqon-catalog/1","schema":`), 1)
+				return files
+			})
+		}},
+		{"path traversal in an artifact's name", nightly, trust.Malformed, func(ctx context.Context, f *Forger) error {
+			return f.spelled(ctx, same, climbing)
+		}},
+	}
+}
+
+// climbing spells the first artifact's name as a way out of the directory.
+func climbing(files catalog.Files) catalog.Files {
+	const list, name = `"artifacts":[{"name":"`, `../../`
+	old := files.Shards[0]
+	files.Shards[0] = bytes.Replace(old, []byte(list), []byte(list+name), 1)
+	was := fmt.Appendf(nil, `"digest":"%s","size":%d`, artifacts.DigestOf(old), len(old))
+	now := fmt.Appendf(nil, `"digest":"%s","size":%d`, artifacts.DigestOf(files.Shards[0]), len(files.Shards[0]))
+	files.Manifest = bytes.Replace(files.Manifest, was, now, 1)
+	return files
+}
+
+// Channels are manifests where they do not belong.
+func Channels() []Attack {
+	return []Attack{
+		{"prod manifest in staging", nightly, trust.WrongChannel, func(ctx context.Context, f *Forger) error {
+			return f.Manifest(ctx, func(r *catalog.Release) {
+				r.Channel = string(catalog.ScopeProd)
+				for i := range r.Entries {
+					r.Entries[i].Scope = catalog.ScopeProd
+				}
+			})
+		}},
+		{"staging key signs for prod", nightly, trust.WrongChannel, func(ctx context.Context, f *Forger) error {
+			r, _, version, err := f.Newest(ctx, staging)
+			if err != nil {
+				return err
+			}
+			files, err := catalog.EncodeManifest(r)
+			if err != nil {
+				return err
+			}
+			return f.Release(ctx, staging, string(catalog.ScopeProd), files, version+1)
+		}},
+		{"made for other machines", nightly, trust.Hardware, func(ctx context.Context, f *Forger) error {
+			return f.Manifest(ctx, func(r *catalog.Release) {
+				for i := range r.Entries {
+					r.Entries[i].Envelope.Hardware.Arch = "pdp11"
+				}
+			})
+		}},
+		{"made for a newer runtime", nightly, trust.ABI, func(ctx context.Context, f *Forger) error {
+			return f.Manifest(ctx, func(r *catalog.Release) { r.RuntimeMin = catalog.RuntimeABI + 1 })
+		}},
+	}
+}
+
+// Yanks are what a stolen yank key can try: it cannot take a yank back, nor
+// touch the built-in.
+func Yanks() []Attack {
+	list := func(file string) func(context.Context, *Forger) error {
+		return func(ctx context.Context, f *Forger) error {
+			h, err := f.Head(ctx)
+			if err != nil {
+				return err
+			}
+			return f.Role(ctx, trust.RoleYank, trust.YankTarget, []byte(file), h.Roles[trust.RoleYank].Signed.Version+1)
+		}
+	}
+	return []Attack{
+		{"yank removed", responder, trust.Unyanked, list(`{"schema":"arqon-yank/1","yanked":[]}`)},
+		{"yank of the built-in", responder, trust.Malformed, list(`{"schema":"arqon-yank/1","yanked":[{"id":0,"identity":"x","reason":"r"}]}`)},
+		{"yank list with a space", responder, trust.Malformed, list(`{"schema":"arqon-yank/1", "yanked":[]}`)},
+		{"yank list of another schema", responder, trust.Malformed, list(`{"schema":"arqon-yank/2","yanked":[]}`)},
+		{"yank of another identity", responder, trust.Repointed, func(ctx context.Context, f *Forger) error {
+			h, err := f.Head(ctx)
+			if err != nil {
+				return err
+			}
+			y, err := trust.ReadYank(ctx, f.Store, h)
+			if err != nil {
+				return err
+			}
+			return list(fmt.Sprintf(`{"schema":"arqon-yank/1","yanked":[{"id":%d,"identity":"sha256:x","reason":"r"}]}`, y.Yanked[0].ID))(ctx, f)
+		}},
+	}
+}
+
+// Dates are metadata that its own people let expire, or that a thief freezes.
+func Dates() []Attack {
+	again := func(do func(ctx context.Context, f *Forger, h *trust.Head) error) func(context.Context, *Forger) error {
+		return func(ctx context.Context, f *Forger) error {
+			h, err := f.Head(ctx)
+			if err != nil {
+				return err
+			}
+			return do(ctx, f, h)
+		}
+	}
+	return []Attack{
+		{"expired timestamp", head, trust.Expired, again(func(ctx context.Context, f *Forger, h *trust.Head) error {
+			key, err := f.Key(h.Root.Signed.Roles[metadata.TIMESTAMP].KeyIDs)
+			if err != nil {
+				return err
+			}
+			return f.timestamp(ctx, h.Timestamp.Signed.Version+1, f.days(-1), h.Timestamp.Signed.Meta["snapshot.json"], key)
+		})},
+		{"expired snapshot", head, trust.Expired, again(func(ctx context.Context, f *Forger, h *trust.Head) error {
+			return f.snapshot(ctx, h, h.Snapshot.Signed.Version+1, f.days(-1), func(map[string]*metadata.MetaFiles) {})
+		})},
+		{"expired staging", nightly, trust.Expired, again(func(ctx context.Context, f *Forger, h *trust.Head) error {
+			m := *h.Roles[staging]
+			m.Signed.Version++
+			m.Signed.Expires = f.days(-1)
+			return f.resign(ctx, h, staging, &m)
+		})},
+		{"expired targets", publisher, trust.Expired, again(func(ctx context.Context, f *Forger, h *trust.Head) error {
+			m := *h.Targets
+			m.Signed.Version++
+			m.Signed.Expires = f.days(-1)
+			return f.resign(ctx, h, metadata.TARGETS, &m)
+		})},
+		{"expired root", []string{metadata.ROOT}, trust.Expired, again(func(ctx context.Context, f *Forger, h *trust.Head) error {
+			root := *h.Root
+			root.Signatures = []metadata.Signature{}
+			root.Signed.Version++
+			root.Signed.Expires = f.days(-1)
+			key, err := f.Key(root.Signed.Roles[metadata.ROOT].KeyIDs)
+			if err != nil {
+				return err
+			}
+			b, err := Sealed(&root, key)
+			if err != nil {
+				return err
+			}
+			return f.Put(ctx, trust.MetadataName(metadata.ROOT, root.Signed.Version), b)
+		})},
+	}
+}
+
+// resign signs targets metadata with its role's own key and promises it.
+func (f *Forger) resign(ctx context.Context, h *trust.Head, role string, m *metadata.Metadata[metadata.TargetsType]) error {
+	ids := h.Root.Signed.Roles[metadata.TARGETS].KeyIDs
+	if d, ok := h.Delegation(role); ok {
+		ids = d.KeyIDs
+	}
+	key, err := f.Key(ids)
+	if err != nil {
+		return err
+	}
+	m.Signatures = []metadata.Signature{}
+	b, err := Sealed(m, key)
+	if err != nil {
+		return err
+	}
+	return f.promise(ctx, h, role, m.Signed.Version, b)
+}
