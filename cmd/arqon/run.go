@@ -77,7 +77,7 @@ func runHost(ctx context.Context, f runFlags, stdout, stderr io.Writer) (err err
 	if f.requests < 1 && f.requestsGiven {
 		return fmt.Errorf("--requests is %d: want 1 to what the domain allows", f.requests)
 	}
-	in, err := openReading(f.repository, f.keys, f.root, true)
+	in, err := openServing(f.repository, f.keys, f.root)
 	if err != nil {
 		return err
 	}
