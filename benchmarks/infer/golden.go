@@ -40,9 +40,11 @@ func (in *instance) Answer(ctx context.Context, questions ...string) ([]benchmar
 	return out, nil
 }
 
+func goldenStream() *rand.Rand { return seed.Stream(1, "infer/golden") }
+
 func (m *Model) expectedClasses() []float64 {
 	out := []float64{float64(m.thresholds[0]), float64(m.thresholds[1])}
-	r := seed.Stream(1, "infer/golden")
+	r := goldenStream()
 	var w Workspace
 	for range goldenImages {
 		image := drawnImage(r)

@@ -13,6 +13,7 @@ import (
 	"github.com/arqon/arqon/benchmarks/universe"
 	"github.com/arqon/arqon/catalog"
 	"github.com/arqon/arqon/catalog/trust"
+	"github.com/arqon/arqon/factory"
 )
 
 // smoker opens entries and asks them what they answered when they were built.
@@ -69,6 +70,25 @@ func (s *smoker) domain(name string) (benchmarks.Domain, bool, error) {
 		s.domains[name] = d
 	}
 	return d, true, err
+}
+
+// load makes the domain of a study known too: a program of the user's own. out
+// is where a domain keeps what it trains.
+func (s *smoker) load(ctx context.Context, file, out string) error {
+	st, err := factory.LoadStudy(file)
+	if err != nil {
+		return err
+	}
+	d, err := openDomain(st, out, 0, func(string) {})
+	if err != nil {
+		return err
+	}
+	about, err := d.Describe(ctx)
+	if err != nil {
+		return errors.Join(err, d.Close())
+	}
+	s.domains[about.Name] = d
+	return nil
 }
 
 // smoke is trust.Config.Smoke. An entry without golden answers was published
@@ -176,7 +196,11 @@ func (s *smoker) smokeAll(ctx context.Context, rep trust.Report, blobs artifacts
 	for _, r := range rep.Releases {
 		for _, e := range r.Release.Entries {
 			h := e.Envelope.Hardware
-			if withdrawn[e.ID] || len(e.Golden) == 0 || (h.OS != "" && h.OS != goruntime.GOOS) || (h.Arch != "" && h.Arch != goruntime.GOARCH) {
+			_, known, err := s.domain(e.Variant.Domain)
+			if err != nil {
+				return entries, err
+			}
+			if !known || withdrawn[e.ID] || len(e.Golden) == 0 || (h.OS != "" && h.OS != goruntime.GOOS) || (h.Arch != "" && h.Arch != goruntime.GOARCH) {
 				continue
 			}
 			if err := s.smoke(ctx, e, blobs); err != nil {

@@ -13,8 +13,8 @@ import (
 )
 
 type verifyFlags struct {
-	repository, keys, channel, root string
-	json, files, smoke              bool
+	repository, keys, channel, root, study string
+	json, files, smoke                     bool
 }
 
 func newVerify() *cobra.Command {
@@ -30,11 +30,15 @@ The root that init pinned is believed. A repository that was never pinned here
 vouches for itself, and verify says so: pin its root with --root.
 
 With --smoke, the entries of built-in domains are opened too and asked the small
-questions that the release carries the answers of.`,
+questions that the release carries the answers of; --study opens the program of
+a study, and with it the entries of its domain.`,
 		Example: `  arqon verify --repository out/catalog
   arqon verify --repository /mnt/copy --root root.json --channel staging --json`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if f.study != "" && !f.smoke {
+				return hinted{errors.New("--study is for --smoke"), "arqon verify --smoke --study FILE"}
+			}
 			return verify(c.Context(), f, c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
@@ -44,6 +48,7 @@ questions that the release carries the answers of.`,
 	c.Flags().StringVar(&f.keys, "keys", "", "folder in which init left root.json (default REPOSITORY-keys)")
 	c.Flags().BoolVar(&f.json, "json", false, "print the result as JSON")
 	c.Flags().BoolVar(&f.smoke, "smoke", false, "open each entry and compare its golden answers too, as a host on this machine would")
+	c.Flags().StringVar(&f.study, "study", "", "with --smoke, also ask the domain of the study in this `FILE`")
 	c.Flags().BoolVar(&f.files, "files", false, "list every file that was read")
 	return c
 }
@@ -81,9 +86,9 @@ func verify(ctx context.Context, f verifyFlags, stdout, stderr io.Writer) (err e
 	rep, err := in.client.VerifyAll(ctx, f.channel)
 	answered := 0
 	if err == nil && f.smoke {
-		s := newSmoker()
-		answered, err = s.smokeAll(ctx, rep, artifacts.Blobs{Store: in.store})
-		err = errors.Join(err, s.Close())
+		if answered, err = f.answers(ctx, rep, in.store); err != nil && trust.ReasonOf(err) == "" {
+			return err
+		}
 	}
 	v := verified{Answered: answered, OK: err == nil, Repository: in.place.repository, FirstUse: rep.FirstUse, Solo: rep.Solo, Releases: []verifiedRelease{}, Files: rep.Files}
 	if err != nil {
@@ -108,6 +113,18 @@ func verify(ctx context.Context, f verifyFlags, stdout, stderr io.Writer) (err e
 	}
 	v.print(stdout, stderr, f.files, f.smoke)
 	return nil
+}
+
+// answers asks every entry what it answered when it was signed.
+func (f verifyFlags) answers(ctx context.Context, rep trust.Report, store artifacts.Store) (n int, err error) {
+	s := newSmoker()
+	defer func() { err = errors.Join(err, s.Close()) }()
+	if f.study != "" {
+		if err := s.load(ctx, f.study, defaultOut); err != nil {
+			return 0, err
+		}
+	}
+	return s.smokeAll(ctx, rep, artifacts.Blobs{Store: store})
 }
 
 func (v verified) print(stdout, stderr io.Writer, files, smoke bool) {
