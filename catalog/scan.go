@@ -247,14 +247,13 @@ func (r *scan) int(n *int) bool {
 	return ok && int64(*n) == x
 }
 
-// tens are the powers of ten that shortFloat divides by.
-var tens = [...]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14}
-
-// float reads a finite number.
+// float reads a finite number: the quick way, or with strconv.
 func (r *scan) float(f *float64) bool {
 	from := r.i
-	if r.shortFloat(f) {
-		return true
+	if d, ok := r.decimal(); ok {
+		if *f, ok = d.float(); ok {
+			return true
+		}
 	}
 	r.i = from
 	s := r.number()
@@ -266,41 +265,28 @@ func (r *scan) float(f *float64) bool {
 	return string(appendFloat(buffer[:0], *f)) == s
 }
 
-// shortFloat reads a number of at most 15 digits without an exponent. It is
-// m/10^k with m below 2^53 and k below 23, both exact, so that one division
-// rounds as it should (Clinger 1990, "How to read floating point numbers
-// accurately"). And nothing shorter reads back as the same: two decimals of at
-// most 15 digits are never the same float64.
-func (r *scan) shortFloat(f *float64) bool {
-	negative := r.lit("-")
-	var m uint64
-	from, k := r.i, 0
-	for ; r.i < len(r.s) && r.s[r.i]-'0' < 10 && r.i-from < 15; r.i++ {
-		m = 10*m + uint64(r.s[r.i]-'0')
+// decimal reads a number without an exponent, of at most 17 digits besides
+// zeros in front; whole ones have at most 15.
+func (r *scan) decimal() (d decimal, ok bool) {
+	d.negative = r.lit("-")
+	from := r.i
+	for ; r.i < len(r.s) && r.s[r.i]-'0' < 10 && d.m < 1e17; r.i++ {
+		d.m = 10*d.m + uint64(r.s[r.i]-'0')
 	}
 	if n := r.i - from; n == 0 || (n > 1 && r.s[from] == '0') {
-		return false
+		return d, false
 	}
 	if r.lit(".") {
-		for k = 0; r.i < len(r.s) && r.s[r.i]-'0' < 10 && r.i-from < 16; k++ {
-			m = 10*m + uint64(r.s[r.i]-'0')
-			r.i++
+		for ; r.i < len(r.s) && r.s[r.i]-'0' < 10 && d.m < 1e17 && d.k < maxScale; r.i++ {
+			d.m = 10*d.m + uint64(r.s[r.i]-'0')
+			d.k++
 		}
-		if r.s[r.i-1] == '0' || k == 0 {
-			return false
+		if d.k == 0 || r.s[r.i-1] == '0' {
+			return d, false
 		}
 	}
-	if r.i < len(r.s) && inNumber[r.s[r.i]] {
-		return false
-	}
-	*f = float64(m) / tens[k]
-	if m != 0 && *f < 1e-6 {
-		return false // written with an exponent
-	}
-	if negative {
-		*f = -*f
-	}
-	return true
+	more := r.i < len(r.s) && inNumber[r.s[r.i]]
+	return d, !more && d.m < 1e17 && (d.k > 0 || d.m < 1e15)
 }
 
 // appendFloat writes a finite f as encoding/json does: as ECMAScript's

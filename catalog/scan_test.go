@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/arqon/arqon/artifacts"
+	"github.com/arqon/arqon/internal/seed"
 )
 
 // fill gives every field a value that is written: nothing is left out. seed
@@ -149,7 +150,7 @@ func TestScanNumbers(t *testing.T) {
 		check(text)
 	}
 	rapid.Check(t, func(rt *rapid.T) {
-		switch rapid.IntRange(0, 3).Draw(rt, "kind") {
+		switch rapid.IntRange(0, 5).Draw(rt, "kind") {
 		case 0:
 			check(rapid.StringMatching(`-?[0-9]{1,17}(\.[0-9]{0,17})?(e[+-]?[0-9]{1,2})?`).Draw(rt, "text"))
 		case 1:
@@ -157,6 +158,11 @@ func TestScanNumbers(t *testing.T) {
 		case 2: // few digits, as people write them
 			m, k := rapid.Int64Range(-1e15, 1e15).Draw(rt, "m"), rapid.IntRange(0, 20).Draw(rt, "k")
 			check(strconv.FormatFloat(float64(m)/math.Pow10(k), 'f', -1, 64))
+		case 4: // many digits, of a size that measured things have
+			check(strconv.FormatFloat(rapid.Float64Range(-1e6, 1e6).Draw(rt, "measured"), 'f', -1, 64))
+		case 5: // one digit more or less than the shortest, and its neighbours
+			f := rapid.Float64Range(1e-3, 1e6).Draw(rt, "near")
+			check(strconv.FormatFloat(f, 'f', rapid.IntRange(8, 18).Draw(rt, "places"), 64))
 		case 3:
 			check(strconv.FormatInt(rapid.Int64().Draw(rt, "int"), 10))
 		}
@@ -177,5 +183,28 @@ func TestIsIdentity(t *testing.T) {
 	v.Domain = "inf\u00e9r"
 	if v.Identity = IdentityOf(v); !isIdentity(&v, false) {
 		t.Error("an identity with an escape is not known again")
+	}
+}
+
+// Nearly every number of a size that is measured goes the quick way, or the
+// figures in docs/catalog.md would not be reached.
+func TestMeasuredNumbersAreQuick(t *testing.T) {
+	r := seed.Stream(1, "catalog/numbers")
+	slow := 0
+	for range 10_000 {
+		f := (r.Float64() - .3) * math.Pow(10, float64(r.IntN(7)-1))
+		text := strconv.FormatFloat(f, 'f', -1, 64)
+		s := newScan([]byte(text))
+		d, ok := s.decimal()
+		got, quick := d.float()
+		if ok && quick && got != f {
+			t.Fatalf("%s is read as %v", text, got)
+		}
+		if !ok || !quick {
+			slow++
+		}
+	}
+	if slow > 1_000 {
+		t.Errorf("%d of 10,000 numbers go the slow way", slow)
 	}
 }
