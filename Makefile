@@ -3,6 +3,7 @@ SHELL := /bin/bash
 GO ?= go
 LINT_VERSION := v2.15.0
 VERSITYGW_VERSION := v1.8.0
+COSIGN_VERSION := v3.1.3
 KILLS ?= 200
 STUDY ?= studies/infer.yaml
 RACE_ROOMS := ./runtime/... ./factory ./internal/ledger ./artifacts/... ./benchmarks/external ./benchmarks/universe ./gates
@@ -54,9 +55,13 @@ integration: bin/versitygw-$(VERSITYGW_VERSION)
 bin/versitygw-$(VERSITYGW_VERSION): internal/tools/versitygw/go.mod
 	cd internal/tools/versitygw && $(GO) build -trimpath -o ../../../$@ github.com/versity/versitygw/cmd/versitygw
 
-# Readers that others wrote: tuf-js and @sigstore/verify, by the lock file, on a repository made for them. Needs Node 20 and npm.
-interop: internal/tools/interop/node_modules
+# Readers that others wrote: tuf-js and @sigstore/verify, by the lock file (needs Node 20 and npm), and cosign, which builds for minutes.
+interop: internal/tools/interop/node_modules bin/cosign-$(COSIGN_VERSION)
 	ARQON_INTEROP=$(CURDIR)/internal/tools/interop $(GO) test -count=1 -run TestOtherReaders -v ./catalog/publish
+	ARQON_COSIGN=$(CURDIR)/bin/cosign-$(COSIGN_VERSION) $(GO) test -count=1 -run 'TestScripts/^cosign$$' -v ./cmd/arqon
+
+bin/cosign-$(COSIGN_VERSION): internal/tools/cosign/go.mod
+	cd internal/tools/cosign && $(GO) build -trimpath -p 1 -o ../../../$@ github.com/sigstore/cosign/v3/cmd/cosign
 
 internal/tools/interop/node_modules: internal/tools/interop/package-lock.json
 	cd internal/tools/interop && npm ci --no-audit --no-fund

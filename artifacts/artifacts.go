@@ -25,7 +25,9 @@ const digestPrefix = "sha256:"
 // DigestOf returns the digest of b.
 func DigestOf(b []byte) Digest {
 	sum := sha256.Sum256(b)
-	return Digest(digestPrefix + hex.EncodeToString(sum[:]))
+	var d [len(digestPrefix) + 2*sha256.Size]byte
+	hex.Encode(d[copy(d[:], digestPrefix):], sum[:])
+	return Digest(d[:])
 }
 
 // ParseDigest accepts exactly the canonical form and refuses everything else,

@@ -8,6 +8,8 @@
 package catalog
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"time"
 
@@ -85,7 +87,7 @@ type identity struct {
 // IdentityOf returns the digest of the variant's domain, point and artifact
 // digests. Same identity, same id; an id whose identity changes is an attack.
 func IdentityOf(v Variant) artifacts.Digest {
-	if b, ok := plainIdentity(v); ok {
+	if b, ok := plainIdentity(nil, &v, false); ok {
 		return artifacts.DigestOf(b)
 	}
 	id := identity{Domain: v.Domain, Point: v.Point, Artifacts: []artifacts.Digest{}}
@@ -99,14 +101,32 @@ func IdentityOf(v Variant) artifacts.Digest {
 	return artifacts.DigestOf(b)
 }
 
-// plainIdentity writes the JSON of an identity in which nothing needs an
-// escape; false for any other.
-func plainIdentity(v Variant) ([]byte, bool) {
-	r := newScan(v.Point)
-	if !plainText(v.Domain) || !r.value(maxPointDepth) || !r.end() {
+// isIdentity reports whether the variant's identity, which is a digest, is
+// IdentityOf(it); scanned says that the point is known to be compact JSON of
+// plain strings.
+func isIdentity(v *Variant, scanned bool) bool {
+	var room [512]byte
+	b, ok := plainIdentity(room[:0], v, scanned)
+	if !ok {
+		return v.Identity == IdentityOf(*v)
+	}
+	sum := sha256.Sum256(b)
+	var digits [2 * sha256.Size]byte
+	hex.Encode(digits[:], sum[:])
+	return v.Identity.Hex() == string(digits[:])
+}
+
+// plainIdentity appends the JSON of an identity in which nothing needs an
+// escape to b; false for any other.
+func plainIdentity(b []byte, v *Variant, scanned bool) ([]byte, bool) {
+	if !plainText(v.Domain) {
 		return nil, false
 	}
-	b := make([]byte, 0, 64+len(v.Domain)+len(v.Point)+80*len(v.Artifacts))
+	if !scanned {
+		if r := newScan(v.Point); !r.value(maxPointDepth) || !r.end() {
+			return nil, false
+		}
+	}
 	b = append(append(append(b, `{"domain":"`...), v.Domain...), `","point":`...)
 	b = append(append(b, v.Point...), `,"artifacts":[`...)
 	for i, a := range v.Artifacts {
@@ -169,6 +189,23 @@ type Evidence struct {
 	Ref  artifacts.Ref `json:"ref"`
 }
 
+// Golden is a question with the answer that the variant gave when it was
+// built. A host asks it again before the variant may serve: bytes that are what
+// was signed and answer otherwise were broken before they were signed, or are
+// broken by this machine.
+type Golden struct {
+	// Question is the domain's own name of a small input. Everything that the
+	// input is made of follows from it.
+	Question string `json:"question"`
+	// Digest is of the answer's bytes, where they are the same on every
+	// machine. An answer has a digest, or Values, or both.
+	Digest artifacts.Digest `json:"digest,omitempty"`
+	// Values are the answer's numbers. One that is got may differ from the one
+	// that is wanted by Tolerance·max(1, |wanted|).
+	Values    []float64 `json:"values,omitempty"`
+	Tolerance float64   `json:"tolerance,omitempty"`
+}
+
 // Entry is one approved variant of a release.
 type Entry struct {
 	ID           VariantID      `json:"id"`
@@ -181,6 +218,7 @@ type Entry struct {
 	Waivers      []Waived       `json:"waivers,omitempty"` // that it was judged under
 	Fallback     VariantID      `json:"fallback"`
 	Reference    bool           `json:"reference,omitempty"` // the baseline itself: approved as not worse, not as better
+	Golden       []Golden       `json:"golden,omitempty"`    // what a host asks before it serves the entry
 }
 
 // Serves reports whether the envelope names the context.

@@ -13,6 +13,7 @@ const (
 	maxList       = 4096      // of any other list
 	maxNameBytes  = 200       // of a name
 	maxTextBytes  = 4096      // of a sentence for people
+	maxGolden     = 64        // questions an entry
 	maxPointBytes = 64 << 10  // of a point
 	maxPointDepth = 64        // of objects and lists in a point that is read the short way
 	maxBlobBytes  = 16 << 30  // of one artifact
@@ -29,12 +30,16 @@ func Channels() []string {
 
 // Check returns an error wrapping ErrManifest that names the first field of
 // the release that breaks a rule.
-func Check(r *Release) error {
+func Check(r *Release) error { return check(r, false) }
+
+// check is Check; scanned says that every point is known to be compact JSON of
+// plain strings, without a repeated key.
+func check(r *Release, scanned bool) error {
 	if err := checkHead(r); err != nil {
 		return err
 	}
 	n := len(r.Entries) + len(r.Tombstones)
-	c := checker{scope: Scope(r.Channel), release: r, ids: make(map[VariantID]bool, n), identities: make(map[artifacts.Digest]VariantID, n)}
+	c := checker{scope: Scope(r.Channel), release: r, scanned: scanned, ids: make(map[VariantID]bool, n), identities: make(map[artifacts.Digest]VariantID, n)}
 	for i := range r.Entries {
 		if i > 0 && r.Entries[i].ID < r.Entries[i-1].ID {
 			return nth("entries", i, refuse("id", "%d: want ascending ids", r.Entries[i].ID))
@@ -142,6 +147,7 @@ func checkGuardrail(g *Guardrail, contexts []string) error {
 type checker struct {
 	scope      Scope
 	release    *Release
+	scanned    bool
 	ids        map[VariantID]bool // true: an entry, false: a tombstone
 	identities map[artifacts.Digest]VariantID
 }
@@ -165,7 +171,7 @@ func (c *checker) claim(id VariantID, identity artifacts.Digest) error {
 }
 
 func (c *checker) entry(e *Entry) error {
-	if err := checkVariant(&e.Variant); err != nil {
+	if err := checkVariant(&e.Variant, c.scanned); err != nil {
 		return within("variant", err)
 	}
 	if e.Variant.Domain != c.release.Domain {
@@ -188,6 +194,9 @@ func (c *checker) entry(e *Entry) error {
 	}
 	if err := checkWaived(e); err != nil {
 		return within("waivers", err)
+	}
+	if err := checkGolden(e.Golden); err != nil {
+		return within("golden", err)
 	}
 	if e.Fallback != BuiltIn && (!c.ids[e.Fallback] || e.Fallback == e.ID) {
 		return refuse("fallback", "%d: want 0 or another entry's id", e.Fallback)

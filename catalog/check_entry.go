@@ -10,13 +10,13 @@ import (
 	"github.com/arqon/arqon/artifacts"
 )
 
-func checkVariant(v *Variant) error {
+func checkVariant(v *Variant, scanned bool) error {
 	for _, n := range [...]struct{ field, value string }{{"name", v.Name}, {"domain", v.Domain}, {"type", v.Type}} {
 		if err := checkName(n.value); err != nil {
 			return within(n.field, err)
 		}
 	}
-	if err := checkPoint(v.Point); err != nil {
+	if err := checkPoint(v.Point, scanned); err != nil {
 		return within("point", err)
 	}
 	if len(v.Artifacts) > maxList {
@@ -40,7 +40,7 @@ func checkVariant(v *Variant) error {
 	if err := checkDigest(v.Identity); err != nil {
 		return within("identity", err)
 	}
-	if v.Identity != IdentityOf(*v) {
+	if !isIdentity(v, scanned) {
 		return refuse("identity", "%s is not the digest of domain, point and artifacts", v.Identity.Short())
 	}
 	return nil
@@ -194,6 +194,39 @@ func checkExpectation(x *Expectation) error {
 	return nil
 }
 
+// checkGolden accepts what a host can ask and compare.
+func checkGolden(list []Golden) error {
+	if len(list) > maxGolden {
+		return refuse("", "%d, at most %d", len(list), maxGolden)
+	}
+	for i := range list {
+		g := &list[i]
+		if err := checkName(g.Question); err != nil {
+			return nth("", i, within("question", err))
+		}
+		for _, before := range list[:i] {
+			if before.Question == g.Question {
+				return nth("", i, refuse("question", "%q appears twice", g.Question))
+			}
+		}
+		if g.Digest == "" && len(g.Values) == 0 {
+			return nth("", i, refuse("", "has neither a digest nor values"))
+		}
+		if g.Digest != "" {
+			if err := checkDigest(g.Digest); err != nil {
+				return nth("", i, within("digest", err))
+			}
+		}
+		if len(g.Values) > maxList || !finite(g.Values...) {
+			return nth("", i, refuse("values", "want at most %d finite numbers", maxList))
+		}
+		if !(g.Tolerance >= 0 && g.Tolerance <= 1) || (g.Tolerance > 0 && len(g.Values) == 0) {
+			return nth("", i, refuse("tolerance", "%v: want 0 to 1, and 0 without values", g.Tolerance))
+		}
+	}
+	return nil
+}
+
 func checkRef(ref *artifacts.Ref) error {
 	if ref.Name != "" {
 		if err := checkName(ref.Name); err != nil {
@@ -227,19 +260,30 @@ func checkTime(t time.Time) error {
 	return nil
 }
 
+// fewNames are compared one with another; more of them need a map.
+const fewNames = 16
+
 func checkNames(names []string) error {
 	if len(names) > maxList {
 		return refuse("", "%d, at most %d", len(names), maxList)
 	}
-	seen := make(map[string]bool, len(names))
+	var seen map[string]bool
 	for i, n := range names {
 		if err := checkName(n); err != nil {
 			return nth("", i, err)
 		}
-		if seen[n] {
+		if seen[n] || (seen == nil && contains(names[:i], n)) {
 			return nth("", i, refuse("", "%q appears twice", n))
 		}
-		seen[n] = true
+		if seen == nil && i == fewNames {
+			seen = make(map[string]bool, len(names))
+			for _, before := range names[:i] {
+				seen[before] = true
+			}
+		}
+		if seen != nil {
+			seen[n] = true
+		}
 	}
 	return nil
 }
@@ -247,11 +291,32 @@ func checkNames(names []string) error {
 // checkName accepts what may become a label, a file name or a key: 1 to 200
 // bytes of UTF-8 without separators, control characters or a leading dot.
 func checkName(s string) error {
+	if 0 < len(s) && len(s) <= maxNameBytes && s[0] != '.' && plainName(s) {
+		return nil
+	}
 	if s == "" || len(s) > maxNameBytes || s[0] == '.' || strings.ContainsAny(s, `/\`) || !plain(s) {
 		return refuse("", "%.80q: want 1 to %d bytes, no separators or control characters, no leading dot", s, maxNameBytes)
 	}
 	return nil
 }
+
+// plainName reports whether s is ASCII without separators and control
+// characters, as nearly every name.
+func plainName(s string) bool {
+	for i := range len(s) {
+		if !inName[s[i]] {
+			return false
+		}
+	}
+	return true
+}
+
+var inName = func() (t [256]bool) {
+	for c := 0x20; c < 0x7f; c++ {
+		t[c] = c != '/' && c != '\\'
+	}
+	return t
+}()
 
 // checkText accepts one line for people, empty included.
 func checkText(s string) error {
@@ -283,10 +348,13 @@ func plain(s string) bool {
 	return true
 }
 
-// checkPoint accepts JSON without a repeated key.
-func checkPoint(point json.RawMessage) error {
+// checkPoint accepts JSON without a repeated key; scanned says that it is.
+func checkPoint(point json.RawMessage, scanned bool) error {
 	if len(point) > maxPointBytes {
 		return refuse("", "want JSON of at most %d bytes", maxPointBytes)
+	}
+	if scanned {
+		return nil
 	}
 	if r := newScan(point); r.value(maxPointDepth) && r.end() {
 		return nil // compact, and every key once

@@ -93,6 +93,7 @@ func changedFields(o, n *Entry) []string {
 		{"variant", o.Variant, n.Variant}, {"envelope", o.Envelope, n.Envelope}, {"curves", o.Curves, n.Curves},
 		{"expectations", o.Expectations, n.Expectations}, {"scope", o.Scope, n.Scope},
 		{"evidence", o.Evidence, n.Evidence}, {"waivers", o.Waivers, n.Waivers}, {"fallback", o.Fallback, n.Fallback}, {"reference", o.Reference, n.Reference},
+		{"golden", o.Golden, n.Golden},
 	} {
 		if !sameJSON(f.old, f.new) {
 			fields = append(fields, f.name)

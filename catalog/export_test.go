@@ -1,7 +1,5 @@
 package catalog
 
-import "reflect"
-
 // EncodeUnchecked writes what EncodeManifest would refuse, as far as JSON can
 // say it.
 func EncodeUnchecked(r Release) (Files, error) { return encode(normal(r)) }
@@ -14,7 +12,6 @@ func DecodeShardLong(b []byte) error {
 
 // DecodeShardShort is the short way alone.
 func DecodeShardShort(b []byte) bool {
-	r := newScan(b)
 	var s shard
-	return scanShard(r, reflect.ValueOf(&s).Elem()) && r.end()
+	return newScan(b).shard(&s)
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"reflect"
 	"strings"
 	"time"
 
@@ -195,21 +194,23 @@ func (m *Manifest) Shards() []artifacts.Ref {
 // Release reads the shards and returns the whole release, checked as by Check.
 // The error wraps ErrManifest, or is that of get.
 func (m *Manifest) Release(ctx context.Context, get artifacts.Getter) (Release, error) {
-	r := m.release()
-	r.Entries, r.Tombstones = make([]Entry, 0, idsPerShard*len(m.shards)), []Tombstone{}
+	all := shard{Entries: make([]Entry, 0, idsPerShard*len(m.shards)), Tombstones: []Tombstone{}}
+	var scan scan
+	short := true
 	for i, ref := range m.Shards() {
 		b, err := get.Get(ctx, ref)
 		if err != nil {
 			return Release{}, err
 		}
-		s, err := decodeShard(b, m.shards[i].Number)
+		scanned, err := decodeShard(&scan, b, m.shards[i].Number, &all)
 		if err != nil {
 			return Release{}, nth("shards", i, err)
 		}
-		r.Entries = append(r.Entries, s.Entries...)
-		r.Tombstones = append(r.Tombstones, s.Tombstones...)
+		short = short && scanned
 	}
-	if err := Check(&r); err != nil {
+	r := m.release()
+	r.Entries, r.Tombstones = all.Entries, all.Tombstones
+	if err := check(&r, short); err != nil {
 		return Release{}, err
 	}
 	return r, nil
@@ -224,38 +225,42 @@ func ReadRelease(ctx context.Context, manifest []byte, get artifacts.Getter) (Re
 	return m.Release(ctx, get)
 }
 
-var scanShard = decoderOf(reflect.TypeFor[shard]())
-
-// decodeShard accepts the one spelling of the shard with the number. The short
-// way and the long way accept the same bytes; only the long way can explain.
-func decodeShard(b []byte, number VariantID) (shard, error) {
+// decodeShard appends to all what the one spelling of the shard with the
+// number holds. The short way and the long way accept the same bytes; only the
+// long way can explain. scanned says that the short way did, which has seen
+// that every point is compact JSON of plain strings.
+func decodeShard(r *scan, b []byte, number VariantID, all *shard) (scanned bool, err error) {
 	if len(b) > MaxShardBytes {
-		return shard{}, refuse("", "%d bytes, at most %d", len(b), MaxShardBytes)
+		return false, refuse("", "%d bytes, at most %d", len(b), MaxShardBytes)
 	}
-	s := shard{Entries: make([]Entry, 0, idsPerShard)}
-	if r := newScan(b); !scanShard(r, reflect.ValueOf(&s).Elem()) || !r.end() {
-		s = shard{}
+	e, t := len(all.Entries), len(all.Tombstones)
+	r.reset(b)
+	scanned = r.shard(all)
+	if !scanned {
+		var s shard
 		if err := decodeLong("", b, &s); err != nil {
-			return shard{}, err
+			return false, err
+		}
+		all.Schema, all.Entries, all.Tombstones = s.Schema, append(all.Entries[:e], s.Entries...), append(all.Tombstones[:t], s.Tombstones...)
+	}
+	if all.Schema != shardSchema {
+		return false, refuse("schema", "%.80q: this version reads %q", all.Schema, shardSchema)
+	}
+	entries, tombstones := all.Entries[e:], all.Tombstones[t:]
+	if len(entries)+len(tombstones) == 0 {
+		return false, refuse("", "holds nothing")
+	}
+	for i := range entries {
+		if entries[i].ID/idsPerShard != number {
+			return false, nth("entries", i, refuse("id", "%d does not belong into shard %d", entries[i].ID, number))
 		}
 	}
-	if s.Schema != shardSchema {
-		return shard{}, refuse("schema", "%.80q: this version reads %q", s.Schema, shardSchema)
-	}
-	if len(s.Entries)+len(s.Tombstones) == 0 {
-		return shard{}, refuse("", "holds nothing")
-	}
-	for i := range s.Entries {
-		if s.Entries[i].ID/idsPerShard != number {
-			return shard{}, nth("entries", i, refuse("id", "%d does not belong into shard %d", s.Entries[i].ID, number))
+	for i := range tombstones {
+		if tombstones[i].ID/idsPerShard != number {
+			return false, nth("tombstones", i, refuse("id", "%d does not belong into shard %d", tombstones[i].ID, number))
 		}
 	}
-	for i := range s.Tombstones {
-		if s.Tombstones[i].ID/idsPerShard != number {
-			return shard{}, nth("tombstones", i, refuse("id", "%d does not belong into shard %d", s.Tombstones[i].ID, number))
-		}
-	}
-	return s, nil
+	return scanned, nil
 }
 
 // decodeLong decodes with encoding/json, encodes again and compares. what

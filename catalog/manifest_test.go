@@ -48,6 +48,15 @@ func waived(e catalog.Entry) catalog.Entry {
 	return e
 }
 
+// golden is the entry with questions that it must answer.
+func golden(e catalog.Entry) catalog.Entry {
+	e.Golden = []catalog.Golden{
+		{Question: "bytes", Digest: artifacts.DigestOf([]byte("answer"))},
+		{Question: "numbers", Values: []float64{1, -.25, 1e-9}, Tolerance: 1e-6},
+	}
+	return e
+}
+
 func release() catalog.Release {
 	limit := .8
 	return catalog.Release{
@@ -55,7 +64,7 @@ func release() catalog.Release {
 		Created: start, Expires: start.AddDate(0, 0, 14), NextID: 9, RuntimeMin: 1,
 		Contexts: []string{"low-load", "burst"}, Baseline: 3,
 		Policy:     catalog.Policy{Guardrails: []catalog.Guardrail{{Metric: "accuracy", Min: &limit}}, MaxExperiments: 1, CoolDownTicks: 5, WindowRequests: 64},
-		Entries:    []catalog.Entry{entry(3, "staging"), waived(entry(5, "staging"))},
+		Entries:    []catalog.Entry{entry(3, "staging"), golden(waived(entry(5, "staging")))},
 		Tombstones: []catalog.Tombstone{{ID: 1, Identity: artifacts.DigestOf([]byte("gone")), Reason: "superseded"}},
 	}
 }
@@ -151,6 +160,13 @@ func TestManifestRefusals(t *testing.T) {
 		{"entries[1].waivers[0].waiver", func(r *catalog.Release) { r.Entries[1].Waivers[0].Waiver.Limit = new(float64) }},
 		{"entries[1].waivers[0].waiver.expires", func(r *catalog.Release) { r.Entries[1].Waivers[0].Waiver.Expires = start.AddDate(2, 0, 0) }},
 		{"entries[1].waivers[0].file.digest", func(r *catalog.Release) { r.Entries[1].Waivers[0].File.Digest = "" }},
+		{"entries[1].golden[0].question", func(r *catalog.Release) { r.Entries[1].Golden[0].Question = "a/b" }},
+		{"entries[1].golden[1].question", func(r *catalog.Release) { r.Entries[1].Golden[1].Question = "bytes" }},
+		{"entries[1].golden[0]", func(r *catalog.Release) { r.Entries[1].Golden[0].Digest = "" }},
+		{"entries[1].golden[0].digest", func(r *catalog.Release) { r.Entries[1].Golden[0].Digest = "sha256:0" }},
+		{"entries[1].golden[0].tolerance", func(r *catalog.Release) { r.Entries[1].Golden[0].Tolerance = .1 }},
+		{"entries[1].golden[1].values", func(r *catalog.Release) { r.Entries[1].Golden[1].Values[0] = nan }},
+		{"entries[1].golden[1].tolerance", func(r *catalog.Release) { r.Entries[1].Golden[1].Tolerance = 2 }},
 		{"entries[0].scope", func(r *catalog.Release) { r.Entries[0].Scope = "prod" }},
 		{"entries[0].scope", func(r *catalog.Release) { r.Entries[0].Scope = "canary" }},
 		{"entries[0].scope", func(r *catalog.Release) { r.Channel = "prod" }},
@@ -411,7 +427,7 @@ func TestDiff(t *testing.T) {
 	now.Tombstones[0].Identity = artifacts.DigestOf([]byte("other"))
 	d := catalog.Diff(old, now)
 	if d.Empty() || len(d.Added) != 1 || d.Added[0].ID != 7 || len(d.Removed) != 1 || d.Removed[0].ID != 3 ||
-		len(d.Changed) != 1 || d.Changed[0].ID != 5 || !reflect.DeepEqual(d.Changed[0].Fields, []string{"envelope", "waivers"}) ||
+		len(d.Changed) != 1 || d.Changed[0].ID != 5 || !reflect.DeepEqual(d.Changed[0].Fields, []string{"envelope", "waivers", "golden"}) ||
 		!d.PolicyChanged || d.NewBaseline != 7 || !reflect.DeepEqual(d.Repointed, []catalog.VariantID{1}) {
 		t.Errorf("difference: %+v", d)
 	}

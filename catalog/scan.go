@@ -2,7 +2,6 @@ package catalog
 
 import (
 	"encoding/json"
-	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -16,11 +15,16 @@ import (
 // It exists because a host must hold ten thousand variants against the rules
 // in less time than encoding/json takes to read them (BenchmarkDecodeManifest).
 type scan struct {
-	s string // the text; strings of what is decoded are parts of it
-	i int
+	s    string // the text; strings of what is decoded are parts of it
+	i    int
+	keys []string // of the objects of a value that are open
+	room room
 }
 
 func newScan(b []byte) *scan { return &scan{s: string(b)} }
+
+// reset begins to read b, keeping the room.
+func (r *scan) reset(b []byte) { r.s, r.i, r.keys = string(b), 0, r.keys[:0] }
 
 func (r *scan) end() bool { return r.i == len(r.s) }
 
@@ -88,13 +92,49 @@ func (r *scan) rareText(from int) (string, bool) {
 	return s, err == nil && string(again) == literal
 }
 
+// inNumber are the bytes that a number may be made of.
+var inNumber = func() (t [256]bool) {
+	for _, c := range "0123456789+-.eE" {
+		t[c] = true
+	}
+	return t
+}()
+
 // number reads the longest run that could be a number.
 func (r *scan) number() string {
 	from := r.i
-	for r.i < len(r.s) && (r.s[r.i]-'0' < 10 || strings.IndexByte("+-.eE", r.s[r.i]) >= 0) {
+	for r.i < len(r.s) && inNumber[r.s[r.i]] {
 		r.i++
 	}
 	return r.s[from:r.i]
+}
+
+// digits steps over digits and returns how many there were.
+func (r *scan) digits() int {
+	from := r.i
+	for r.i < len(r.s) && r.s[r.i]-'0' < 10 {
+		r.i++
+	}
+	return r.i - from
+}
+
+// anyNumber steps over a number as RFC 8259 (section 6) spells it.
+func (r *scan) anyNumber() bool {
+	r.lit("-")
+	from := r.i
+	if n := r.digits(); n == 0 || (n > 1 && r.s[from] == '0') {
+		return false
+	}
+	if r.lit(".") && r.digits() == 0 {
+		return false
+	}
+	if !r.lit("e") && !r.lit("E") {
+		return true
+	}
+	if !r.lit("+") {
+		r.lit("-")
+	}
+	return r.digits() > 0
 }
 
 // value steps over any compact JSON value of plain strings without a repeated
@@ -118,26 +158,29 @@ func (r *scan) value(depth int) bool {
 	case 'n':
 		return r.lit("null")
 	}
-	n := r.number()
-	return n != "" && json.Valid([]byte(n))
+	return r.anyNumber()
 }
 
 func (r *scan) object(depth int) bool {
-	var keys []string
+	base := len(r.keys)
 	r.i++
 	if r.lit("}") {
 		return true
 	}
 	for {
 		key, ok := r.text()
-		if !ok || !plainText(key) || contains(keys, key) || !r.lit(":") || !r.value(depth-1) {
+		if !ok || !plainText(key) || contains(r.keys[base:], key) || !r.lit(":") {
 			return false
 		}
-		keys = append(keys, key)
+		r.keys = append(r.keys, key)
+		if !r.value(depth - 1) {
+			return false
+		}
 		if r.lit("}") {
+			r.keys = r.keys[:base]
 			return true
 		}
-		if !r.lit(",") || len(keys) == maxList {
+		if !r.lit(",") || len(r.keys)-base == maxList {
 			return false
 		}
 	}
@@ -164,82 +207,86 @@ func (r *scan) list(one func() bool) bool {
 	}
 }
 
-// decoder reads one value of a type into v, which is zero or has room for a
-// list; false if what comes
-// next is not what encoding/json writes for a value of the type.
-type decoder func(r *scan, v reflect.Value) bool
-
-// decoderOf makes the decoder of a type once. A type that a manifest does not
-// use yet is a mistake of ours.
-func decoderOf(t reflect.Type) decoder {
-	switch t {
-	case reflect.TypeFor[json.RawMessage]():
-		return decodeRaw
-	case reflect.TypeFor[time.Time]():
-		return decodeTime
-	case reflect.TypeFor[map[string]string]():
-		return decodeMap(func(r *scan) (string, bool) { return r.text() })
-	case reflect.TypeFor[map[string]float64]():
-		return decodeMap((*scan).float)
-	}
-	switch t.Kind() {
-	case reflect.String:
-		return func(r *scan, v reflect.Value) bool {
-			s, ok := r.text()
-			v.SetString(s)
-			return ok
-		}
-	case reflect.Bool:
-		return func(r *scan, v reflect.Value) bool {
-			v.SetBool(r.lit("true"))
-			return v.Bool() || r.lit("false")
-		}
-	case reflect.Int, reflect.Int64:
-		return func(r *scan, v reflect.Value) bool {
-			s := r.number()
-			n, err := strconv.ParseInt(s, 10, t.Bits())
-			v.SetInt(n)
-			return err == nil && canonicalInteger(s)
-		}
-	case reflect.Uint32, reflect.Uint64:
-		return func(r *scan, v reflect.Value) bool {
-			s := r.number()
-			n, err := strconv.ParseUint(s, 10, t.Bits())
-			v.SetUint(n)
-			return err == nil && canonicalInteger(s)
-		}
-	case reflect.Float64:
-		return func(r *scan, v reflect.Value) bool {
-			f, ok := r.float()
-			v.SetFloat(f)
-			return ok
-		}
-	case reflect.Pointer:
-		return decodePointer(t)
-	case reflect.Slice:
-		return decodeSlice(t)
-	case reflect.Struct:
-		return decodeStruct(t)
-	default:
-		panic("catalog: no decoder for " + t.String())
-	}
-}
-
-// canonicalInteger refuses what strconv accepts and encoding/json never
-// writes: a plus, a leading zero, minus zero.
-func canonicalInteger(s string) bool {
-	digits := strings.TrimPrefix(s, "-")
-	return digits[0] != '+' && (digits[0] != '0' || s == "0")
-}
-
-func (r *scan) float() (float64, bool) {
-	s := r.number()
-	f, err := strconv.ParseFloat(s, 64)
-	if err != nil {
+// unsigned reads a number without a sign, a fraction or a leading zero.
+func (r *scan) unsigned() (uint64, bool) {
+	from := r.i
+	n := r.digits()
+	if n == 0 || (n > 1 && r.s[from] == '0') || (r.i < len(r.s) && inNumber[r.s[r.i]]) {
 		return 0, false
 	}
+	u, err := strconv.ParseUint(r.s[from:r.i], 10, 64)
+	return u, err == nil
+}
+
+func (r *scan) uint(u *uint64) (ok bool) {
+	*u, ok = r.unsigned()
+	return ok
+}
+
+func (r *scan) id(id *VariantID) bool {
+	u, ok := r.unsigned()
+	*id = VariantID(u)
+	return ok && uint64(*id) == u
+}
+
+// integer reads a signed number; minus zero is not how it is written.
+func (r *scan) integer(n *int64) bool {
+	negative := r.lit("-")
+	u, ok := r.unsigned()
+	if *n = int64(u); negative {
+		*n = -*n
+		return ok && u != 0 && *n < 0
+	}
+	return ok && *n >= 0
+}
+
+func (r *scan) int(n *int) bool {
+	var x int64
+	ok := r.integer(&x)
+	*n = int(x)
+	return ok && int64(*n) == x
+}
+
+// float reads a finite number: the quick way, or with strconv.
+func (r *scan) float(f *float64) bool {
+	from := r.i
+	if d, ok := r.decimal(); ok {
+		if *f, ok = d.float(); ok {
+			return true
+		}
+	}
+	r.i = from
+	s := r.number()
+	var err error
+	if *f, err = strconv.ParseFloat(s, 64); err != nil {
+		return false
+	}
 	var buffer [32]byte
-	return f, string(appendFloat(buffer[:0], f)) == s
+	return string(appendFloat(buffer[:0], *f)) == s
+}
+
+// decimal reads a number without an exponent, of at most 17 digits besides
+// zeros in front; whole ones have at most 15.
+func (r *scan) decimal() (d decimal, ok bool) {
+	d.negative = r.lit("-")
+	from := r.i
+	for ; r.i < len(r.s) && r.s[r.i]-'0' < 10 && d.m < 1e17; r.i++ {
+		d.m = 10*d.m + uint64(r.s[r.i]-'0')
+	}
+	if n := r.i - from; n == 0 || (n > 1 && r.s[from] == '0') {
+		return d, false
+	}
+	if r.lit(".") {
+		for ; r.i < len(r.s) && r.s[r.i]-'0' < 10 && d.m < 1e17 && d.k < maxScale; r.i++ {
+			d.m = 10*d.m + uint64(r.s[r.i]-'0')
+			d.k++
+		}
+		if d.k == 0 || r.s[r.i-1] == '0' {
+			return d, false
+		}
+	}
+	more := r.i < len(r.s) && inNumber[r.s[r.i]]
+	return d, !more && d.m < 1e17 && (d.k > 0 || d.m < 1e15)
 }
 
 // appendFloat writes a finite f as encoding/json does: as ECMAScript's
@@ -257,131 +304,13 @@ func appendFloat(b []byte, f float64) []byte {
 	return b
 }
 
-func decodeRaw(r *scan, v reflect.Value) bool {
-	from := r.i
-	if !r.value(maxPointDepth) {
-		return false
-	}
-	v.SetBytes([]byte(r.s[from:r.i]))
-	return true
-}
-
-// decodeTime reads a time as encoding/json writes it.
-func decodeTime(r *scan, v reflect.Value) bool {
+// time reads a time as encoding/json writes it.
+func (r *scan) time(t *time.Time) bool {
 	s, ok := r.text()
 	if !ok {
 		return false
 	}
-	t, err := time.Parse(time.RFC3339Nano, s)
-	if err != nil || t.Format(time.RFC3339Nano) != s {
-		return false
-	}
-	v.Set(reflect.ValueOf(t))
-	return true
-}
-
-// decodePointer reads what a pointer points to; nil is left out, never null.
-func decodePointer(t reflect.Type) decoder {
-	element := decoderOf(t.Elem())
-	return func(r *scan, v reflect.Value) bool {
-		v.Set(reflect.New(t.Elem()))
-		return element(r, v.Elem())
-	}
-}
-
-// decodeMap reads an object with ascending keys, so that none repeats.
-func decodeMap[V any](value func(*scan) (V, bool)) decoder {
-	return func(r *scan, v reflect.Value) bool {
-		m := map[string]V{}
-		last := ""
-		if !r.lit("{") {
-			return false
-		}
-		for !r.lit("}") {
-			if len(m) > 0 && !r.lit(",") {
-				return false
-			}
-			key, ok := r.text()
-			if !ok || (len(m) > 0 && key <= last) || !r.lit(":") {
-				return false
-			}
-			x, ok := value(r)
-			if !ok {
-				return false
-			}
-			m[key], last = x, key
-		}
-		v.Set(reflect.ValueOf(m))
-		return true
-	}
-}
-
-func decodeSlice(t reflect.Type) decoder {
-	element, empty := decoderOf(t.Elem()), reflect.MakeSlice(t, 0, 0)
-	return func(r *scan, v reflect.Value) bool {
-		if v.IsNil() {
-			v.Set(empty) // a list is never null
-		}
-		return r.list(func() bool {
-			n := v.Len()
-			if n == v.Cap() {
-				v.Grow(max(1, n))
-			}
-			v.SetLen(n + 1)
-			return element(r, v.Index(n))
-		})
-	}
-}
-
-// member is one field of a struct as it is written.
-type member struct {
-	index    int
-	key      string // `"name":`
-	optional bool   // left out when empty
-	decode   decoder
-}
-
-func decodeStruct(t reflect.Type) decoder {
-	var members []member
-	for i := range t.NumField() {
-		name, options, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
-		members = append(members, member{
-			index: i, key: `"` + name + `":`, optional: options == "omitempty", decode: decoderOf(t.Field(i).Type),
-		})
-	}
-	return func(r *scan, v reflect.Value) bool {
-		if !r.lit("{") {
-			return false
-		}
-		first := true
-		for i := range members {
-			m := &members[i]
-			before := r.i
-			if (first || r.lit(",")) && r.lit(m.key) {
-				field := v.Field(m.index)
-				if !m.decode(r, field) || (m.optional && isEmpty(field)) {
-					return false
-				}
-				first = false
-				continue
-			}
-			if !m.optional {
-				return false
-			}
-			r.i = before
-		}
-		return r.lit("}")
-	}
-}
-
-// isEmpty is what omitempty leaves out.
-func isEmpty(v reflect.Value) bool {
-	switch v.Kind() {
-	case reflect.Slice, reflect.Map, reflect.String:
-		return v.Len() == 0
-	case reflect.Struct:
-		return false
-	default:
-		return v.IsZero()
-	}
+	var err error
+	*t, err = time.Parse(time.RFC3339Nano, s)
+	return err == nil && t.Format(time.RFC3339Nano) == s
 }

@@ -72,6 +72,7 @@ func Examine(ctx context.Context, d benchmarks.Domain) []Finding {
 		{"declines an unknown perturbation", x.perturb},
 		{"refuses an unknown scenario", x.scenario},
 		{"passes its own checks on the baseline", x.check},
+		{"answers its golden questions the same way twice", x.answer},
 		{"closes", x.close},
 	} {
 		err := step.look(ctx)
@@ -333,6 +334,47 @@ func (x *examination) check(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// answer asks the baseline, and the same files opened anew, as a host would.
+func (x *examination) answer(ctx context.Context) error {
+	first, err := x.answers(ctx, x.instance)
+	if err != nil {
+		return err
+	}
+	again, err := x.domain.Open(ctx, x.bundle)
+	if err != nil {
+		return err
+	}
+	var questions []string
+	for _, g := range first {
+		questions = append(questions, g.Question)
+	}
+	second, err := x.answers(ctx, again, questions...)
+	if err := errors.Join(err, again.Close()); err != nil {
+		return unlessDeclined(err)
+	}
+	for i, g := range first {
+		if err := g.Compare(second[i]); err != nil {
+			return err
+		}
+	}
+	if _, err := x.answers(ctx, x.instance, "no-such-question"); !errors.Is(err, benchmarks.ErrUnsupported) {
+		return fmt.Errorf("an unknown question: got %v, want an error wrapping %q", text(err), text(benchmarks.ErrUnsupported))
+	}
+	return nil
+}
+
+func (x *examination) answers(ctx context.Context, in benchmarks.Instance, questions ...string) ([]benchmarks.Golden, error) {
+	a, ok := in.(benchmarks.Answerer)
+	if !ok {
+		return nil, fmt.Errorf("it has no golden answers: %w", benchmarks.ErrUnsupported)
+	}
+	out, err := a.Answer(ctx, questions...)
+	if err == nil && len(questions) > 0 && len(out) != len(questions) {
+		err = fmt.Errorf("%d answers to %d questions", len(out), len(questions))
+	}
+	return out, err
 }
 
 func (x *examination) close(context.Context) error { return x.instance.Close() }

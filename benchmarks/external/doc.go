@@ -24,7 +24,9 @@
 //	← {"id":4,"ok":true,"samples":[{"ns_per_byte":3.1,"ratio":2.9}, …]}
 //	→ {"id":5,"op":"check","point":{…},"dir":"DIR","seed":7}
 //	← {"id":5,"ok":true,"checks":[{"name":"round trip","pass":true,"detail":""}]}
-//	→ {"id":6,"op":"shutdown"}
+//	→ {"id":6,"op":"answer","point":{…},"dir":"DIR","questions":["sample-1"]}
+//	← {"id":6,"ok":true,"answers":[{"question":"sample-1","values":[2.5,7],"tolerance":0.001}]}
+//	→ {"id":7,"op":"shutdown"}
 //	← {"id":4,"ok":false,"error":{"code":"bad_candidate","message":"…"}}
 //
 // The codes are bad_candidate, build_failed, timeout, crash and unsupported.
@@ -40,6 +42,12 @@
 // called "external", version "0"; without build (it is asked once) a bundle holds
 // the parameters (params.json); without check the correctness gate has nothing
 // to go by and says so.
+//
+// answer is optional too: golden answers to small questions of the program's
+// own, which a release carries and a host asks again (benchmarks.Answerer).
+// Without questions it answers all that it asks today. An answer has "values"
+// with a "tolerance" relative to max(1, |value|), or the sha256 "digest" of its
+// bytes.
 //
 // seed is an unsigned 64-bit number: a program that reads JSON numbers as
 // doubles keeps 53 bits of it, which is harmless as long as it does so always.

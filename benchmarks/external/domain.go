@@ -238,6 +238,21 @@ func (in *instance) Check(ctx context.Context, seed uint64) ([]benchmarks.Check,
 	return answer.Checks, err
 }
 
+var _ benchmarks.Answerer = (*instance)(nil)
+
+// Answer implements benchmarks.Answerer for a program that knows the
+// operation; any other declines it.
+func (in *instance) Answer(ctx context.Context, questions ...string) ([]benchmarks.Golden, error) {
+	answer, err := in.domain.call(ctx, in.domain.opts.CheckTimeout, request{Op: "answer", Point: in.point, Dir: in.dir, Questions: questions})
+	if err != nil {
+		return nil, err
+	}
+	if len(answer.Answers) == 0 || (len(questions) > 0 && len(answer.Answers) != len(questions)) {
+		return nil, fmt.Errorf("%s: answer: %d answers to %d questions: %w", in.domain.label(), len(answer.Answers), len(questions), ErrProtocol)
+	}
+	return answer.Answers, nil
+}
+
 func (in *instance) Close() error { return os.RemoveAll(in.dir) }
 
 func (d *Domain) label() string { return fmt.Sprintf("external program %q", d.argv[0]) }

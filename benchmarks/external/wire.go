@@ -35,6 +35,7 @@ type request struct {
 	Repeats      int                      `json:"repeats,omitempty"`
 	Fidelity     float64                  `json:"fidelity,omitempty"`
 	Perturbation *benchmarks.Perturbation `json:"perturbation,omitempty"`
+	Questions    []string                 `json:"questions,omitempty"`
 }
 
 // reply is one line from the program: the union of all answers. Unknown
@@ -55,6 +56,7 @@ type reply struct {
 	Files     []wireFile                   `json:"files"`     // build
 	Samples   []map[string]json.RawMessage `json:"samples"`   // measure
 	Checks    []benchmarks.Check           `json:"checks"`    // check
+	Answers   []benchmarks.Golden          `json:"answers"`   // answer
 }
 
 type wireError struct {

@@ -303,6 +303,9 @@ func smokeOne(ctx context.Context, smoke func(context.Context, catalog.Entry, ar
 // cannot run. A withdrawn baseline is replaced by the host's built-in; a
 // release of which nothing fits this machine is refused.
 func (c *Client) servable(name string, s *state, r catalog.Release) (catalog.Release, error) {
+	if c.servesAll(s, &r) {
+		return r, nil
+	}
 	out := r
 	out.Entries = make([]catalog.Entry, 0, len(r.Entries))
 	out.Tombstones = slices.Clone(r.Tombstones)
@@ -334,6 +337,18 @@ func (c *Client) servable(name string, s *state, r catalog.Release) (catalog.Rel
 		}
 	}
 	return out, nil
+}
+
+// servesAll reports whether nothing is left out, as nearly always: then the
+// entries need no second list.
+func (c *Client) servesAll(s *state, r *catalog.Release) bool {
+	for i := range r.Entries {
+		e := &r.Entries[i]
+		if _, yanked := s.Yanked[e.ID]; yanked || !fits(e.Envelope.Hardware, c.cfg.Host) {
+			return false
+		}
+	}
+	return true
 }
 
 // fits reports whether the host offers what is needed.

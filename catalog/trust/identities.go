@@ -58,6 +58,9 @@ func (s identities) of(id catalog.VariantID) (artifacts.Digest, bool) {
 // that is nothing, it is s itself. An id that stood for something else before
 // is a Repointed refusal of the file name.
 func (s identities) with(name string, more identities) (identities, error) {
+	if len(s) == 0 && len(more) > 0 {
+		return more, nil
+	}
 	var fresh identities
 	i := 0
 	for _, m := range more {

@@ -234,7 +234,7 @@ func conduct(ctx context.Context, f nightlyFlags, run *factory.Run, domain open,
 	var approver gates.Approver
 	grant := func(*gates.Judge) error { return nil }
 	if f.repository != "" {
-		handover, err := newHandover(ctx, f, run)
+		handover, err := newHandover(ctx, f, run, domain)
 		if err != nil {
 			return factory.Result{}, err
 		}

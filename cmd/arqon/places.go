@@ -143,8 +143,11 @@ const rootBytesMax = 1 << 20
 // client makes the verifying client of the repository. anchor is the file of a
 // root to believe; "" takes the one that init left beside the keys, if any.
 // remember false leaves no trace: for looking at a copy once.
-func (p place) client(store artifacts.Store, anchor string, remember bool) (*trust.Client, error) {
+func (p place) client(store artifacts.Store, anchor string, remember bool, s *smoker) (*trust.Client, error) {
 	cfg := trust.Config{Store: store, Now: now}
+	if s != nil {
+		cfg.Smoke = s.smoke
+	}
 	if remember {
 		cfg.StateDir = p.state
 	} else if _, err := os.Stat(p.state); err == nil {
@@ -163,11 +166,22 @@ type reading struct {
 	place  place
 	store  repositoryStore
 	client *trust.Client
+	smoker *smoker // nil: nothing is opened
 }
 
 // openReading opens a repository and a client that believes the root in the
 // file anchor, or the pinned one. remember is as for client.
 func openReading(repository, keys, anchor string, remember bool) (*reading, error) {
+	return openSmoking(repository, keys, anchor, remember, nil)
+}
+
+// openServing is openReading for a host: what it has not served before answers
+// its golden questions first.
+func openServing(repository, keys, anchor string) (*reading, error) {
+	return openSmoking(repository, keys, anchor, true, newSmoker())
+}
+
+func openSmoking(repository, keys, anchor string, remember bool, s *smoker) (*reading, error) {
 	p, err := newPlace(repository, keys)
 	if err != nil {
 		return nil, err
@@ -176,15 +190,21 @@ func openReading(repository, keys, anchor string, remember bool) (*reading, erro
 	if err != nil {
 		return nil, err
 	}
-	client, err := p.client(store, anchor, remember)
+	client, err := p.client(store, anchor, remember, s)
 	if err != nil {
 		return nil, errors.Join(refused(err), store.Close())
 	}
-	return &reading{p, store, client}, nil
+	return &reading{p, store, client, s}, nil
 }
 
-// Close closes both.
-func (r *reading) Close() error { return errors.Join(r.client.Close(), r.store.Close()) }
+// Close closes all of it.
+func (r *reading) Close() error {
+	err := errors.Join(r.client.Close(), r.store.Close())
+	if r.smoker != nil {
+		err = errors.Join(err, r.smoker.Close())
+	}
+	return err
+}
 
 // pinnedRoot is the root that init pinned, in the state directory and beside
 // the keys.

@@ -82,7 +82,7 @@ func runHost(ctx context.Context, f runFlags, stdout, stderr io.Writer) (err err
 	if err := f.shadow.check(); err != nil {
 		return err
 	}
-	in, err := openReading(f.repository, f.keys, f.root, true)
+	in, err := openServing(f.repository, f.keys, f.root)
 	if err != nil {
 		return err
 	}

@@ -29,11 +29,12 @@ import (
 //	capture FILE COMMAND…     standard output into a file
 //	setjson VARIABLE FILE PATH
 //	setfile VARIABLE FILE     what is in the file
-//	models REPO N             a release of N models, quickly
+//	models REPO N [HOW]       a release of N models, quickly; broken: the last is not what it says; silent: without golden answers
 //	ask URL STATUS REGEXP     until the answer is so
 //	same FILE1 FILE2 OLD NEW  equal once OLD in the second is NEW
 //	cptree FROM TO
 //	bucket NAME               a real S3 server with a bucket, if [gateway]
+//	cosigned REPO KEYS TYPE…  every bundle, and what is wrong with it, given to cosign, if [cosign]
 //	keep NAME                 what is in the directory now is the fixture of that name
 func scriptParams(dir string) testscript.Params {
 	return testscript.Params{
@@ -47,7 +48,7 @@ func scriptParams(dir string) testscript.Params {
 			"killat": cmdKillAt, "bucket": cmdBucket, "keep": cmdKeep,
 			"capture": cmdCapture, "setjson": cmdSetJSON, "same": cmdSame, "cptree": cmdCopyTree,
 			"setfile": cmdSetFile, "ask": cmdAsk, "models": cmdModels,
-			"smalldisk": cmdSmallDisk, "morespace": cmdMoreSpace,
+			"cosigned": cmdCosigned, "smalldisk": cmdSmallDisk, "morespace": cmdMoreSpace,
 		},
 	}
 }
@@ -60,18 +61,20 @@ func quickEnvironment(work string) []string {
 
 func scriptSetup(e *testscript.Env) error {
 	e.Vars = append(e.Vars, quickEnvironment(e.WorkDir)...)
-	e.Vars = append(e.Vars, "GORACE=atexit_sleep_ms=0", "ARQON_FASHION_MNIST="+os.Getenv("ARQON_FASHION_MNIST"))
+	e.Vars = append(e.Vars, "GORACE=atexit_sleep_ms=0", "ARQON_FASHION_MNIST="+os.Getenv("ARQON_FASHION_MNIST"), "COSIGN="+os.Getenv(cosignVariablePath))
 	return nil
 }
 
 // scriptCondition knows [root]: may mount file systems; and [gateway]: there
-// is an S3 server to start.
+// is an S3 server to start; and [cosign]: there is a cosign to run.
 func scriptCondition(name string) (bool, error) {
 	switch name {
 	case "root":
 		return os.Geteuid() == 0, nil
 	case "gateway":
 		return os.Getenv(gatewayVariable) != "", nil
+	case "cosign":
+		return os.Getenv(cosignVariablePath) != "", nil
 	}
 	return false, fmt.Errorf("unknown condition %q", name)
 }

@@ -105,7 +105,7 @@ func serve(ctx context.Context, f serveFlags, stdout, stderr io.Writer) (err err
 	if err := f.check(); err != nil {
 		return err
 	}
-	in, err := openReading(f.repository, f.keys, f.root, true)
+	in, err := openServing(f.repository, f.keys, f.root)
 	if err != nil {
 		return err
 	}

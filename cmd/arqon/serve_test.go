@@ -3,11 +3,14 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -21,6 +24,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/arqon/arqon/artifacts"
+	"github.com/arqon/arqon/benchmarks"
 	"github.com/arqon/arqon/benchmarks/infer"
 	"github.com/arqon/arqon/catalog"
 	"github.com/arqon/arqon/catalog/publish"
@@ -63,11 +67,14 @@ func cmdAsk(ts *testscript.TestScript, neg bool, args []string) {
 // cmdModels publishes a release of the built-in model under n names to a
 // repository that init founded: 1 is the baseline, 2 is proved better on
 // shifted inputs, 3 under low load. It takes a second where a night takes
-// minutes; what is in the release does not matter to who serves it.
+// minutes; what is in the release does not matter to who serves it. The last
+// of a broken release was written wrongly after it had answered; a silent
+// release is of before there were golden answers.
 func cmdModels(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 2 {
-		ts.Fatalf("usage: models REPOSITORY N")
+	if neg || len(args) < 2 || len(args) > 3 || (len(args) == 3 && args[2] != "broken" && args[2] != "silent") {
+		ts.Fatalf("usage: models REPOSITORY N [broken|silent]")
 	}
+	how := strings.Join(args[2:], "")
 	n, err := strconv.Atoi(args[1])
 	ts.Check(err)
 	model, err := os.ReadFile(builtInModel)
@@ -75,6 +82,13 @@ func cmdModels(ts *testscript.TestScript, neg bool, args []string) {
 	ctx := context.Background()
 	blobs := artifacts.NewMem()
 	_, err = blobs.Put(ctx, model)
+	ts.Check(err)
+	other := otherModel(model)
+	_, err = blobs.Put(ctx, other)
+	ts.Check(err)
+	domain, err := infer.New(infer.Options{})
+	ts.Check(err)
+	golden, err := goldenAnswers(ctx, domain, benchmarks.Bundle{Files: []benchmarks.File{{Name: "model.arqm", Bytes: model}}})
 	ts.Check(err)
 	at, err := newPlace(ts.MkAbs(args[0]), "")
 	ts.Check(err)
@@ -91,8 +105,14 @@ func cmdModels(ts *testscript.TestScript, neg bool, args []string) {
 			Name: fmt.Sprint("model-", i+1), Domain: infer.Name, Type: "early-exit", Point: json.RawMessage(fmt.Sprintf(`{"n":%d}`, i+1)),
 			Artifacts: []artifacts.Ref{artifacts.RefOf("model.arqm", "application/octet-stream", model)},
 		}
+		if how == "broken" && i == n-1 {
+			v.Artifacts[0] = artifacts.RefOf("model.arqm", "application/octet-stream", other)
+		}
 		v.Identity = catalog.IdentityOf(v)
-		e := catalog.Entry{Variant: v, Scope: catalog.ScopeStaging, Envelope: catalog.Envelope{Contexts: p.Contexts}}
+		e := catalog.Entry{Variant: v, Scope: catalog.ScopeStaging, Envelope: catalog.Envelope{Contexts: p.Contexts}, Golden: golden}
+		if how == "silent" {
+			e.Golden = nil
+		}
 		switch i {
 		case 1:
 			e.Expectations = []catalog.Expectation{{
@@ -112,6 +132,14 @@ func cmdModels(ts *testscript.TestScript, neg bool, args []string) {
 	repo := publish.Repository{Store: store, Keys: ring, Now: now()}
 	_, err = repo.Release(ctx, p)
 	ts.Check(errors.Join(err, store.Close()))
+}
+
+// otherModel is a sound model file that answers with the last class always.
+func otherModel(model []byte) []byte {
+	b := bytes.Clone(model)
+	binary.LittleEndian.PutUint32(b[len(b)-4:], math.Float32bits(50)) // the last exit's bias of the last class
+	binary.LittleEndian.PutUint32(b[10:], crc32.Checksum(b[14:], crc32.MakeTable(crc32.Castagnoli)))
+	return b
 }
 
 const builtInModel = "../../benchmarks/infer/builtin.arqm"

@@ -138,15 +138,21 @@ func bundleOf(ctx context.Context, space benchmarks.Space, v catalog.Variant, bl
 	if err != nil {
 		return benchmarks.Bundle{}, err
 	}
-	b := benchmarks.Bundle{Point: point, Seed: v.Seed, Type: v.Type}
-	for _, ref := range v.Artifacts {
+	files, err := filesFrom(ctx, v.Artifacts, blobs)
+	return benchmarks.Bundle{Point: point, Seed: v.Seed, Type: v.Type, Files: files}, err
+}
+
+// filesFrom reads artifacts as a domain's loader takes them.
+func filesFrom(ctx context.Context, refs []artifacts.Ref, blobs artifacts.Getter) ([]benchmarks.File, error) {
+	var files []benchmarks.File
+	for _, ref := range refs {
 		raw, err := blobs.Get(ctx, ref)
 		if err != nil {
-			return benchmarks.Bundle{}, err
+			return nil, err
 		}
-		b.Files = append(b.Files, benchmarks.File{Name: ref.Name, MediaType: ref.MediaType, Bytes: raw})
+		files = append(files, benchmarks.File{Name: ref.Name, MediaType: ref.MediaType, Bytes: raw})
 	}
-	return b, nil
+	return files, nil
 }
 
 // Rehearse serves everything from the candidate, takes it back, and looks.

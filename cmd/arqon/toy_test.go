@@ -22,6 +22,7 @@ import (
 //	toy nan             measures NaN
 //	toy breaks-after=9  well-behaved for 9 measurements, then crashes for as long as the file "broken" is there
 //	toy moved           well-behaved, with another baseline
+//	toy other           answers its golden question with nothing
 //	toy slow=2ms        takes that long for every measurement
 //	toy shuffle=4ms     takes up to that long, never twice the same
 //	toy crash-above=.4  exits when x is above that
@@ -73,6 +74,7 @@ func toyMain() {
 			Dir          string   `json:"dir"`
 			Scenario     string   `json:"scenario"`
 			Repeats      int      `json:"repeats"`
+			Questions    []string `json:"questions"`
 			Perturbation *struct {
 				Level float64 `json:"level"`
 			} `json:"perturbation"`
@@ -113,6 +115,14 @@ func toyMain() {
 			answer = `"ok":true,"samples":[` + strings.TrimSuffix(strings.Repeat(sample+",", q.Repeats), ",") + `]`
 		case "check":
 			answer = `"ok":true,"checks":[{"name":"bowl","pass":true,"detail":""}]`
+		case "answer":
+			answer = fmt.Sprintf(`"ok":true,"answers":[{"question":"bowl-1","values":[%v,%v],"tolerance":1e-9}]`, q.Point.cost("near"), q.Point.cost("far"))
+			switch {
+			case len(q.Questions) > 0 && q.Questions[0] != "bowl-1":
+				answer = `"ok":false,"error":{"code":"unsupported","message":"no such question"}`
+			case mode == "other":
+				answer = `"ok":true,"answers":[{"question":"bowl-1","values":[0,0],"tolerance":1}]`
+			}
 		case "shutdown":
 			os.Exit(0)
 		default:

@@ -13,8 +13,8 @@ import (
 )
 
 type verifyFlags struct {
-	repository, keys, channel, root string
-	json, files                     bool
+	repository, keys, channel, root, study string
+	json, files, smoke                     bool
 }
 
 func newVerify() *cobra.Command {
@@ -27,11 +27,18 @@ manifests, artifacts, gate reports and approvals. Exit 0 means that every byte o
 every file read is what was signed; exit 1 names the file that is not.
 
 The root that init pinned is believed. A repository that was never pinned here
-vouches for itself, and verify says so: pin its root with --root.`,
+vouches for itself, and verify says so: pin its root with --root.
+
+With --smoke, the entries of built-in domains are opened too and asked the small
+questions that the release carries the answers of; --study opens the program of
+a study, and with it the entries of its domain.`,
 		Example: `  arqon verify --repository out/catalog
   arqon verify --repository /mnt/copy --root root.json --channel staging --json`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if f.study != "" && !f.smoke {
+				return hinted{errors.New("--study is for --smoke"), "arqon verify --smoke --study FILE"}
+			}
 			return verify(c.Context(), f, c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
@@ -40,6 +47,8 @@ vouches for itself, and verify says so: pin its root with --root.`,
 	c.Flags().StringVar(&f.root, "root", "", "believe the root in this `FILE`")
 	c.Flags().StringVar(&f.keys, "keys", "", "folder in which init left root.json (default REPOSITORY-keys)")
 	c.Flags().BoolVar(&f.json, "json", false, "print the result as JSON")
+	c.Flags().BoolVar(&f.smoke, "smoke", false, "open each entry and compare its golden answers too, as a host on this machine would")
+	c.Flags().StringVar(&f.study, "study", "", "with --smoke, also ask the domain of the study in this `FILE`")
 	c.Flags().BoolVar(&f.files, "files", false, "list every file that was read")
 	return c
 }
@@ -51,6 +60,7 @@ type verified struct {
 	Reason     string            `json:"reason,omitempty"`
 	File       string            `json:"file,omitempty"`
 	Error      string            `json:"error,omitempty"`
+	Answered   int               `json:"answered"` // entries whose golden answers were asked for and are right
 	FirstUse   bool              `json:"trusted_on_first_use"`
 	Solo       bool              `json:"solo"`
 	Releases   []verifiedRelease `json:"releases"`
@@ -74,7 +84,13 @@ func verify(ctx context.Context, f verifyFlags, stdout, stderr io.Writer) (err e
 	}
 	defer func() { err = errors.Join(err, in.Close()) }()
 	rep, err := in.client.VerifyAll(ctx, f.channel)
-	v := verified{OK: err == nil, Repository: in.place.repository, FirstUse: rep.FirstUse, Solo: rep.Solo, Releases: []verifiedRelease{}, Files: rep.Files}
+	answered := 0
+	if err == nil && f.smoke {
+		if answered, err = f.answers(ctx, rep, in.store); err != nil && trust.ReasonOf(err) == "" {
+			return err
+		}
+	}
+	v := verified{Answered: answered, OK: err == nil, Repository: in.place.repository, FirstUse: rep.FirstUse, Solo: rep.Solo, Releases: []verifiedRelease{}, Files: rep.Files}
 	if err != nil {
 		err = refused(err)
 		if f.json {
@@ -95,11 +111,23 @@ func verify(ctx context.Context, f verifyFlags, stdout, stderr io.Writer) (err e
 	if f.json {
 		return printJSON(stdout, v)
 	}
-	v.print(stdout, stderr, f.files)
+	v.print(stdout, stderr, f.files, f.smoke)
 	return nil
 }
 
-func (v verified) print(stdout, stderr io.Writer, files bool) {
+// answers asks every entry what it answered when it was signed.
+func (f verifyFlags) answers(ctx context.Context, rep trust.Report, store artifacts.Store) (n int, err error) {
+	s := newSmoker()
+	defer func() { err = errors.Join(err, s.Close()) }()
+	if f.study != "" {
+		if err := s.load(ctx, f.study, defaultOut); err != nil {
+			return 0, err
+		}
+	}
+	return s.smokeAll(ctx, rep, artifacts.Blobs{Store: store})
+}
+
+func (v verified) print(stdout, stderr io.Writer, files, smoke bool) {
 	for _, r := range v.Releases {
 		fmt.Fprintf(stdout, "%s release %d: %d entries, %d pieces of evidence, approved by %d of at least %d keys, manifest %s\n",
 			r.Channel, r.Sequence, r.Entries, r.Evidence, len(r.Approvers), r.Threshold, r.Manifest.Short())
@@ -113,6 +141,9 @@ func (v verified) print(stdout, stderr io.Writer, files bool) {
 		}
 	}
 	fmt.Fprintf(stdout, "verified: %d files read, every byte accounted for\n", len(v.Files))
+	if smoke {
+		fmt.Fprintf(stdout, "answers: %d entries were opened and answer as they did when they were signed\n", v.Answered)
+	}
 	if v.FirstUse {
 		fmt.Fprintln(stderr, "note: no root was pinned for this path, so the repository vouches for itself; pin it with --root FILE")
 	}
@@ -155,6 +186,6 @@ var refusalHints = map[trust.Reason]string{
 	trust.Hardware:     "none of it is made for this machine",
 	trust.ABI:          "use a newer arqon",
 	trust.BadEvidence:  "the gate report is not the one that was signed: take it from a good copy",
-	trust.Smoke:        "an entry does not work on this machine: the last good release goes on; yank it if it works nowhere",
+	trust.Smoke:        "an entry does not open, or answers otherwise than when it was signed: the last good release goes on; yank it if it does so everywhere",
 	trust.NoRelease:    "publish first: arqon nightly, or name another channel with --channel",
 }
