@@ -182,12 +182,15 @@ type sketch struct {
 
 const sketchMax = 15
 
-func newSketch(capacity int) sketch {
+func newSketch(capacity int) sketch { return newSketchOf(capacity, 10*max(capacity, 1)) }
+
+// newSketchOf is halved when it has seen the uses of memory.
+func newSketchOf(capacity, memory int) sketch {
 	n := 16
 	for n < 4*capacity { // fewer collide with what is hot: it decides who is let in
 		n *= 2
 	}
-	s := sketch{mask: uint64(n - 1), most: 10 * max(capacity, 1)}
+	s := sketch{mask: uint64(n - 1), most: memory}
 	for i := range s.rows {
 		s.rows[i] = make([]uint8, n) // one byte a counter: twice the memory, half the work
 	}

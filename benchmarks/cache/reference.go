@@ -48,6 +48,8 @@ func (s *Strategy) reference(capacity int) slow {
 			lir: map[uint64]bool{}}
 	case "twoqueue":
 		return &slowTwo{c: capacity, recentMax: capacity * s.part(0) / 1000, ghostMax: capacity * s.part(1) / 1000}
+	case "climber":
+		return newSlowClimber(capacity, s.climberParts())
 	case scoreName:
 		return &slowScore{c: capacity, s: s, freq: newSketch(capacity), is: map[uint64]*slowUse{}, draw: sampleSeed}
 	}
