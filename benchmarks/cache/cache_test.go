@@ -107,7 +107,7 @@ func TestEveryPolicyAgreesWithItsReference(t *testing.T) {
 
 // TestABrokenPolicyIsCaught gives the differential check something to find.
 func TestABrokenPolicyIsCaught(t *testing.T) {
-	lruKind, fast := kinds[0], func(n int, _ *Strategy) policy { return newSieve(n) }
+	lruKind, fast := kinds[0], func(n int, _ *Strategy) policy { return newSieve(n, 1) }
 	defer func() { kinds[0] = lruKind }()
 	kinds[0].make = fast // SIEVE under the name of LRU
 	checks, err := (&instance{strategy: &Strategy{}}).Check(t.Context(), 1)
@@ -394,5 +394,34 @@ func BenchmarkUse(b *testing.B) {
 				i++
 			}
 		})
+	}
+}
+
+// TestEveryStartCanBeBuilt: what the domain recommends must work, and the
+// program that says LRU must come near it.
+func TestEveryStartCanBeBuilt(t *testing.T) {
+	d := newDomain(t)
+	tr := &Trace{Uses: mixtures[1].generate(1, 30_000), Warm: 8_000}
+	lru := BuiltIn().Play(tr, 512, nil).Hit
+	var programs []string
+	for _, p := range starts() {
+		b, err := d.Build(t.Context(), p, 1)
+		if err != nil {
+			t.Fatalf("%v: %v", p, err)
+		}
+		s, err := Open(b.Files[0].Bytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Kind() != scoreName {
+			continue
+		}
+		programs = append(programs, s.String())
+		if hit := s.Play(tr, 512, nil).Hit; len(programs) == 1 && (hit < lru-.01 || hit > lru+.01) {
+			t.Errorf("%s: hit ratio %.4f, LRU %.4f", s, hit, lru)
+		}
+	}
+	if len(programs) < 5 {
+		t.Errorf("only %v", programs)
 	}
 }
