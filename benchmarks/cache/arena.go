@@ -158,6 +158,8 @@ type policy interface {
 	// put makes room for a key that get did not find; none if the policy
 	// does not admit it.
 	put(key uint64, size uint32) int32
+	// remove forgets a resident node; nobody is told.
+	remove(x int32)
 	// order appends the resident nodes, first to go first as far as the
 	// policy knows without being asked to choose.
 	order(to []int32) []int32
