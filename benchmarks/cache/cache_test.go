@@ -2,11 +2,8 @@ package cache
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -253,75 +250,6 @@ func TestProgramsAreHeldToTheirLimits(t *testing.T) {
 	point := benchmarks.Point{paramPolicy: scoreName, paramLength: "1", "op0": "less", "score_sample": int64(4)}
 	if _, err := newDomain(t).Build(t.Context(), point, 1); !errors.Is(err, benchmarks.ErrBadCandidate) {
 		t.Errorf("a truth as a score: %v", err)
-	}
-}
-
-func TestTraceFiles(t *testing.T) {
-	u32 := binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(nil, 7), 9)
-	oracle := make([]byte, 2*oracleBytes)
-	binary.LittleEndian.PutUint64(oracle[4:], 5)
-	binary.LittleEndian.PutUint32(oracle[12:], 300)
-	for _, tc := range []struct {
-		format Format
-		in     string
-		want   []Use
-	}{
-		{FormatKeys, "3\n\n 4 \n3", []Use{{3, unitBytes}, {4, unitBytes}, {3, unitBytes}}},
-		{FormatU32, string(u32), []Use{{7, unitBytes}, {9, unitBytes}}},
-		{FormatARC, "10 2 0 1\n7 1 0 2\n", []Use{{10, blockBytes}, {11, blockBytes}, {7, blockBytes}}},
-		{FormatOracle, string(oracle), []Use{{5, 300}, {0, 0}}},
-	} {
-		got, err := ReadTrace(strings.NewReader(tc.in), tc.format)
-		if err != nil || !slices.Equal(got, tc.want) {
-			t.Errorf("%s: %v, %v", tc.format, got, err)
-		}
-	}
-	for want, tc := range map[string]struct {
-		format Format
-		in     string
-	}{
-		"ends inside record 1 of 4":   {FormatU32, string(u32[:6])},
-		"ends inside record 1 of 24":  {FormatOracle, string(oracle[:30])},
-		"line 2: 3 columns":           {FormatARC, "1 1 0 1\n1 1 0"},
-		"not a number of blocks":      {FormatARC, "1 0 0 1"},
-		"are more than 16777216 uses": {FormatARC, "1 1000000000 0 1"},
-		"no use":                      {FormatKeys, "\n"},
-		"longer than":                 {FormatKeys, strings.Repeat("x", 5000)},
-		"format":                      {"pcap", ""},
-	} {
-		if _, err := ReadTrace(strings.NewReader(tc.in), tc.format); !errors.Is(err, ErrTrace) || !strings.Contains(err.Error(), want) {
-			t.Errorf("want %q, got %v", want, err)
-		}
-	}
-	if _, err := readTrace(bytes.NewReader(u32), FormatU32, 1); err == nil || !strings.Contains(err.Error(), "more than 1 uses") {
-		t.Error(err)
-	}
-}
-
-func TestATraceFileIsAContext(t *testing.T) {
-	var text strings.Builder
-	for _, u := range mixtures[1].generate(1, 10_000) {
-		fmt.Fprintln(&text, u.Key)
-	}
-	path := filepath.Join(t.TempDir(), "keys.txt")
-	if err := os.WriteFile(path, []byte(text.String()), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	d, err := New(Options{Traces: []TraceFile{{Name: "mine", Path: path, Format: FormatKeys, Entries: []int{256}}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := d.Build(t.Context(), Baseline(), 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	in, err := d.Open(t.Context(), b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := in.Measure(t.Context(), benchmarks.Request{Scenario: "trace-mine-256", Repeats: 1, Fidelity: 1, OnlyDeterministic: true})
-	if err != nil || got[0].Values[MetricHitRatio] < .1 {
-		t.Errorf("%v, %v", got, err)
 	}
 }
 
