@@ -56,6 +56,11 @@ type Description struct {
 	Metrics   []Metric
 	Scenarios []Scenario // the contexts, in a fixed order
 	Baseline  Point      // what runs today
+	// Starts are points that are worth a look before anything is drawn: what
+	// others use, the known end of a family. A search asks for them right
+	// after the baseline; they are judged like any other point. Optional, at
+	// most 32.
+	Starts []Point `json:",omitempty"`
 }
 
 // Direction says which way is better.

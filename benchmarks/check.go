@@ -263,6 +263,14 @@ func (d Description) Check() error {
 	if _, err := d.Space.Normalize(d.Baseline); err != nil {
 		return fmt.Errorf("baseline: %w", err)
 	}
+	if len(d.Starts) > maxStarts {
+		return fmt.Errorf("starts: %d, at most %d", len(d.Starts), maxStarts)
+	}
+	for i, p := range d.Starts {
+		if _, err := d.Space.Normalize(p); err != nil {
+			return fmt.Errorf("starts[%d]: %w", i, err)
+		}
+	}
 	return nil
 }
 

@@ -63,6 +63,7 @@ const (
 	maxWhole       = 1 << 40
 	maxNameBytes   = 64
 	maxChoiceBytes = 256
+	maxStarts      = 32
 
 	// sampleTriesMax bounds the rejection that constraints cause.
 	sampleTriesMax = 10_000

@@ -92,10 +92,13 @@ func elitesDigest(elites map[string][]benchmarks.Point) (artifacts.Digest, error
 	return artifacts.DigestOf(b), nil
 }
 
-// start is what the engines of a context begin with: what runs today, then the
-// elites.
+// start is what the engines of a context begin with: what runs today, what the
+// domain says is worth a look, then the elites.
 func (d Discovery) start(baseline benchmarks.Point, context string) []benchmarks.Point {
 	out := []benchmarks.Point{baseline.Clone()}
+	for _, p := range d.Description.Starts {
+		out = append(out, p.Clone())
+	}
 	for _, p := range d.Elites[context] {
 		out = append(out, p.Clone())
 	}

@@ -158,6 +158,8 @@ type policy interface {
 	// put makes room for a key that get did not find; none if the policy
 	// does not admit it.
 	put(key uint64, size uint32) int32
+	// remove forgets a resident node; nobody is told.
+	remove(x int32)
 	// order appends the resident nodes, first to go first as far as the
 	// policy knows without being asked to choose.
 	order(to []int32) []int32
@@ -182,12 +184,15 @@ type sketch struct {
 
 const sketchMax = 15
 
-func newSketch(capacity int) sketch {
+func newSketch(capacity int) sketch { return newSketchOf(capacity, 10*max(capacity, 1)) }
+
+// newSketchOf is halved when it has seen the uses of memory.
+func newSketchOf(capacity, memory int) sketch {
 	n := 16
 	for n < 4*capacity { // fewer collide with what is hot: it decides who is let in
 		n *= 2
 	}
-	s := sketch{mask: uint64(n - 1), most: 10 * max(capacity, 1)}
+	s := sketch{mask: uint64(n - 1), most: memory}
 	for i := range s.rows {
 		s.rows[i] = make([]uint8, n) // one byte a counter: twice the memory, half the work
 	}

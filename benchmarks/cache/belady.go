@@ -105,6 +105,10 @@ func (c *tally) count(t *Trace, i int, hit bool) {
 	}
 }
 
+func (c *tally) add(d tally) {
+	c.hits, c.uses, c.hitBytes, c.bytes = c.hits+d.hits, c.uses+d.uses, c.hitBytes+d.hitBytes, c.bytes+d.bytes
+}
+
 func (c *tally) ratios() Ratios {
 	return Ratios{float64(c.hits) / float64(max(1, c.uses)), float64(c.hitBytes) / float64(max(1, c.bytes))}
 }

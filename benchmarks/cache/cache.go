@@ -1,8 +1,8 @@
 // Package cache is the domain of eviction policies: which entry a full cache
 // gives up. It is exactly repeatable, needs no data, and swaps live state.
 //
-// A point names a policy (LRU, LFU, SIEVE, S3-FIFO, W-TinyLFU, ARC, LIRS, 2Q) and
-// the sizes of its parts, or is a small scoring program of its own: a typed,
+// A point names a policy (LRU, LFU, SIEVE, S3-FIFO, W-TinyLFU with a fixed or a
+// moving window, ARC, LIRS, 2Q) and the sizes of its parts, or is a small scoring program of its own: a typed,
 // loop-free sequence of at most six instructions over what is known of an
 // entry; of a sample of entries the one with the lowest score goes. [Domain.Build]
 // turns the point into a few bytes, [Open] turns the bytes into a [Strategy],

@@ -2,11 +2,8 @@ package cache
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -107,7 +104,7 @@ func TestEveryPolicyAgreesWithItsReference(t *testing.T) {
 
 // TestABrokenPolicyIsCaught gives the differential check something to find.
 func TestABrokenPolicyIsCaught(t *testing.T) {
-	lruKind, fast := kinds[0], func(n int, _ *Strategy) policy { return newSieve(n) }
+	lruKind, fast := kinds[0], func(n int, _ *Strategy) policy { return newSieve(n, 1) }
 	defer func() { kinds[0] = lruKind }()
 	kinds[0].make = fast // SIEVE under the name of LRU
 	checks, err := (&instance{strategy: &Strategy{}}).Check(t.Context(), 1)
@@ -256,75 +253,6 @@ func TestProgramsAreHeldToTheirLimits(t *testing.T) {
 	}
 }
 
-func TestTraceFiles(t *testing.T) {
-	u32 := binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(nil, 7), 9)
-	oracle := make([]byte, 2*oracleBytes)
-	binary.LittleEndian.PutUint64(oracle[4:], 5)
-	binary.LittleEndian.PutUint32(oracle[12:], 300)
-	for _, tc := range []struct {
-		format Format
-		in     string
-		want   []Use
-	}{
-		{FormatKeys, "3\n\n 4 \n3", []Use{{3, unitBytes}, {4, unitBytes}, {3, unitBytes}}},
-		{FormatU32, string(u32), []Use{{7, unitBytes}, {9, unitBytes}}},
-		{FormatARC, "10 2 0 1\n7 1 0 2\n", []Use{{10, blockBytes}, {11, blockBytes}, {7, blockBytes}}},
-		{FormatOracle, string(oracle), []Use{{5, 300}, {0, 0}}},
-	} {
-		got, err := ReadTrace(strings.NewReader(tc.in), tc.format)
-		if err != nil || !slices.Equal(got, tc.want) {
-			t.Errorf("%s: %v, %v", tc.format, got, err)
-		}
-	}
-	for want, tc := range map[string]struct {
-		format Format
-		in     string
-	}{
-		"ends inside record 1 of 4":   {FormatU32, string(u32[:6])},
-		"ends inside record 1 of 24":  {FormatOracle, string(oracle[:30])},
-		"line 2: 3 columns":           {FormatARC, "1 1 0 1\n1 1 0"},
-		"not a number of blocks":      {FormatARC, "1 0 0 1"},
-		"are more than 16777216 uses": {FormatARC, "1 1000000000 0 1"},
-		"no use":                      {FormatKeys, "\n"},
-		"longer than":                 {FormatKeys, strings.Repeat("x", 5000)},
-		"format":                      {"pcap", ""},
-	} {
-		if _, err := ReadTrace(strings.NewReader(tc.in), tc.format); !errors.Is(err, ErrTrace) || !strings.Contains(err.Error(), want) {
-			t.Errorf("want %q, got %v", want, err)
-		}
-	}
-	if _, err := readTrace(bytes.NewReader(u32), FormatU32, 1); err == nil || !strings.Contains(err.Error(), "more than 1 uses") {
-		t.Error(err)
-	}
-}
-
-func TestATraceFileIsAContext(t *testing.T) {
-	var text strings.Builder
-	for _, u := range mixtures[1].generate(1, 10_000) {
-		fmt.Fprintln(&text, u.Key)
-	}
-	path := filepath.Join(t.TempDir(), "keys.txt")
-	if err := os.WriteFile(path, []byte(text.String()), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	d, err := New(Options{Traces: []TraceFile{{Name: "mine", Path: path, Format: FormatKeys, Entries: []int{256}}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := d.Build(t.Context(), Baseline(), 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	in, err := d.Open(t.Context(), b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := in.Measure(t.Context(), benchmarks.Request{Scenario: "trace-mine-256", Repeats: 1, Fidelity: 1, OnlyDeterministic: true})
-	if err != nil || got[0].Values[MetricHitRatio] < .1 {
-		t.Errorf("%v, %v", got, err)
-	}
-}
-
 func TestPoliciesComeBackFromTheirFiles(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := drawStrategy(t)
@@ -394,5 +322,34 @@ func BenchmarkUse(b *testing.B) {
 				i++
 			}
 		})
+	}
+}
+
+// TestEveryStartCanBeBuilt: what the domain recommends must work, and the
+// program that says LRU must come near it.
+func TestEveryStartCanBeBuilt(t *testing.T) {
+	d := newDomain(t)
+	tr := &Trace{Uses: mixtures[1].generate(1, 30_000), Warm: 8_000}
+	lru := BuiltIn().Play(tr, 512, nil).Hit
+	var programs []string
+	for _, p := range starts() {
+		b, err := d.Build(t.Context(), p, 1)
+		if err != nil {
+			t.Fatalf("%v: %v", p, err)
+		}
+		s, err := Open(b.Files[0].Bytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Kind() != scoreName {
+			continue
+		}
+		programs = append(programs, s.String())
+		if hit := s.Play(tr, 512, nil).Hit; len(programs) == 1 && (hit < lru-.01 || hit > lru+.01) {
+			t.Errorf("%s: hit ratio %.4f, LRU %.4f", s, hit, lru)
+		}
+	}
+	if len(programs) < 5 {
+		t.Errorf("only %v", programs)
 	}
 }

@@ -122,25 +122,27 @@ func (p *lfu) put(key uint64, _ uint32) int32 {
 }
 
 // sieve keeps arrival order and a hand that spares what was used since it last
-// came by (Zhang et al., NSDI 2024, algorithm 1).
+// came by (Zhang et al., NSDI 2024, algorithm 1). With most above 1 it counts
+// uses up to that and takes one off at every visit (the paper's SIEVE-k).
 type sieve struct {
 	arena
 	capacity int
+	most     uint16
 	all      list
 	hand     int32
 }
 
-func newSieve(capacity int) *sieve {
-	return &sieve{arena: newArena(capacity), capacity: capacity, all: newList(), hand: none}
+func newSieve(capacity, most int) *sieve {
+	return &sieve{arena: newArena(capacity), capacity: capacity, most: uint16(most), all: newList(), hand: none}
 }
 
 func (p *sieve) table() *arena { return &p.arena }
 func (p *sieve) bytes() int    { return p.arena.bytes() }
 
 func (p *sieve) order(to []int32) []int32 {
-	for _, spared := range []bool{false, true} {
+	for spared := uint16(0); spared <= p.most; spared++ {
 		for x := p.all.tail; x != none; x = p.links[x].prev {
-			if p.nodes[x].flag == spared {
+			if p.nodes[x].count == spared {
 				to = append(to, x)
 			}
 		}
@@ -150,8 +152,8 @@ func (p *sieve) order(to []int32) []int32 {
 
 func (p *sieve) get(key uint64) int32 {
 	x := p.find(key)
-	if x != none {
-		p.nodes[x].flag = true
+	if x != none && p.nodes[x].count < p.most {
+		p.nodes[x].count++
 	}
 	return x
 }
@@ -162,8 +164,8 @@ func (p *sieve) put(key uint64, _ uint32) int32 {
 		if x == none {
 			x = p.all.tail
 		}
-		for p.nodes[x].flag {
-			p.nodes[x].flag = false
+		for p.nodes[x].count > 0 {
+			p.nodes[x].count--
 			if x = p.links[x].prev; x == none {
 				x = p.all.tail
 			}

@@ -162,6 +162,25 @@ func (l *Live) Put(key uint64, value any, size uint32) bool {
 	return h.store(key, value, size)
 }
 
+// Delete forgets what is stored under the key, and reports whether something
+// was. The key's place is free at once. What the policy knows of the key's past
+// stays: asked for again, it comes in as one that was asked for before. Nothing
+// expires by itself: a host that knows when an entry is stale deletes it.
+func (l *Live) Delete(key uint64) bool {
+	h := l.shard(key)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.follow(l)
+	x := h.policy.table().find(key)
+	if x == none || !h.values[x].held {
+		return false
+	}
+	h.values[x] = stored{}
+	h.resident--
+	h.policy.remove(x)
+	return true
+}
+
 // Len is how many entries are held.
 func (l *Live) Len() int {
 	n := 0

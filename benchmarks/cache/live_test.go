@@ -18,8 +18,8 @@ func newLive(t testing.TB, s *Strategy, entries, shards int) *Live {
 	return l
 }
 
-// TestALiveCacheTellsTheTruth switches policies at random: a hit returns what
-// was stored last, and capacity holds.
+// TestALiveCacheTellsTheTruth switches policies and deletes at random: a hit
+// returns what was stored last, what was deleted is gone, and capacity holds.
 func TestALiveCacheTellsTheTruth(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		entries := rapid.IntRange(1, 60).Draw(t, "entries")
@@ -37,6 +37,13 @@ func TestALiveCacheTellsTheTruth(t *testing.T) {
 				} else if !ok || i%7 == 0 {
 					if last[k] = round*1000 + i; !l.Put(k, last[k], 1) && ok {
 						t.Fatalf("key %d was there and cannot be replaced", k)
+					}
+				}
+				if i%11 == 0 {
+					gone := uint64(r.IntN(entries*2 + 1))
+					before, was := l.Len(), l.Delete(gone)
+					if _, ok := l.Get(gone); ok || was && l.Len() != before-1 || !was && l.Len() != before {
+						t.Fatalf("key %d was there: %v; %d entries before it was deleted, %d after; still there: %v", gone, was, before, l.Len(), ok)
 					}
 				}
 				if n := l.Len(); n > entries {
@@ -113,6 +120,8 @@ func TestManyGoroutinesAndSwitches(t *testing.T) {
 					t.Errorf("key %d holds %v", k, v)
 				} else if !ok {
 					l.Put(k, k, 1)
+				} else if r.IntN(50) == 0 {
+					l.Delete(k)
 				}
 			}
 		})
@@ -142,4 +151,32 @@ func BenchmarkLive(b *testing.B) {
 			}
 		}
 	})
+}
+
+// TestDeletingMakesRoom empties a full cache under every policy and fills it
+// again: no place and no node is lost.
+func TestDeletingMakesRoom(t *testing.T) {
+	uses := mixtures[1].generate(3, 4_000)
+	for _, k := range kinds {
+		l := newLive(t, defaultOf(t, k.name), 200, 1)
+		for round := range 3 {
+			for _, u := range uses {
+				if _, ok := l.Get(u.Key); !ok {
+					l.Put(u.Key, u.Key, u.Size)
+				}
+			}
+			if n := l.Len(); n != 200 {
+				t.Fatalf("%s, round %d: %d of 200 entries are held", k.name, round, n)
+			}
+			deleted := 0
+			for _, u := range uses {
+				if l.Delete(u.Key) {
+					deleted++
+				}
+			}
+			if n := l.Len(); deleted != 200 || n != 0 {
+				t.Fatalf("%s, round %d: %d deleted, %d left", k.name, round, deleted, n)
+			}
+		}
+	}
 }

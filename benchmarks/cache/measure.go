@@ -21,8 +21,15 @@ type traceKey struct {
 	disturb  benchmarks.Perturbation
 }
 
-// tracesKept bounds the domain's memory: 24 of 1.6 MB.
-const tracesKept = 24
+// tracesKept bounds the domain's memory: 128 of 1.6 MB, enough for a search
+// over every built-in context.
+const tracesKept = 128
+
+// searchTraces is how many generated traces the search measures a point on at
+// fidelity 1, as one long one: with a single trace the search would choose what
+// happens to fit it. At fidelity 1/3 it is one whole trace, below that a part
+// of one. The gates take one trace a sample and draw samples of their own.
+const searchTraces = 3
 
 // itemBlocks is how many items a trace is cut into for the gates: the share of
 // hits in each run of consecutive uses. Runs and not single uses, because hits
@@ -39,15 +46,36 @@ func (d *Domain) workload(name string) (*Workload, error) {
 	return nil, fmt.Errorf("scenario %.80q is not one of the cache domain's", name)
 }
 
-// Trace lays out the uses of a context: what Measure with the same request
-// would play. repeat counts from 0. It may be shared and must not be changed.
-func (d *Domain) Trace(r benchmarks.Request, repeat int) (*Trace, error) {
+// played are the traces that Measure plays for one repeat.
+func (d *Domain) played(r benchmarks.Request, repeat int) ([]*Trace, error) {
+	w, err := d.workload(r.Scenario)
+	if err != nil {
+		return nil, err
+	}
+	n := 1
+	if w.mix != nil && r.Purpose == benchmarks.ForSearch {
+		all := r.Fidelity * searchTraces
+		n = int(math.Ceil(all))
+		r.Fidelity = all / float64(n)
+	}
+	out := make([]*Trace, n)
+	for i := range out {
+		if out[i], err = d.Trace(r, repeat*searchTraces+i); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// Trace lays out one trace of a context, number which of those that the
+// request's seed gives. It may be shared and must not be changed.
+func (d *Domain) Trace(r benchmarks.Request, which int) (*Trace, error) {
 	w, err := d.workload(r.Scenario)
 	if err != nil {
 		return nil, err
 	}
 	key := traceKey{
-		workload: w.Name, seed: seed.Derive(seed.Root(r.Seed), "cache/repeat", uint64(repeat)),
+		workload: w.Name, seed: seed.Derive(seed.Root(r.Seed), "cache/repeat", uint64(which)),
 		uses: max(usesMin, int(math.Ceil(r.Fidelity*usesFull))), purpose: r.Purpose,
 	}
 	if r.Perturbation != nil {
@@ -128,6 +156,11 @@ func (d *Domain) file(f *TraceFile) (*Trace, error) {
 // Play runs the trace through a cache of the capacity and returns what was
 // hit after the warm-up. hits, if not nil, is called for every use.
 func (s *Strategy) Play(t *Trace, capacity int, hits func(i int, hit bool)) Ratios {
+	sum := s.play(t, capacity, hits)
+	return sum.ratios()
+}
+
+func (s *Strategy) play(t *Trace, capacity int, hits func(i int, hit bool)) tally {
 	p := s.start(capacity)
 	var sum tally
 	for i, u := range t.Uses {
@@ -140,7 +173,7 @@ func (s *Strategy) Play(t *Trace, capacity int, hits func(i int, hit bool)) Rati
 			hits(i, hit)
 		}
 	}
-	return sum.ratios()
+	return sum
 }
 
 // instance implements benchmarks.Instance.
@@ -169,16 +202,16 @@ func (in *instance) Measure(ctx context.Context, r benchmarks.Request) ([]benchm
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		t, err := in.domain.Trace(r, repeat)
+		traces, err := in.domain.played(r, repeat)
 		if err != nil {
 			return nil, err
 		}
 		s := benchmarks.Sample{Values: map[string]float64{}}
 		if !r.OnlyMeasured {
-			in.evaluate(t, w.Capacity, &s)
+			in.evaluate(traces, w.Capacity, &s)
 		}
 		if !r.OnlyDeterministic {
-			if err := in.timed(t, w.Capacity, &s); err != nil {
+			if err := in.timed(traces[0], w.Capacity, &s); err != nil {
 				return nil, err
 			}
 		}
@@ -187,18 +220,27 @@ func (in *instance) Measure(ctx context.Context, r benchmarks.Request) ([]benchm
 	return out, nil
 }
 
-func (in *instance) evaluate(t *Trace, capacity int, s *benchmarks.Sample) {
-	counted := len(t.Uses) - t.Warm
+func (in *instance) evaluate(traces []*Trace, capacity int, s *benchmarks.Sample) {
+	counted := 0
+	for _, t := range traces {
+		counted += len(t.Uses) - t.Warm
+	}
 	block := (counted + itemBlocks - 1) / itemBlocks
-	items := make([]float32, counted/block) // what is left of the last block is in the values only
-	got := in.strategy.Play(t, capacity, func(i int, hit bool) {
-		if at := (i - t.Warm) / block; hit && i >= t.Warm && at < len(items) {
-			items[at]++
-		}
-	})
+	var items []float32
+	var sum tally
+	for _, t := range traces {
+		of := make([]float32, (len(t.Uses)-t.Warm)/block) // what is left of the last block is in the values only
+		sum.add(in.strategy.play(t, capacity, func(i int, hit bool) {
+			if at := (i - t.Warm) / block; hit && i >= t.Warm && at < len(of) {
+				of[at]++
+			}
+		}))
+		items = append(items, of...)
+	}
 	for i := range items {
 		items[i] /= float32(block)
 	}
+	got := sum.ratios()
 	s.Values[MetricHitRatio] = got.Hit
 	s.Values[MetricByteHitRatio] = got.ByteHit
 	s.Values[MetricBytesPerEntry] = float64(in.strategy.start(capacity).bytes()) / float64(capacity)

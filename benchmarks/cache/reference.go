@@ -34,7 +34,9 @@ func (s *Strategy) reference(capacity int) slow {
 	case "lfu":
 		return &slowLFU{c: capacity, most: s.part(0), every: s.part(1) * capacity, is: map[uint64]*slowUse{}}
 	case "sieve":
-		return &slowSieve{c: capacity, used: map[uint64]bool{}, hand: -1}
+		return &slowSieve{c: capacity, most: 1, used: map[uint64]int{}, hand: -1}
+	case "sievek":
+		return &slowSieve{c: capacity, most: s.part(0), used: map[uint64]int{}, hand: -1}
 	case "s3fifo":
 		return &slowS3{c: capacity, smallMax: max(1, capacity*s.part(0)/1000), ghostMax: capacity * s.part(1) / 1000,
 			threshold: s.part(2), count: map[uint64]int{}}
@@ -48,6 +50,8 @@ func (s *Strategy) reference(capacity int) slow {
 			lir: map[uint64]bool{}}
 	case "twoqueue":
 		return &slowTwo{c: capacity, recentMax: capacity * s.part(0) / 1000, ghostMax: capacity * s.part(1) / 1000}
+	case "climber":
+		return newSlowClimber(capacity, s.climberParts())
 	case scoreName:
 		return &slowScore{c: capacity, s: s, freq: newSketch(capacity), is: map[uint64]*slowUse{}, draw: sampleSeed}
 	}
@@ -104,20 +108,21 @@ func (p *slowLFU) use(k uint64, _ uint32) bool {
 
 type slowSieve struct {
 	c    int
+	most int // uses that are counted
 	all  keys
-	used map[uint64]bool
+	used map[uint64]int
 	hand int // index of the next to look at; −1: the oldest
 }
 
 func (p *slowSieve) use(k uint64, _ uint32) bool {
 	if p.all.has(k) {
-		p.used[k] = true
+		p.used[k] = min(p.used[k]+1, p.most)
 		return true
 	}
 	if len(p.all) == p.c {
 		i := max(0, p.hand)
-		for p.used[p.all[i]] {
-			p.used[p.all[i]] = false
+		for p.used[p.all[i]] > 0 {
+			p.used[p.all[i]]--
 			i = (i + 1) % len(p.all)
 		}
 		delete(p.used, p.all[i])

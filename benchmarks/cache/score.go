@@ -98,9 +98,7 @@ func (p *scored) put(key uint64, size uint32) int32 {
 		p.drop(x)
 		return none
 	}
-	last := p.resident[len(p.resident)-1]
-	p.resident[p.at[victim]], p.at[last] = last, p.at[victim]
-	p.resident = p.resident[:len(p.resident)-1]
+	p.leave(victim)
 	p.gone(victim)
 	p.drop(victim)
 	p.enter(x)
@@ -110,6 +108,12 @@ func (p *scored) put(key uint64, size uint32) int32 {
 func (p *scored) enter(x int32) {
 	p.at[x] = int32(len(p.resident))
 	p.resident = append(p.resident, x)
+}
+
+func (p *scored) leave(x int32) {
+	last := p.resident[len(p.resident)-1]
+	p.resident[p.at[x]], p.at[last] = last, p.at[x]
+	p.resident = p.resident[:len(p.resident)-1]
 }
 
 // random is splitmix64 cut down to n by multiplication (Lemire).

@@ -26,7 +26,7 @@ const (
 // Describe implements benchmarks.Domain. It reads nothing.
 func (d *Domain) Describe(context.Context) (benchmarks.Description, error) {
 	out := benchmarks.Description{
-		Name: Name, Version: "1", Space: space(), Metrics: metrics(), Baseline: Baseline(),
+		Name: Name, Version: "1", Space: space(), Metrics: metrics(), Baseline: Baseline(), Starts: starts(),
 	}
 	for _, w := range d.workloads {
 		out.Scenarios = append(out.Scenarios, w.scenario())
@@ -36,6 +36,40 @@ func (d *Domain) Describe(context.Context) (benchmarks.Description, error) {
 
 // Baseline is what runs nearly everywhere today: LRU.
 func Baseline() benchmarks.Point { return benchmarks.Point{paramPolicy: kinds[0].name} }
+
+// starts are the families as people use them, and programs that say what is
+// known already, for new ones to begin from.
+func starts() []benchmarks.Point {
+	var out []benchmarks.Point
+	for _, k := range kinds[1:] {
+		if k.name != scoreName {
+			out = append(out, benchmarks.Point{paramPolicy: k.name})
+		}
+	}
+	for _, x := range []struct {
+		admit int64
+		lines [][]string // an operation and its operands
+	}{
+		{0, [][]string{{"neg", "recency"}}},                                     // LRU, of a sample
+		{0, [][]string{{"max", "count", "count"}}},                              // LFU
+		{1, [][]string{{"max", "freq", "freq"}}},                                // TinyLFU without a window
+		{0, [][]string{{"div", "count", "age"}}},                                // hyperbolic caching (Blankstein, Sen, Freedman 2017)
+		{0, [][]string{{"max", "gap", "recency"}, {"neg", "r0"}}},               // LIRS's recency of reuse
+		{1, [][]string{{"add", "recency", "sixteenth"}, {"div", "freq", "r0"}}}, // how often, the sooner the better
+	} {
+		p := benchmarks.Point{
+			paramPolicy: scoreName, "score_sample": int64(16), "score_admit": x.admit, paramLength: strconv.Itoa(len(x.lines)),
+		}
+		for i, line := range x.lines {
+			p[opName(i)] = line[0]
+			for k, operand := range line[1:] {
+				p[operandParameter(k, i)] = operand
+			}
+		}
+		out = append(out, p)
+	}
+	return out
+}
 
 // metrics: a miss costs what the cache is for, tens of microseconds and more,
 // so a policy may take ten times LRU's time (some 50 ns) and remember as many

@@ -42,7 +42,7 @@ var kinds = []kind{
 		{"lfu_count_max", 2, 255, 255, true},
 		{"lfu_halve_every", 0, 64, 0, false}, // capacities of uses; 0: never
 	}, func(n int, s *Strategy) policy { return newLFU(n, s.part(0), s.part(1)) }},
-	{"sieve", nil, func(n int, _ *Strategy) policy { return newSieve(n) }},
+	{"sieve", nil, func(n int, _ *Strategy) policy { return newSieve(n, 1) }},
 	{"s3fifo", []part{
 		{"s3fifo_small", 5, 900, 100, true},
 		{"s3fifo_ghost", 100, 3000, 900, true},
@@ -65,6 +65,17 @@ var kinds = []kind{
 		{"twoqueue_recent", 5, 900, 250, true},
 		{"twoqueue_ghost", 100, 3000, 500, true},
 	}, func(n int, s *Strategy) policy { return newTwoQueue(n, s.part(0), s.part(1)) }},
+	{"climber", []part{
+		{"climber_window", 1, 950, 10, true}, // where it starts
+		{"climber_protected", 50, 950, 800, false},
+		{"climber_step", 1, 250, 62, true},
+		{"climber_every", 2, 200, 100, true},    // tenths of a capacity of uses
+		{"climber_memory", 10, 2000, 100, true}, // tenths of a capacity of uses, after which the sketch is halved
+		{"climber_luck", 0, 12, 0, false},       // one newcomer in 2^luck wins anyway; 0: none
+	}, func(n int, s *Strategy) policy { return newClimber(n, s.climberParts()) }},
+	{"sievek", []part{
+		{"sievek_count_max", 2, 15, 3, true}, // uses
+	}, func(n int, s *Strategy) policy { return newSieve(n, s.part(0)) }},
 }
 
 const scoreName = "score"

@@ -1,6 +1,6 @@
 // Package conformance says whether a domain keeps the promises of
-// benchmarks.Domain. [Examine] is for anything that holds a domain (a verb, a
-// user's own check), [Run] is the same as a test.
+// benchmarks.Domain. [Examine] is for anything that holds a domain (the verb
+// arqon domain check, a user's own check), [Run] is the same as a test.
 //
 // It is not a measurement: it looks at the baseline only, at a low fidelity,
 // and judges nothing but the contract.
@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"testing"
 
 	"github.com/arqon/arqon/artifacts"
 	"github.com/arqon/arqon/benchmarks"
@@ -23,6 +22,7 @@ import (
 // benchmarks.ErrUnsupported that the domain declines something optional.
 type Finding struct {
 	Promise string
+	Hint    string // what usually breaks it, and what to do
 	Err     error
 }
 
@@ -38,14 +38,24 @@ const (
 	fidelity    = .25
 )
 
+// Test is *testing.T, as far as Run needs it: a program that examines domains
+// shall not link package testing.
+type Test[T any] interface {
+	Helper()
+	Context() context.Context
+	Run(name string, f func(t T)) bool
+	Error(args ...any)
+	Log(args ...any)
+}
+
 // Run fails t for every promise that d breaks.
-func Run(t *testing.T, d benchmarks.Domain) {
+func Run[T Test[T]](t T, d benchmarks.Domain) {
 	t.Helper()
 	for _, f := range Examine(t.Context(), d) {
-		t.Run(f.Promise, func(t *testing.T) {
+		t.Run(f.Promise, func(t T) {
 			switch {
 			case f.Broken():
-				t.Error(f.Err)
+				t.Error(fmt.Sprintf("%v\nhint: %s", f.Err, f.Hint))
 			case f.Err != nil:
 				t.Log(f.Err)
 			}
@@ -57,31 +67,49 @@ func Run(t *testing.T, d benchmarks.Domain) {
 // no sense, and returns what it found in order.
 func Examine(ctx context.Context, d benchmarks.Domain) []Finding {
 	x := examination{domain: d}
-	for _, step := range []struct {
-		promise string
-		look    func(context.Context) error
-	}{
-		{"describes itself soundly", x.describe},
-		{"describes itself the same way twice", x.describeAgain},
-		{"builds the baseline purely", x.build},
-		{"opens the baseline", x.open},
-		{"measures every metric in every scenario", x.measure},
-		{"repeats deterministic metrics exactly", x.repeat},
-		{"keeps items the same length in every arm", x.items},
-		{"refuses a point outside the space as a bad candidate", x.refuse},
-		{"declines an unknown perturbation", x.perturb},
-		{"refuses an unknown scenario", x.scenario},
-		{"passes its own checks on the baseline", x.check},
-		{"answers its golden questions the same way twice", x.answer},
-		{"closes", x.close},
-	} {
+	for _, step := range x.steps() {
 		err := step.look(ctx)
-		x.found = append(x.found, Finding{step.promise, err})
+		x.found = append(x.found, Finding{step.promise, step.hint, err})
 		if x.over {
 			break
 		}
 	}
 	return x.found
+}
+
+type step struct {
+	promise, hint string
+	look          func(context.Context) error
+}
+
+// steps are the promises in the order in which they are looked at.
+func (x *examination) steps() []step {
+	return []step{
+		{"describes itself soundly",
+			"the error names the field; every context needs exactly one success metric, and the baseline must lie in the space", x.describe},
+		{"describes itself the same way twice",
+			"a description may not depend on time, load or the order of a map: a night is bound to it", x.describeAgain},
+		{"builds the baseline purely",
+			"same point and seed, same bytes: no time stamp, no random number but the seed's, sorted keys; and the bundle carries the point and the seed it was given", x.build},
+		{"opens the baseline",
+			"open reads the bundle's files, not the point: it is what a host will have", x.open},
+		{"measures every metric in every scenario",
+			"one finite number a declared metric, in every sample, as many samples as repeats, items within the metric's range", x.measure},
+		{"repeats deterministic metrics exactly",
+			"draw everything random from the request's seed and what the scenario is, never from what ran before; or declare the metric measured", x.repeat},
+		{"keeps items the same length in every arm",
+			"which items there are may depend on the scenario, the seed and the fidelity, not on the point", x.items},
+		{"refuses a point outside the space as a bad candidate",
+			"check the point first (Space.Normalize in Go) and answer bad_candidate: a search learns from it", x.refuse},
+		{"declines an unknown perturbation",
+			"answer unsupported: a gate that needs the perturbation then says so, instead of judging the undisturbed", x.perturb},
+		{"refuses an unknown scenario", "answer with an error; never measure something else instead", x.scenario},
+		{"passes its own checks on the baseline",
+			"what runs today must pass; a domain without checks answers unsupported", x.check},
+		{"answers its golden questions the same way twice",
+			"a host asks them again before it serves: draw nothing at random, and give a tolerance where floats may differ between processors", x.answer},
+		{"closes", "close gives back what open took; a second measurement after it is never asked for", x.close},
+	}
 }
 
 // examination is the state that one step leaves to the next.

@@ -37,11 +37,16 @@
 // Optional on the wire: "log":true on a parameter, the same as "scale":"log";
 // "constraints":[{"name","expr"}] in the space; "compare":"difference" and
 // "range":[LO,HI] on a metric; "success", "tolerances" and "limits" on a
-// scenario; "type" in the answer to build. A program that answers describe and
-// measure alone, and "unsupported" to the rest, is usable: without hello it is
-// called "external", version "0"; without build (it is asked once) a bundle holds
-// the parameters (params.json); without check the correctness gate has nothing
-// to go by and says so.
+// scenario; "starts":[POINT, …] in the answer to describe, points that a search
+// begins with; "type" in the answer to build; "items":[{METRIC:[NUMBER, …]}, …]
+// in the answer to measure, one object a sample, of metrics with a range: gates
+// pair them item by item. A program that says "purpose":true in its hello is
+// told "purpose":"gates" when a measurement is for the gates, and then takes
+// data that the search never sees. A program that answers describe and measure
+// alone, and "unsupported" to the rest, is usable: without hello it is called
+// "external", version "0"; without build (it is asked once) a bundle holds the
+// parameters (params.json); without check the correctness gate has nothing to
+// go by and says so.
 //
 // answer is optional too: golden answers to small questions of the program's
 // own, which a release carries and a host asks again (benchmarks.Answerer).
@@ -51,4 +56,9 @@
 //
 // seed is an unsigned 64-bit number: a program that reads JSON numbers as
 // doubles keeps 53 bits of it, which is harmless as long as it does so always.
+//
+// [Serve] is the program's side for a domain written in Go, and the protocol's
+// reference implementation. arqon domain serve NAME runs it for a built-in
+// domain, and arqon domain check -- COMMAND looks whether a program keeps the
+// contract.
 package external

@@ -46,7 +46,7 @@ func (o Options) withDefaults() Options {
 		o.CrashesMax = 5
 	}
 	if o.BundleBytesMax <= 0 {
-		o.BundleBytesMax = 64 << 20
+		o.BundleBytesMax = bundleBytesMax
 	}
 	return o
 }
@@ -205,8 +205,9 @@ type instance struct {
 	dir    string
 }
 
-// Measure does not pass on r.Purpose nor the Only flags: the protocol has no
-// words for them, and a program always measures everything.
+// Measure does not pass on the Only flags: the protocol has no words for them,
+// and a program always measures everything. It passes on the purpose to a
+// program that knows the word.
 func (in *instance) Measure(ctx context.Context, r benchmarks.Request) ([]benchmarks.Sample, error) {
 	if _, ok := in.desc.Scenario(r.Scenario); !ok {
 		return nil, fmt.Errorf("%s: unknown scenario %.80q", in.domain.label(), r.Scenario)
@@ -216,9 +217,15 @@ func (in *instance) Measure(ctx context.Context, r benchmarks.Request) ([]benchm
 	if q.Fidelity == 0 {
 		q.Fidelity = 1
 	}
+	if r.Purpose == benchmarks.ForGates && in.domain.knowsPurpose() {
+		q.Purpose = purposeGates
+	}
 	answer, err := in.domain.call(ctx, in.domain.opts.MeasureTimeout, q)
 	if err != nil {
 		return nil, err
+	}
+	if n := len(answer.Items); n > 0 && n != q.Repeats {
+		return nil, fmt.Errorf("%s: measure: items of %d samples for %d repeats: %w", in.domain.label(), n, q.Repeats, ErrProtocol)
 	}
 	if len(answer.Samples) != q.Repeats {
 		return nil, fmt.Errorf("%s: measure: %d samples for %d repeats: %w", in.domain.label(), len(answer.Samples), q.Repeats, ErrProtocol)
@@ -228,8 +235,18 @@ func (in *instance) Measure(ctx context.Context, r benchmarks.Request) ([]benchm
 		if out[i], err = sample(in.desc.Metrics, raw); err != nil {
 			return nil, fmt.Errorf("%s: measure: scenario %s, sample %d: %w", in.domain.label(), r.Scenario, i, err)
 		}
+		if len(answer.Items) > 0 {
+			out[i].Items = answer.Items[i]
+		}
 	}
 	return out, nil
+}
+
+// knowsPurpose holds once somebody has shaken hands, as Open has.
+func (d *Domain) knowsPurpose() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.hello != nil && d.hello.Purpose
 }
 
 func (in *instance) Check(ctx context.Context, seed uint64) ([]benchmarks.Check, error) {

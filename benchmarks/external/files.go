@@ -16,6 +16,8 @@ import (
 const (
 	maxFiles     = 256
 	maxPathBytes = 256
+	// bundleBytesMax is the size of a bundle that nobody said anything about.
+	bundleBytesMax = 64 << 20
 )
 
 // checkPath accepts relative, clean, slash-separated paths.

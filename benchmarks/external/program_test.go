@@ -34,6 +34,9 @@ const testDescription = `"ok":true,"space":{"parameters":[{"name":"x","kind":"in
 // program speaks the protocol until it is asked to measure, and then does what
 // the mode says. Modes starting with an operation's name go wrong there.
 func program(mode string, args []string) int {
+	if mode == "serve" {
+		return serveProgram()
+	}
 	at, what, found := strings.Cut(mode, "/")
 	if !found {
 		at, what = "measure", mode

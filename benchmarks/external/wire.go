@@ -36,7 +36,14 @@ type request struct {
 	Fidelity     float64                  `json:"fidelity,omitempty"`
 	Perturbation *benchmarks.Perturbation `json:"perturbation,omitempty"`
 	Questions    []string                 `json:"questions,omitempty"`
+	Purpose      string                   `json:"purpose,omitempty"` // only to a program that said it knows the word
 }
+
+// The purposes on the wire.
+const (
+	purposeSearch = "search"
+	purposeGates  = "gates"
+)
 
 // reply is one line from the program: the union of all answers. Unknown
 // fields are ignored, so that a later program can still be used.
@@ -47,14 +54,17 @@ type reply struct {
 
 	Name    string `json:"name"`    // hello
 	Version string `json:"version"` // hello
+	Purpose bool   `json:"purpose"` // hello, optional: it tells the search's data from the gates'
 
 	Space     *wireSpace                   `json:"space"`     // describe
 	Metrics   []wireMetric                 `json:"metrics"`   // describe
 	Scenarios []wireScenario               `json:"scenarios"` // describe
 	Baseline  json.RawMessage              `json:"baseline"`  // describe
+	Starts    []json.RawMessage            `json:"starts"`    // describe, optional
 	Type      string                       `json:"type"`      // build, optional
 	Files     []wireFile                   `json:"files"`     // build
 	Samples   []map[string]json.RawMessage `json:"samples"`   // measure
+	Items     []map[string][]float32       `json:"items"`     // measure, optional: one object a sample
 	Checks    []benchmarks.Check           `json:"checks"`    // check
 	Answers   []benchmarks.Golden          `json:"answers"`   // answer
 }
@@ -169,6 +179,13 @@ func description(hello, r reply) (benchmarks.Description, error) {
 	}
 	if d.Baseline, err = benchmarks.DecodePoint(d.Space, r.Baseline); err != nil {
 		return d, fmt.Errorf("baseline: %w", err)
+	}
+	for i, raw := range r.Starts {
+		p, err := benchmarks.DecodePoint(d.Space, raw)
+		if err != nil {
+			return d, fmt.Errorf("starts[%d]: %w", i, err)
+		}
+		d.Starts = append(d.Starts, p)
 	}
 	return d, d.Check()
 }

@@ -71,7 +71,7 @@ func (d *Domain) Build(_ context.Context, p benchmarks.Point, buildSeed uint64) 
 
 // Open implements benchmarks.Domain: it verifies and compiles.
 func (d *Domain) Open(ctx context.Context, b benchmarks.Bundle) (benchmarks.Instance, error) {
-	k, err := d.loader.Open(ctx, b.Files)
+	k, err := d.loader.Open(ctx, ordered(b.Files))
 	if err != nil {
 		return nil, err
 	}

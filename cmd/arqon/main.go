@@ -105,7 +105,7 @@ bounds it cannot leave.
 		newVerify(), newInspect(), newRun(), newServe(), newLoad(), newGate(), newDoctor(),
 		newYank(), newPromote(), newRollback(), newHistory(), newDiff(), newKeys(),
 		newMirror(), newExport(), newImport(), newAudit(), newGC(),
-		newAdapt(), newReplay(), newLog(), newStudy(),
+		newAdapt(), newReplay(), newLog(), newStudy(), newDomain(),
 	)
 	return root
 }
