@@ -8,7 +8,7 @@ import (
 
 func grayScott(t *testing.T) *Domain {
 	t.Helper()
-	d, err := New(GrayScott())
+	d, err := New(GrayScott(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

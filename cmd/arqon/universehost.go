@@ -51,7 +51,7 @@ type kernelHandle struct {
 func (l *universeLoad) plan(ctx context.Context, rel *catalog.Release) (plan, error) {
 	l.law = universe.GrayScott()
 	var err error
-	if l.domain, err = universe.New(l.law); err != nil {
+	if l.domain, err = universe.New(l.law, nil); err != nil {
 		return plan{}, err
 	}
 	l.loader = l.domain.Loader()
