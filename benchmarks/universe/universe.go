@@ -75,7 +75,7 @@ func (d *Domain) Build(ctx context.Context, p benchmarks.Point, buildSeed uint64
 	if err != nil {
 		return benchmarks.Bundle{}, err
 	}
-	return benchmarks.Bundle{Point: p, Seed: buildSeed, Type: "kernel", Files: files}, nil
+	return benchmarks.Bundle{Point: p, Seed: buildSeed, Type: "kernel", Files: files, Knobs: d.program.law.Online()}, nil
 }
 
 // Open implements benchmarks.Domain: it verifies and compiles.

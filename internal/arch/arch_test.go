@@ -30,7 +30,7 @@ var mayImport = map[string][]string{
 	"benchmarks/external":          {"benchmarks", "artifacts", "internal/ledger", "internal/seed"},
 	"benchmarks/external/compress": {},
 	"benchmarks/infer":             {"benchmarks", "artifacts", "catalog", "internal/seed"},
-	"benchmarks/universe":          {"benchmarks", "internal/seed"},
+	"benchmarks/universe":          {"benchmarks", "catalog", "internal/seed"},
 	"catalog":                      {"artifacts", "catalog/internal/seal"},
 	"catalog/internal/seal":        {},
 	"catalog/mirror":               {"catalog", "catalog/trust", "artifacts"},
