@@ -14,6 +14,7 @@ import (
 	"errors"
 
 	"github.com/arqon/arqon/artifacts"
+	"github.com/arqon/arqon/catalog"
 )
 
 // Domain is one thing that can be made better.
@@ -247,6 +248,7 @@ type Bundle struct {
 	Seed  uint64
 	Type  string // the variant type, in the domain's words: "early-exit", …
 	Files []File
+	Knobs []catalog.Knob // what may move online, and how far; the entry carries them
 }
 
 // Refs describes the files, in order.

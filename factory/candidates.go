@@ -88,7 +88,7 @@ func limitBroken(metrics []benchmarks.Metric, values map[string]float64) bool {
 // variant describes a bundle; prefix begins its name.
 func (s Search) variant(prefix string, p benchmarks.Point, b benchmarks.Bundle) catalog.Variant {
 	v := catalog.Variant{
-		Domain: s.Description.Name, Type: b.Type, Point: p.Canonical(), Artifacts: b.Refs(), Seed: b.Seed,
+		Domain: s.Description.Name, Type: b.Type, Point: p.Canonical(), Artifacts: b.Refs(), Seed: b.Seed, Knobs: b.Knobs,
 	}
 	v.Identity = catalog.IdentityOf(v)
 	v.Name = prefix + "-" + v.Identity.Hex()[:8]

@@ -3,9 +3,12 @@ package universe
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/arqon/arqon/benchmarks"
@@ -30,6 +33,24 @@ type kernelHeader struct {
 	Emitter int             `json:"emitter"`
 	Plan    planFile        `json:"plan"`
 	Law     json.RawMessage `json:"law"`
+	Builder *builderFile    `json:"builder,omitempty"` // absent: Emit
+}
+
+// builderFile says who built the modules, so that anybody can build them again.
+type builderFile struct {
+	Name     string        `json:"name"`     // "clang"
+	Version  string        `json:"version"`  // what the compiler says of itself
+	Compiler string        `json:"compiler"` // SHA-256 of it, see Clang.Digest
+	Flags    []string      `json:"flags"`
+	Meter    int           `json:"meter"`   // meterVersion
+	Modules  []builtModule `json:"modules"` // in the order of Widths
+}
+
+// builtModule is a module as a builder left it.
+type builtModule struct {
+	Source  string `json:"source"`  // SHA-256 of Program.C
+	Memory  int    `json:"memory"`  // its maximum, bytes: the linker's --max-memory
+	Metered string `json:"metered"` // SHA-256 of what meter makes of it, which is what was judged
 }
 
 type planFile struct {
@@ -43,20 +64,28 @@ type planFile struct {
 
 // Files writes the law by the plan for every width: pure.
 func (p *Program) Files(plan Plan) ([]benchmarks.File, error) {
+	var modules [][]byte
+	for _, width := range Widths {
+		module, err := p.Emit(plan, width)
+		if err != nil {
+			return nil, err
+		}
+		modules = append(modules, module)
+	}
+	return p.files(plan, modules, nil)
+}
+
+func (p *Program) files(plan Plan, modules [][]byte, builder *builderFile) ([]benchmarks.File, error) {
 	header, err := json.Marshal(kernelHeader{
-		Emitter: emitterVersion, Law: p.law.Encode(),
+		Emitter: emitterVersion, Law: p.law.Encode(), Builder: builder,
 		Plan: planFile{plan.Precision.String(), plan.SIMD, plan.Unroll, plan.Fuse, plan.Rows, plan.Serpentine},
 	})
 	if err != nil {
 		return nil, err
 	}
 	out := []benchmarks.File{{Name: kernelFile, MediaType: kernelMediaType, Bytes: header}}
-	for _, width := range Widths {
-		module, err := p.Emit(plan, width)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, benchmarks.File{Name: moduleFile(width), MediaType: moduleMediaType, Bytes: module})
+	for i, width := range Widths {
+		out = append(out, benchmarks.File{Name: moduleFile(width), MediaType: moduleMediaType, Bytes: modules[i]})
 	}
 	return out, nil
 }
@@ -79,32 +108,32 @@ func (o *Loader) Close() error { return o.machine.close() }
 type Kernels struct {
 	program *Program
 	plan    Plan
+	builder *builderFile // nil: Emit
 	by      map[int]*kernel
-	bytes   int // of the largest module
+	bytes   int // of the largest module, as it is in the bundle
 }
 
 // Open stages a bundle's files: it reads the law and the plan, emits the
 // modules anew, and compiles only what is byte for byte the same. That is the
-// proof that a kernel ends and touches nothing but its memory: a check at every
-// turn of a loop, the other way to be sure, makes kernels ten times slower.
-// Anything else is refused with what is wrong with it, wrapping ErrBadKernel
-// or ErrBadLaw.
+// proof that a kernel ends and touches nothing but its memory: wazero's check
+// at every turn of a loop makes kernels ten times slower. A module of a
+// compiler cannot be emitted anew: it is metered, see meter, must then be what
+// was judged, and must compute what the interpreter does. Anything else is
+// refused with what is wrong with it, wrapping ErrBadKernel or ErrBadLaw.
 func (o *Loader) Open(ctx context.Context, files []benchmarks.File) (*Kernels, error) {
-	p, plan, err := o.header(files)
+	p, plan, builder, err := o.header(files)
 	if err != nil {
 		return nil, err
 	}
-	out := &Kernels{program: p, plan: plan, by: map[int]*kernel{}}
+	out := &Kernels{program: p, plan: plan, builder: builder, by: map[int]*kernel{}}
 	for i, width := range Widths {
 		f := files[i+1]
-		want, err := p.Emit(plan, width)
-		if err == nil && !bytes.Equal(want, f.Bytes) {
-			err = o.diagnose(ctx, p, plan, width, f.Bytes)
+		var k *kernel
+		if builder != nil {
+			k, err = o.foreign(ctx, p, plan, width, f.Bytes, builder.Modules[i].Metered)
+		} else {
+			k, err = o.emitted(ctx, p, plan, width, f.Bytes)
 		}
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("%s: %w", f.Name, err), out.Close())
-		}
-		k, err := o.machine.compile(ctx, p, plan, width, f.Bytes)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("%s: %w", f.Name, err), out.Close())
 		}
@@ -113,9 +142,40 @@ func (o *Loader) Open(ctx context.Context, files []benchmarks.File) (*Kernels, e
 	return out, nil
 }
 
-func (o *Loader) header(files []benchmarks.File) (*Program, Plan, error) {
-	bad := func(err error) (*Program, Plan, error) {
-		return nil, Plan{}, fmt.Errorf("%s: %w: %w", kernelFile, ErrBadKernel, err)
+func (o *Loader) emitted(ctx context.Context, p *Program, plan Plan, width int, module []byte) (*kernel, error) {
+	want, err := p.Emit(plan, width)
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(want, module) {
+		return nil, o.diagnose(ctx, p, plan, width, module)
+	}
+	return o.machine.compile(ctx, p, plan, width, module)
+}
+
+// foreign opens what a compiler has built. The golden run is on every width:
+// nothing else ties the module to its law.
+func (o *Loader) foreign(ctx context.Context, p *Program, plan Plan, width int, module []byte, judged string) (*kernel, error) {
+	metered, err := meter(module, fuelOf(plan, layoutOf(p, plan, width)))
+	if err != nil {
+		return nil, err
+	}
+	if got := digestOf(metered); got != judged {
+		return nil, fmt.Errorf("%w: with its counter it is %.15s…, what was judged is %.15s…", ErrBadKernel, got, judged)
+	}
+	k, err := o.machine.compile(ctx, p, plan, width, metered)
+	if err != nil {
+		return nil, err
+	}
+	if err := k.golden(ctx, 1); err != nil {
+		return nil, errors.Join(err, k.close())
+	}
+	return k, nil
+}
+
+func (o *Loader) header(files []benchmarks.File) (*Program, Plan, *builderFile, error) {
+	bad := func(err error) (*Program, Plan, *builderFile, error) {
+		return nil, Plan{}, nil, fmt.Errorf("%s: %w: %w", kernelFile, ErrBadKernel, err)
 	}
 	if len(files) != 1+len(Widths) || files[0].Name != kernelFile {
 		return bad(fmt.Errorf("a bundle of %d files: want %s and %d modules", len(files), kernelFile, len(Widths)))
@@ -141,15 +201,53 @@ func (o *Loader) header(files []benchmarks.File) (*Program, Plan, error) {
 	if err := plan.check(); err != nil {
 		return bad(err)
 	}
+	if h.Builder != nil {
+		if err := h.Builder.check(); err != nil {
+			return bad(fmt.Errorf("builder: %w", err))
+		}
+	}
 	if o.known != nil && bytes.Equal(h.Law, o.known.law.Encode()) {
-		return o.known, plan, nil
+		return o.known, plan, h.Builder, nil
 	}
 	l, err := DecodeLaw(h.Law)
 	if err != nil {
-		return nil, Plan{}, err
+		return nil, Plan{}, nil, err
 	}
 	p, err := Prepare(l)
-	return p, plan, err
+	return p, plan, h.Builder, err
+}
+
+// check refuses a builder that this program knows nothing of.
+func (b *builderFile) check() error {
+	switch {
+	case b.Name != builderClang:
+		return fmt.Errorf("%.40q is not one whose kernels this program opens: want %s, or none", b.Name, builderClang)
+	case b.Meter != meterVersion:
+		return fmt.Errorf("judged with counter %d, this program has %d: build it again", b.Meter, meterVersion)
+	case len(b.Modules) != len(Widths):
+		return fmt.Errorf("%d modules, want %d", len(b.Modules), len(Widths))
+	case b.Version == "" || len(b.Flags) == 0 || !digestShaped(b.Compiler):
+		return errors.New("version, flags or the compiler's SHA-256 is missing: say what built it")
+	}
+	for i, m := range b.Modules {
+		if !digestShaped(m.Source) || !digestShaped(m.Metered) {
+			return fmt.Errorf("modules[%d]: want SHA-256 of the source and of the metered module", i)
+		}
+	}
+	return nil
+}
+
+const digestPrefix = "sha256:"
+
+func digestOf(b []byte) string {
+	sum := sha256.Sum256(b)
+	return digestPrefix + hex.EncodeToString(sum[:])
+}
+
+func digestShaped(s string) bool {
+	text, ok := strings.CutPrefix(s, digestPrefix)
+	b, err := hex.DecodeString(text)
+	return ok && err == nil && len(b) == sha256.Size
 }
 
 // trialTimeMax bounds the run of a module that will be refused anyway.
@@ -185,7 +283,13 @@ func (k *Kernels) Close() error {
 }
 
 // String says what the kernels are.
-func (k *Kernels) String() string { return k.program.law.Name + " " + k.plan.String() }
+func (k *Kernels) String() string {
+	out := k.program.law.Name + " " + k.plan.String()
+	if k.builder != nil {
+		out += fmt.Sprintf(" by %s %s", k.builder.Name, k.builder.Flags[0])
+	}
+	return out
+}
 
 // Law is what the kernels compute.
 func (k *Kernels) Law() Law { return k.program.law }

@@ -8,7 +8,7 @@ import (
 
 func grayScott(t *testing.T) *Domain {
 	t.Helper()
-	d, err := New(GrayScott())
+	d, err := New(GrayScott(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,6 +59,44 @@ func TestStructureIsOfScales(t *testing.T) {
 	for k, v := range got {
 		if (v > .01) != (k == 1) { // lost where blocks of four become blocks of eight
 			t.Errorf("stripes of four at scale %d: %v", k, v)
+		}
+	}
+}
+
+// An entry signs bounds for every knob of the law, and wherever within them
+// Tier 2 may go, each precision keeps the budget that contexts have for it: at
+// all corners, from a fresh start each.
+func TestBudgetsHoldWhereverKnobsMayGo(t *testing.T) {
+	d := grayScott(t)
+	b, err := d.Build(t.Context(), Baseline(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := GrayScott()
+	if len(b.Knobs) != len(l.Knobs) {
+		t.Fatalf("%d knobs in the bundle, the law has %d", len(b.Knobs), len(l.Knobs))
+	}
+	for i, k := range b.Knobs {
+		if !(l.Knobs[i].Min <= k.Bounds.Min && k.Bounds.Min < k.Bounds.Max && k.Bounds.Max <= l.Knobs[i].Max && k.Bounds.MaxDelta > 0) {
+			t.Errorf("knob %s: %+v within %+v", k.Name, k.Bounds, l.Knobs[i])
+		}
+	}
+	p := prepared(t, l)
+	for which := range uint64(1) << len(l.Knobs) {
+		knobs := l.corner(which)
+		start := l.NewStart(32, 32, seedOf(which))
+		want, err := p.Interpret(t.Context(), F64, start, knobs, errorSteps)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for in, budget := range map[Precision]budget{F32: budgets[1], I16: budgets[2]} {
+			got, err := p.Interpret(t.Context(), in, start, knobs, errorSteps)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if most, statistic := l.Distance(want, got); most > budget.error || statistic > budget.statistic {
+				t.Errorf("corner %b in %v: %v and %v, the budget is %v and %v", which, in, most, statistic, budget.error, budget.statistic)
+			}
 		}
 	}
 }

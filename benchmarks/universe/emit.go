@@ -5,6 +5,20 @@ import "fmt"
 // Emit writes the WebAssembly module that runs the law by the plan on grids of
 // the width: pure, no compiler needed. The module is at most moduleBytesMax.
 func (p *Program) Emit(plan Plan, width int) ([]byte, error) {
+	e, err := p.emitter(plan, width)
+	if err != nil {
+		return nil, err
+	}
+	e.run()
+	out := e.module(e.at.pages(width))
+	if len(out) > moduleBytesMax {
+		return nil, fmt.Errorf("module of %d bytes, at most %d: unroll less", len(out), moduleBytesMax)
+	}
+	return out, nil
+}
+
+// emitter refuses a plan or a width that there is no kernel for.
+func (p *Program) emitter(plan Plan, width int) (*emitter, error) {
 	if err := plan.check(); err != nil {
 		return nil, err
 	}
@@ -18,16 +32,10 @@ func (p *Program) Emit(plan Plan, width int) ([]byte, error) {
 	if plan.Precision == I16 {
 		e.lowered = p.fixed.lowered
 	}
-	pages := e.at.pages(width)
-	if pages > pagesMax {
+	if pages := e.at.pages(width); pages > pagesMax {
 		return nil, fmt.Errorf("width %d: %d pages of memory, at most %d", width, pages, pagesMax)
 	}
-	e.run()
-	out := e.module(pages)
-	if len(out) > moduleBytesMax {
-		return nil, fmt.Errorf("module of %d bytes, at most %d: unroll less", len(out), moduleBytesMax)
-	}
-	return out, nil
+	return e, nil
 }
 
 // moduleBytesMax bounds what is emitted and what is loaded.

@@ -93,9 +93,14 @@ func (e *emitter) turn() {
 	}
 }
 
+// cellAt is how far from p the cells at (dx, dy) of part u of the turn are.
+func (e *emitter) cellAt(channel, dx, dy, u int) int {
+	return (dy+e.at.reach)*e.at.stride + channel*e.at.channelBytes + edgeBytes + dx*e.at.valueBytes + u*e.at.turnBytes/e.plan.Unroll
+}
+
 // load pushes the cells at (dx, dy) of part u of the turn.
 func (e *emitter) load(channel, dx, dy, u int) {
-	offset := (dy+e.at.reach)*e.at.stride + channel*e.at.channelBytes + edgeBytes + dx*e.at.valueBytes + u*e.at.turnBytes/e.plan.Unroll
+	offset := e.cellAt(channel, dx, dy, u)
 	e.get(e.p)
 	if e.plan.SIMD {
 		e.vectorMemory(v128Load, offset)

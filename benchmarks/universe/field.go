@@ -187,3 +187,14 @@ func statisticDifference(l Law, a, b *Field) float64 {
 func (l Law) Distance(a, b *Field) (most, statistic float64) {
 	return maxDifference(l, a, b), statisticDifference(l, a, b)
 }
+
+// Complexity is the multi-scale structural complexity of a square field's first
+// channel, in units of its range: 0 for a uniform one. See structure.
+func (l Law) Complexity(f *Field) float64 {
+	span := l.Channels[0].Max - l.Channels[0].Min
+	pattern := make([]float64, len(f.Planes[0]))
+	for i, v := range f.Planes[0] {
+		pattern[i] = (v - l.Channels[0].Min) / span
+	}
+	return sum(structure(pattern, f.Width))
+}

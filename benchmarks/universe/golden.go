@@ -17,13 +17,18 @@ const (
 // golden compares the kernel with the interpreter of its precision, bit by
 // bit, from a start that the seed decides. A difference wraps ErrBadKernel.
 func (k *kernel) golden(ctx context.Context, from uint64) error {
+	return k.goldenAt(ctx, from, k.program.law.Defaults())
+}
+
+// goldenAt does it with the knobs somewhere.
+func (k *kernel) goldenAt(ctx context.Context, from uint64, knobs []float64) error {
 	l := k.program.law
 	start := l.NewStart(k.at.width, goldenHeight, seed.Stream(seed.Root(from), "universe/golden"))
-	want, err := k.program.Interpret(ctx, k.plan.Precision, start, l.Defaults(), goldenSteps)
+	want, err := k.program.Interpret(ctx, k.plan.Precision, start, knobs, goldenSteps)
 	if err != nil {
 		return err
 	}
-	got, err := k.runFrom(ctx, start, l.Defaults(), goldenSteps)
+	got, err := k.runFrom(ctx, start, knobs, goldenSteps)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+
+	"github.com/arqon/arqon/catalog"
 )
 
 // Op is what a node of an expression does.
@@ -81,6 +83,49 @@ type Channel struct {
 type LawKnob struct {
 	Name              string
 	Min, Max, Default float64
+}
+
+// onlineShare is how far a knob may move while a universe steps: the share of
+// its range, to either side of its default. Error budgets are about all of it, see
+// instance.compare; an update may take a tenth of the way.
+const (
+	onlineShare = .1
+	onlineSteps = 10
+)
+
+// Online are the bounds that an entry of a kernel signs for the knob; a knob
+// that cannot move has none.
+func (k LawKnob) Online() (catalog.Knob, bool) {
+	far := onlineShare * (k.Max - k.Min)
+	b := catalog.Bounds{Min: max(k.Min, k.Default-far), Max: min(k.Max, k.Default+far)}
+	b.MaxDelta = (b.Max - b.Min) / onlineSteps
+	return catalog.Knob{Name: k.Name, Default: k.Default, Bounds: b}, b.MaxDelta > 0
+}
+
+// Online are the law's knobs as an entry signs them.
+func (l Law) Online() []catalog.Knob {
+	var out []catalog.Knob
+	for _, k := range l.Knobs {
+		if x, ok := k.Online(); ok {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+// corner are the knobs at one corner of what may move online: bit i of which
+// says whether knob i is at its upper bound.
+func (l Law) corner(which uint64) []float64 {
+	out := l.Defaults()
+	for i, k := range l.Knobs {
+		if x, ok := k.Online(); ok {
+			out[i] = x.Bounds.Min
+			if which>>i&1 == 1 {
+				out[i] = x.Bounds.Max
+			}
+		}
+	}
+	return out
 }
 
 // Law is x_{t+1} = F_θ(x_t): θ are the knobs, F one expression a channel, x a

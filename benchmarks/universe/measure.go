@@ -32,6 +32,7 @@ const (
 type truthKey struct {
 	width   int
 	start   uint64
+	corner  bool // knobs at a corner of what may move online, instead of at their defaults
 	purpose benchmarks.Purpose
 	disturb benchmarks.Perturbation
 }
@@ -71,6 +72,9 @@ func (d *Domain) begin(key truthKey, height int) (*Field, []float64) {
 	root := seed.Root(seed.Derive(seed.Root(key.start), purposes[key.purpose], uint64(key.width)))
 	f, knobs := l.NewStart(key.width, height, seed.Stream(root, "universe/field")), l.Defaults()
 	r := seed.Stream(root, "universe/disturb")
+	if key.corner {
+		knobs = l.corner(seed.Derive(root, "universe/corner"))
+	}
 	switch key.disturb.Kind {
 	case disturbNoise:
 		for c, p := range f.Planes {
@@ -81,7 +85,7 @@ func (d *Domain) begin(key truthKey, height int) (*Field, []float64) {
 		}
 	case disturbShift:
 		for i, k := range l.Knobs {
-			knobs[i] = min(k.Max, max(k.Min, knobs[i]+(k.Max-k.Min)*key.disturb.Level*.1*(2*r.Float64()-1)))
+			knobs[i] = min(k.Max, max(k.Min, knobs[i]+(k.Max-k.Min)*key.disturb.Level*onlineShare*(2*r.Float64()-1)))
 		}
 	}
 	return f, knobs
@@ -168,21 +172,30 @@ func (in *instance) Measure(ctx context.Context, r benchmarks.Request) ([]benchm
 	return out, nil
 }
 
-// compare finds the errors. The fidelity changes nothing here: half a budget
+// compare finds the errors: the larger of the one at the knobs' defaults and
+// the one at a corner of what may move online, so that a budget is about any
+// knobs that Tier 2 may set. The fidelity changes nothing here: half a budget
 // of steps is another budget.
 func (in *instance) compare(ctx context.Context, key truthKey, values map[string]float64) error {
-	t, err := in.domain.truth(ctx, key)
-	if err != nil {
-		return err
-	}
-	got, err := in.kernels.by[key.width].runFrom(ctx, t.start, t.knobs, errorSteps)
-	if err != nil {
-		return err
-	}
 	l := in.domain.program.law
-	// A kernel that leaves the numbers is infinitely wrong; metrics are finite.
-	values[MetricError] = min(maxDifference(l, t.result, got), math.MaxFloat32)
-	values[MetricStatistic] = min(statisticDifference(l, t.result, got), math.MaxFloat32)
+	values[MetricError], values[MetricStatistic] = 0, 0
+	for _, corner := range []bool{false, true} {
+		if corner && (key.disturb.Kind == disturbShift || len(l.Online()) == 0) {
+			continue // a shift moves the knobs itself, as far
+		}
+		key.corner = corner
+		t, err := in.domain.truth(ctx, key)
+		if err != nil {
+			return err
+		}
+		got, err := in.kernels.by[key.width].runFrom(ctx, t.start, t.knobs, errorSteps)
+		if err != nil {
+			return err
+		}
+		// A kernel that leaves the numbers is infinitely wrong; metrics are finite.
+		values[MetricError] = max(values[MetricError], min(maxDifference(l, t.result, got), math.MaxFloat32))
+		values[MetricStatistic] = max(values[MetricStatistic], min(statisticDifference(l, t.result, got), math.MaxFloat32))
+	}
 	values[MetricModule] = float64(in.kernels.bytes)
 	return nil
 }
@@ -233,7 +246,12 @@ func (in *instance) Check(ctx context.Context, from uint64) ([]benchmarks.Check,
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		note(fmt.Sprintf("width %d agrees with the interpreter bit by bit", w), in.kernels.by[w].golden(ctx, from))
+		k := in.kernels.by[w]
+		note(fmt.Sprintf("width %d agrees with the interpreter bit by bit", w), k.golden(ctx, from))
+		if l := k.program.law; len(l.Online()) > 0 {
+			at := l.corner(seed.Derive(seed.Root(from), "universe/check-corner", uint64(w)))
+			note(fmt.Sprintf("width %d does so with knobs where Tier 2 may set them", w), k.goldenAt(ctx, from, at))
+		}
 	}
 	note("the field stays in its range", in.bounded(ctx, from))
 	return out, nil

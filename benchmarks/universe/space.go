@@ -70,7 +70,7 @@ const moduleLimit = 4096 // bytes
 func (d *Domain) Describe(context.Context) (benchmarks.Description, error) {
 	limit := float64(moduleLimit)
 	out := benchmarks.Description{
-		Name: Name, Version: "1", Space: space(), Baseline: Baseline(),
+		Name: Name, Version: "1", Space: space(d.clang), Baseline: Baseline(),
 		Metrics: []benchmarks.Metric{
 			{Name: MetricNS, Unit: "ns", Direction: benchmarks.Lower, Kind: benchmarks.Measured, Role: benchmarks.Success, Compare: benchmarks.Ratio, Tolerance: .05},
 			{Name: MetricError, Unit: "1", Direction: benchmarks.Lower, Kind: benchmarks.Deterministic, Role: benchmarks.GuardRole, Compare: benchmarks.Difference},
@@ -96,6 +96,10 @@ const (
 	paramFuse      = "fuse"
 	paramRows      = "rows"
 	paramOrder     = "order"
+	paramBuilder   = "builder"
+	paramLevel     = "level"
+	builderGo      = "go" // Emit
+	builderClang   = "clang"
 	orderForward   = "forward"
 	orderSerpent   = "serpentine"
 )
@@ -106,12 +110,13 @@ func Baseline() benchmarks.Point {
 	return benchmarks.Point{paramPrecision: F64.String(), paramSIMD: false, paramUnroll: "1", paramFuse: "1", paramOrder: orderForward}
 }
 
-func space() benchmarks.Space {
+// space is what there is to choose: with a compiler, who builds the kernel too.
+func space(compiler *Clang) benchmarks.Space {
 	var names []string
 	for p := range precisionCount {
 		names = append(names, p.String())
 	}
-	return benchmarks.Space{Parameters: []benchmarks.Parameter{
+	out := benchmarks.Space{Parameters: []benchmarks.Parameter{
 		{Name: paramPrecision, Kind: benchmarks.Categorical, Choices: names, Default: names[0]},
 		{Name: paramSIMD, Kind: benchmarks.Bool, Default: false},
 		{Name: paramUnroll, Kind: benchmarks.Ordinal, Choices: choices(unrolls), Default: "1"},
@@ -119,6 +124,12 @@ func space() benchmarks.Space {
 		{Name: paramRows, Kind: benchmarks.Ordinal, Choices: choices(bands), Default: strconv.Itoa(bands[0]), When: map[string][]any{paramFuse: {"2", "4", "8"}}},
 		{Name: paramOrder, Kind: benchmarks.Categorical, Choices: []string{orderForward, orderSerpent}, Default: orderForward},
 	}}
+	if compiler != nil {
+		out.Parameters = append(out.Parameters,
+			benchmarks.Parameter{Name: paramBuilder, Kind: benchmarks.Categorical, Choices: []string{builderGo, builderClang}, Default: builderGo},
+			benchmarks.Parameter{Name: paramLevel, Kind: benchmarks.Ordinal, Choices: levels, Default: levels[1], When: map[string][]any{paramBuilder: {builderClang}}})
+	}
+	return out
 }
 
 func choices(of []int) []string {

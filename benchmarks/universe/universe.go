@@ -29,6 +29,7 @@ import (
 type Domain struct {
 	program *Program
 	loader  *Loader
+	clang   *Clang // nil: there is none
 
 	mu     sync.Mutex
 	truths map[truthKey]*truth
@@ -37,13 +38,15 @@ type Domain struct {
 
 var _ benchmarks.Domain = (*Domain)(nil)
 
-// New makes the domain of a law's kernels. Close it after its instances.
-func New(l Law) (*Domain, error) {
+// New makes the domain of a law's kernels. Close it after its instances. A
+// compiler makes the space larger; nil leaves it as it is on a machine with
+// nothing but Go. Opening a bundle needs no compiler, whoever built it.
+func New(l Law, compiler *Clang) (*Domain, error) {
 	p, err := Prepare(l)
 	if err != nil {
 		return nil, err
 	}
-	return &Domain{program: p, loader: NewLoader(p), truths: map[truthKey]*truth{}}, nil
+	return &Domain{program: p, loader: NewLoader(p), clang: compiler, truths: map[truthKey]*truth{}}, nil
 }
 
 // Close frees the compiled kernels.
@@ -52,9 +55,10 @@ func (d *Domain) Close() error { return d.loader.Close() }
 // Loader is what stages the domain's kernels, for a host.
 func (d *Domain) Loader() *Loader { return d.loader }
 
-// Build implements benchmarks.Domain: pure, and of the point and the law alone.
-func (d *Domain) Build(_ context.Context, p benchmarks.Point, buildSeed uint64) (benchmarks.Bundle, error) {
-	p, err := space().Normalize(p)
+// Build implements benchmarks.Domain: pure, of the point and the law alone, and
+// of the compiler where the point names it.
+func (d *Domain) Build(ctx context.Context, p benchmarks.Point, buildSeed uint64) (benchmarks.Bundle, error) {
+	p, err := space(d.clang).Normalize(p)
 	if err != nil {
 		return benchmarks.Bundle{}, err
 	}
@@ -62,11 +66,16 @@ func (d *Domain) Build(_ context.Context, p benchmarks.Point, buildSeed uint64) 
 	if err != nil {
 		return benchmarks.Bundle{}, err
 	}
-	files, err := d.program.Files(plan)
-	if err != nil {
-		return benchmarks.Bundle{}, fmt.Errorf("%w: %w", err, benchmarks.ErrBadCandidate)
+	var files []benchmarks.File
+	if p[paramBuilder] == builderClang {
+		files, err = d.program.clangFiles(ctx, d.clang, plan, fmt.Sprint(p[paramLevel]))
+	} else if files, err = d.program.Files(plan); err != nil {
+		err = fmt.Errorf("%w: %w", err, benchmarks.ErrBadCandidate)
 	}
-	return benchmarks.Bundle{Point: p, Seed: buildSeed, Type: "kernel", Files: files}, nil
+	if err != nil {
+		return benchmarks.Bundle{}, err
+	}
+	return benchmarks.Bundle{Point: p, Seed: buildSeed, Type: "kernel", Files: files, Knobs: d.program.law.Online()}, nil
 }
 
 // Open implements benchmarks.Domain: it verifies and compiles.

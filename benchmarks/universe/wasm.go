@@ -1,6 +1,7 @@
 package universe
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math"
 )
@@ -8,16 +9,19 @@ import (
 // Instructions of WebAssembly 2.0 that kernels use. Those of vectors are
 // numbered after the prefix.
 const (
+	wasmUnreachable                                    = 0x00
 	wasmBlock, wasmLoop, wasmEnd, wasmBr, wasmBrIf     = 0x02, 0x03, 0x0b, 0x0c, 0x0d
+	wasmIf, wasmBrTable                                = 0x04, 0x0e
 	wasmDrop, wasmSelect                               = 0x1a, 0x1b
 	wasmGet, wasmSet, wasmTee                          = 0x20, 0x21, 0x22
 	i64Load, f32Load, f64Load, i32Load16S              = 0x29, 0x2a, 0x2b, 0x2e
 	i64Store, f32Store, f64Store, i32Store16           = 0x37, 0x38, 0x39, 0x3b
 	i32Const, f32Const, f64Const                       = 0x41, 0x43, 0x44
-	i32Eqz, i32LtS, i32LtU                             = 0x45, 0x48, 0x49
+	i64Const                                           = 0x42
+	i32Eqz, i32LtS, i32LtU, i64Eqz                     = 0x45, 0x48, 0x49, 0x50
 	f32Lt, f64Lt                                       = 0x5d, 0x63
 	i32Add, i32Sub, i32Mul, i32DivU, i32And, i32Xor    = 0x6a, 0x6b, 0x6c, 0x6e, 0x71, 0x73
-	i32ShrS                                            = 0x75
+	i32ShrS, i64Add, i64Sub, i64Mul, i64ExtendU        = 0x75, 0x7c, 0x7d, 0x7e, 0xad
 	f32Add, f32Sub, f32Mul, f64Add, f64Sub, f64Mul     = 0x92, 0x93, 0x94, 0xa0, 0xa1, 0xa2
 	prefixBulk, prefixVector                           = 0xfc, 0xfd
 	v128Load, v128Load16Splat                          = 0, 8
@@ -29,7 +33,8 @@ const (
 	i16x8MinS, i16x8MaxS                               = 150, 152
 	f32x4Add, f32x4Sub, f32x4Mul, f32x4Pmin, f32x4Pmax = 228, 229, 230, 234, 235
 	f64x2Add, f64x2Sub, f64x2Mul, f64x2Pmin, f64x2Pmax = 240, 241, 242, 246, 247
-	typeI32, typeF32, typeF64, typeV128, typeFunc      = 0x7f, 0x7d, 0x7c, 0x7b, 0x60
+	typeI32, typeI64, typeF32, typeF64                 = 0x7f, 0x7e, 0x7d, 0x7c
+	typeV128, typeFunc                                 = 0x7b, 0x60
 	blockEmpty                                         = 0x40
 )
 
@@ -73,6 +78,7 @@ func (c *code) get(locals ...int) {
 func (c *code) set(l int)   { c.op(wasmSet); c.unsigned(l) }
 func (c *code) tee(l int)   { c.op(wasmTee); c.unsigned(l) }
 func (c *code) i32(v int)   { c.op(i32Const); c.signed(v) }
+func (c *code) i64(v int)   { c.op(i64Const); c.signed(v) }
 func (c *code) loop()       { c.op(wasmLoop, blockEmpty) }
 func (c *code) end()        { c.op(wasmEnd) }
 func (c *code) brIf(up int) { c.op(wasmBrIf); c.unsigned(up) }
@@ -106,19 +112,25 @@ const (
 	exportRun    = "run"
 )
 
+// The type of run, and that it is the one function.
+var (
+	typeOfRun     = []byte{1, typeFunc, 4, typeI32, typeI32, typeI32, typeI32, 1, typeI32}
+	functionOfRun = []byte{1, 0}
+)
+
 // module wraps the one function: no import, no table, no global, no start, and
 // a memory with a maximum.
 //
 //	run(cur, next, height, steps i32) → the grid that holds the result
 func (c *code) module(pages int) []byte {
-	out := []byte{0, 'a', 's', 'm', 1, 0, 0, 0}
+	out := bytes.Clone(wasmHeader)
 	section := func(id byte, body []byte) {
 		out = append(out, id)
 		out = binary.AppendUvarint(out, uint64(len(body)))
 		out = append(out, body...)
 	}
-	section(1, []byte{1, typeFunc, 4, typeI32, typeI32, typeI32, typeI32, 1, typeI32})
-	section(3, []byte{1, 0})
+	section(1, typeOfRun)
+	section(3, functionOfRun)
 	section(5, binary.AppendUvarint([]byte{1, 1, 1}, uint64(pages)))
 	names := append([]byte{2, byte(len(exportMemory))}, exportMemory...)
 	names = append(append(names, 2, 0, byte(len(exportRun))), exportRun...)

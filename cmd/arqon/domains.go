@@ -1,9 +1,12 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"time"
 
@@ -54,7 +57,7 @@ func openDomain(st factory.Study, out string, crashesMax int, say func(string)) 
 		d, err := cacheDomain()
 		return open{d, nothingToClose{}}, err
 	case st.Domain == universe.Name:
-		d, err := universe.New(universe.GrayScott())
+		d, err := universe.New(universe.GrayScott(), findClang(say))
 		return open{d, d}, err
 	case st.Domain == universe.LawName:
 		d := universe.NewLawDomain()
@@ -64,6 +67,26 @@ func openDomain(st factory.Study, out string, crashesMax int, say func(string)) 
 		fmt.Errorf("domain %q is not built in", st.Domain),
 		"built in: " + builtIn + "; any other program goes under external.command, see studies/compress.yaml",
 	}
+}
+
+// clangVariable names the compiler that may build kernels: a program, or none.
+const clangVariable = "ARQON_CLANG"
+
+// findClang is the machine's clang, nil where there is none that can build
+// kernels: a study then has nothing to choose there.
+func findClang(say func(string)) *universe.Clang {
+	path := os.Getenv(clangVariable)
+	if path == "none" {
+		return nil
+	}
+	c, err := universe.FindClang(context.Background(), path)
+	switch {
+	case err == nil:
+		say("kernels are built by " + c.String() + " too (" + clangVariable + "=none: by Go alone)")
+	case path != "" || !errors.Is(err, exec.ErrNotFound):
+		say("kernels are built by Go alone: " + err.Error())
+	}
+	return c
 }
 
 // startTimeout is the study's timeout of an operation, with room for a program

@@ -23,7 +23,7 @@ type runFlags struct {
 	shadow                                    shadowFlags
 	seed                                      uint64
 	refresh                                   time.Duration
-	json, quiet, requestsGiven                bool
+	json, quiet, requestsGiven, fixedKnobs    bool
 }
 
 func newRun() *cobra.Command {
@@ -69,6 +69,7 @@ has the same.`,
 	f.shadow.register(c)
 	c.Flags().IntVar(&f.requests, "requests", 0, "requests a phase (unless given, the domain's own: 6000 images, 60000 uses of a cache)")
 	c.Flags().Uint64Var(&f.seed, "seed", 1, "seed of the traffic")
+	c.Flags().BoolVar(&f.fixedKnobs, "fixed-knobs", false, "universe: leave the law's knobs at their defaults instead of letting Tier 2 turn them")
 	c.Flags().DurationVar(&f.refresh, "refresh", 500*time.Millisecond, "how often to look for a newer release")
 	c.Flags().BoolVar(&f.json, "json", false, "print the result as JSON")
 	c.Flags().BoolVar(&f.quiet, "quiet", false, "no story on standard error")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	goruntime "runtime"
@@ -33,25 +34,30 @@ type universeLoad struct {
 	loader *universe.Loader
 	widths map[string]int // by context
 	fields [shards]map[int]*universe.Universe
-	exact  *kernelHandle // the built-in kernels, which are the reference too
+	knobs  [shards]map[int][]float64 // of the fields, by width
+	exact  *kernelHandle             // the built-in kernels, which are the reference too
+	tuner  *universeTuner            // nil: knobs stay where they are
 
 	context   string
 	before    *universe.Field // shard 0's, when the phase began
 	steps     uint64          // of it until then
 	handOvers uint64          // of all shards until then
+	moves     int             // of knobs until then
+	turned    []knobTurn      // of shard 0's knobs since then; the first are those it began with
 	rehearsed bool
 }
 
 // kernelHandle is a variant with a grid for each field that it may step.
 type kernelHandle struct {
 	kernels *universe.Kernels
+	knobs   []catalog.Knob // that the entry lets move; the built-in kernels' stay
 	staged  [shards]map[int]*universe.Staged
 }
 
 func (l *universeLoad) plan(ctx context.Context, rel *catalog.Release) (plan, error) {
 	l.law = universe.GrayScott()
 	var err error
-	if l.domain, err = universe.New(l.law); err != nil {
+	if l.domain, err = universe.New(l.law, nil); err != nil {
 		return plan{}, err
 	}
 	l.loader = l.domain.Loader()
@@ -62,13 +68,16 @@ func (l *universeLoad) plan(ctx context.Context, rel *catalog.Release) (plan, er
 		}
 		for i := range l.fields {
 			if l.fields[i] == nil {
-				l.fields[i] = map[int]*universe.Universe{}
+				l.fields[i], l.knobs[i] = map[int]*universe.Universe{}, map[int][]float64{}
 			}
 			if w := l.widths[c]; l.fields[i][w] == nil {
 				r := seed.Stream(seed.Root(l.host.flags.seed), "run/universe", uint64(w), uint64(i))
-				l.fields[i][w] = universe.NewUniverse(l.law.NewStart(w, w, r))
+				l.fields[i][w], l.knobs[i][w] = universe.NewUniverse(l.law.NewStart(w, w, r)), l.law.Defaults()
 			}
 		}
+	}
+	if !l.host.flags.fixedKnobs {
+		l.tuner = &universeTuner{load: l, by: map[catalog.VariantID]*knobSearch{}}
 	}
 	b, err := l.domain.Build(ctx, universe.Baseline(), 0)
 	if err != nil {
@@ -105,7 +114,11 @@ func (l *universeLoad) stage(ctx context.Context, e catalog.Entry, blobs artifac
 		}
 		files = append(files, benchmarks.File{Name: ref.Name, MediaType: ref.MediaType, Bytes: raw})
 	}
-	return l.open(ctx, files, e.Envelope.Contexts)
+	h, err := l.open(ctx, files, e.Envelope.Contexts)
+	if err == nil {
+		h.knobs = e.Variant.Knobs
+	}
+	return h, err
 }
 
 func (l *universeLoad) open(ctx context.Context, files []benchmarks.File, contexts []string) (*kernelHandle, error) {
@@ -133,6 +146,10 @@ func (l *universeLoad) begin(_ context.Context, context string, _ int) error {
 	l.context, l.rehearsed = context, false
 	u := l.fields[0][l.widths[context]]
 	l.before, l.steps, l.handOvers = u.Field(), u.Steps(), l.handedOver()
+	l.turned = []knobTurn{{l.steps, l.knobs[0][l.widths[context]]}}
+	if l.tuner != nil {
+		l.moves = l.tuner.moves
+	}
 	return nil
 }
 
@@ -153,6 +170,7 @@ func (l *universeLoad) serve(w *window, s *shard) error {
 	u := l.fields[s.index][width]
 	goruntime.LockOSThread() // processor time is its thread's
 	defer goruntime.UnlockOSThread()
+	knobs := map[catalog.VariantID][]int{} // a release is adopted between windows only
 	for i := w.from + s.index; i < w.from+w.n; i += shards {
 		snap := s.rt.Load()
 		id := snap.Select(w.id)
@@ -160,7 +178,13 @@ func (l *universeLoad) serve(w *window, s *shard) error {
 		if !ok || h.staged[s.index][width] == nil {
 			return s.drop(id)
 		}
+		if knobs[id] == nil {
+			knobs[id] = l.knobsOf(s.rt, id)
+		}
 		from, cpuErr := benchmarks.ThreadCPU()
+		if err := l.turn(s, u, width, snap, knobs[id]); err != nil {
+			return err
+		}
 		u.Switch(h.staged[s.index][width])
 		if _, err := u.Step(context.Background(), stepsARequest); err != nil {
 			return err
@@ -175,8 +199,8 @@ func (l *universeLoad) serve(w *window, s *shard) error {
 	return nil
 }
 
-// recognise knows the grid and the budget, and rehearses a rollback when half
-// of the phase is over.
+// recognise knows the grid and the budget, lets Tier 2 turn the knobs, and
+// rehearses a rollback when half of the phase is over.
 func (l *universeLoad) recognise(w *window, _ string) string {
 	if w != nil && !l.rehearsed && w.from+w.n >= w.requests/2 {
 		l.rehearsed = true
@@ -187,30 +211,60 @@ func (l *universeLoad) recognise(w *window, _ string) string {
 	if w == nil {
 		return l.context
 	}
+	if l.tuner != nil {
+		l.tuner.cycle(w, l.fields[0][l.widths[l.context]].Field())
+	}
 	return w.class
 }
 
-// end steps shard 0's field once more, under the built-in kernels alone.
+// end steps shard 0's field once more, under the built-in kernels alone, with
+// the knobs turned where they were.
 func (l *universeLoad) end(p *phaseResult) {
-	width := l.widths[l.context]
-	u := l.fields[0][width]
+	u := l.fields[0][l.widths[l.context]]
 	lost := uint64((p.Requests+shards-1)/shards)*stepsARequest - (u.Steps() - l.steps)
 	most, statistic := -1.0, -1.0 // unknown
-	reference := universe.NewUniverse(l.before)
-	if s, err := reference.Stage(context.Background(), l.exact.kernels); err == nil {
-		reference.Switch(s)
-		if _, err := reference.Step(context.Background(), int(u.Steps()-l.steps)); err == nil {
-			most, statistic = l.law.Distance(reference.Field(), u.Field())
-		}
-		if err := s.Close(); err != nil {
-			l.host.note("reference", err.Error())
-		}
+	after := u.Field()
+	if reference, err := l.again(u.Steps()); err == nil {
+		most, statistic = l.law.Distance(reference, after)
+	} else {
+		l.host.note("reference", err.Error())
 	}
 	p.Facts = append(p.Facts,
 		fact{"max_error", "max error", unitSmall, min(most, math.MaxFloat32)},
 		fact{"statistic_error", "statistic error", unitSmall, min(statistic, math.MaxFloat32)},
+		fact{"complexity", "complexity", unitSmall, l.law.Complexity(after)},
 		fact{"hand_overs", "hand-overs", unitCount, float64(l.handedOver() - l.handOvers)},
 		fact{"steps_lost", "steps lost", unitCount, float64(lost)})
+	if l.tuner != nil {
+		p.Facts = append(p.Facts, fact{"knob_moves", "knob moves", unitCount, float64(l.tuner.moves - l.moves)})
+	}
+}
+
+// again steps what shard 0's field was when the phase began, up to a step.
+func (l *universeLoad) again(to uint64) (out *universe.Field, err error) {
+	reference := universe.NewUniverse(l.before)
+	s, err := reference.Stage(context.Background(), l.exact.kernels)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	reference.Switch(s)
+	for i, turn := range l.turned {
+		until := to
+		if i+1 < len(l.turned) {
+			until = l.turned[i+1].from
+		}
+		if err := reference.SetKnobs(l.law, turn.values); err != nil {
+			return nil, err
+		}
+		if until == turn.from { // turned twice before a step
+			continue
+		}
+		if _, err := reference.Step(context.Background(), int(until-turn.from)); err != nil {
+			return nil, err
+		}
+	}
+	return reference.Field(), nil
 }
 
 func (l *universeLoad) facts() []fact {

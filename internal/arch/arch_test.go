@@ -30,7 +30,7 @@ var mayImport = map[string][]string{
 	"benchmarks/external":          {"benchmarks", "artifacts", "internal/ledger", "internal/seed"},
 	"benchmarks/external/compress": {},
 	"benchmarks/infer":             {"benchmarks", "artifacts", "catalog", "internal/seed"},
-	"benchmarks/universe":          {"benchmarks", "internal/seed"},
+	"benchmarks/universe":          {"benchmarks", "catalog", "internal/seed"},
 	"catalog":                      {"artifacts", "catalog/internal/seal"},
 	"catalog/forge":                {"catalog", "catalog/trust", "artifacts"}, // for tests: no program links it
 	"catalog/internal/seal":        {},
