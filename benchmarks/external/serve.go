@@ -90,6 +90,7 @@ type answer struct {
 	Samples   []map[string]float64   `json:"samples,omitempty"`
 	Items     []map[string][]float32 `json:"items,omitempty"`
 	Checks    []benchmarks.Check     `json:"checks,omitempty"`
+	Answers   []benchmarks.Golden    `json:"answers,omitempty"`
 }
 
 // line answers a request.
@@ -150,6 +151,8 @@ func (s *server) handle(ctx context.Context, q request) (answer, error) {
 		}
 		checks, err := in.Check(ctx, seedOf(q))
 		return answer{Checks: checks}, err
+	case "answer":
+		return s.answer(ctx, q)
 	}
 	return answer{}, fmt.Errorf("operation %.40q: %w", q.Op, benchmarks.ErrUnsupported)
 }
@@ -181,6 +184,19 @@ func (s *server) build(ctx context.Context, q request) (answer, error) {
 		a.Files = append(a.Files, wireFile{Path: f.Name, MediaType: f.MediaType})
 	}
 	return a, nil
+}
+
+func (s *server) answer(ctx context.Context, q request) (answer, error) {
+	in, err := s.open(ctx, q)
+	if err != nil {
+		return answer{}, err
+	}
+	a, ok := in.(benchmarks.Answerer)
+	if !ok {
+		return answer{}, fmt.Errorf("%s has no golden questions: %w", s.desc.Name, benchmarks.ErrUnsupported)
+	}
+	answers, err := a.Answer(ctx, q.Questions...)
+	return answer{Answers: answers}, err
 }
 
 func (s *server) measure(ctx context.Context, q request) (answer, error) {

@@ -91,6 +91,18 @@ func (servedInstance) Check(_ context.Context, seed uint64) ([]benchmarks.Check,
 }
 func (servedInstance) Close() error { return nil }
 
+func (in servedInstance) Answer(_ context.Context, questions ...string) ([]benchmarks.Golden, error) {
+	asked, err := benchmarks.AskedOf([]string{"twice"}, questions)
+	if err != nil {
+		return nil, err
+	}
+	var out []benchmarks.Golden
+	for _, q := range asked {
+		out = append(out, benchmarks.Golden{Question: q, Values: []float64{2 * *in.x}, Tolerance: 1e-9})
+	}
+	return out, nil
+}
+
 // serveProgram is what the test binary does under "program serve".
 func serveProgram() int {
 	if err := Serve(context.Background(), served{new(int)}, os.Stdin, os.Stdout); err != nil {
@@ -130,6 +142,9 @@ func TestAServedDomainIsTheSameDomain(t *testing.T) {
 			t.Error(err)
 		}
 	}()
+	if g, err := in.(benchmarks.Answerer).Answer(t.Context(), "twice"); err != nil || len(g) != 1 || g[0].Values[0] != 4 || g[0].Tolerance != 1e-9 {
+		t.Errorf("golden answers: %+v, %v", g, err)
+	}
 	r := benchmarks.Request{Scenario: "a", Seed: 1, Repeats: 2, Fidelity: 1}
 	for purpose, cost := range map[benchmarks.Purpose]float64{benchmarks.ForSearch: 2, benchmarks.ForGates: 1} {
 		r.Purpose = purpose

@@ -46,7 +46,7 @@ var openers = map[string]func() (open, error){
 		return open{d, nothingToClose{}}, err
 	},
 	universe.Name: func() (open, error) {
-		d, err := universe.New(universe.GrayScott())
+		d, err := universe.New(universe.GrayScott(), nil) // kernels of a compiler open without one
 		return open{d, d}, err
 	},
 	universe.LawName: func() (open, error) {
