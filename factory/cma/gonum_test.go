@@ -63,3 +63,31 @@ func TestStockGonumAgainstOursOnTheSphere(t *testing.T) {
 	}
 	t.Logf("gonum %.3g after %d evaluations, ours %.3g after %d", result.F, budget, best, spent)
 }
+
+// The other half: the rank-µ part of the update is divided by the step size
+// once where it is by its square, so that how much the distribution widens in
+// one generation depends on the unit that the step is written in. It passes
+// while one of the two defects is there.
+func TestGonumRankMuDependsOnTheStepSize(t *testing.T) {
+	const n, population = 10, 200
+	widening := func(step float64) float64 {
+		var drawn []float64
+		problem := optimize.Problem{Func: func(x []float64) float64 {
+			drawn = append(drawn, x...)
+			return sphere(x) / (step * step)
+		}}
+		method := &optimize.CmaEsChol{InitStepSize: step, Population: population, Src: rand.NewPCG(1, 2)}
+		settings := &optimize.Settings{FuncEvaluations: 2*population - 1, Concurrent: 1, Converger: optimize.NeverTerminate{}}
+		if _, err := optimize.Minimize(problem, make([]float64, n), settings, method); err != nil {
+			t.Fatal(err)
+		}
+		std := func(x []float64) float64 { return math.Sqrt(sphere(x) / float64(len(x))) }
+		first := min(len(drawn), (1+population)*n) // the start point is evaluated, too
+		return std(drawn[first:]) / std(drawn[n:first])
+	}
+	small, large := widening(.01), widening(100)
+	if math.Abs(small/large-1) < .2 {
+		t.Errorf("one generation widens the samples by %.3g and %.3g, whatever the step size; used to differ", small, large)
+	}
+	t.Logf("one generation changes the samples' width by %.3g at a step of .01, by %.3g at 100", small, large)
+}
