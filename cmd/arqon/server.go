@@ -278,7 +278,15 @@ func readImage(body io.Reader, contentType string) (*[pixels]byte, error) {
 
 // decodeOne reads the one value that a body holds.
 func decodeOne(d *json.Decoder, v any) error {
-	if err := d.Decode(v); err != nil {
+	var kind *json.UnmarshalTypeError
+	switch err := d.Decode(v); {
+	case errors.As(err, &kind):
+		where := "the body"
+		if kind.Field != "" {
+			where = fmt.Sprintf("%q", kind.Field)
+		}
+		return fmt.Errorf("%w: %s holds %s: want whole numbers where the interface has them", errBadRequest, where, kind.Value)
+	case err != nil:
 		return fmt.Errorf("%w: %w", errBadRequest, err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
@@ -293,6 +301,7 @@ func refuse(w http.ResponseWriter, err error) {
 	status := http.StatusBadRequest
 	if errors.As(err, &large) {
 		status = http.StatusRequestEntityTooLarge
+		err = fmt.Errorf("%w: the body is too large: at most %d bytes", errBadRequest, large.Limit)
 	}
 	writeText(w, status, err.Error())
 }
