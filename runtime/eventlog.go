@@ -31,6 +31,9 @@ const (
 // LogPurpose is what the header of a ledger that holds an event log says.
 const LogPurpose = "arqon runtime events/2"
 
+// ErrShared is wrapped by the failure of a log that somebody else appends to.
+var ErrShared = errors.New("another executor writes this event log")
+
 // ErrRecord is wrapped by errors about records that cannot be decoded.
 var ErrRecord = errors.New("event record is not well formed")
 
@@ -59,15 +62,29 @@ func (q *queue) empty() {
 	q.kinds, q.ends, q.bytes = q.kinds[:0], q.ends[:0], q.bytes[:0]
 }
 
-// writeTo appends the records to a log.
-func (q *queue) writeTo(log Log) error {
+// write appends the records of x.writes. Under logMu.
+func (x *Executor) write() error {
 	start := 0
-	for i, end := range q.ends {
-		if _, err := log.Append(q.kinds[i], q.bytes[start:end:end]); err != nil {
+	for i, end := range x.writes.ends {
+		if err := x.append(x.writes.kinds[i], x.writes.bytes[start:end:end]); err != nil {
 			return err
 		}
 		start = end
 	}
+	return nil
+}
+
+// append writes one record, which must follow this executor's last one: records
+// of two in one file could be replayed as neither's.
+func (x *Executor) append(kind uint16, payload []byte) error {
+	seq, err := x.log.Append(kind, payload)
+	switch {
+	case err != nil:
+		return err
+	case x.written && seq != x.last+1:
+		return fmt.Errorf("record %d follows %d: %w", seq, x.last, ErrShared)
+	}
+	x.last, x.written = seq, true
 	return nil
 }
 
@@ -96,7 +113,7 @@ func (x *Executor) drain(sync bool) error {
 	err := x.frozen
 	x.mu.Unlock()
 	if err == nil {
-		err = x.writes.writeTo(x.log)
+		err = x.write()
 	}
 	if err == nil && sync {
 		err = x.log.Sync()
@@ -136,7 +153,7 @@ func (x *Executor) opened() error {
 	if x.log == nil {
 		return nil
 	}
-	_, err := x.log.Append(recordOpen, opening{Seed: uint64(x.rt.cfg.Seed), View: x.m.view}.encode(nil))
+	err := x.append(recordOpen, opening{Seed: uint64(x.rt.cfg.Seed), View: x.m.view}.encode(nil))
 	if err == nil {
 		err = x.log.Sync()
 	}

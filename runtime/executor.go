@@ -25,11 +25,13 @@ type Executor struct {
 	bottom *Snapshot      // the latest that was made for the kill switch
 	draft  draft
 
-	queue  queue // what is still to be written, in machine order
-	logMu  sync.Mutex
-	log    Log
-	writes queue // what is being written; under logMu
-	frozen error // why the log cannot be trusted any more; sticky
+	queue   queue // what is still to be written, in machine order
+	logMu   sync.Mutex
+	log     Log
+	writes  queue  // what is being written; this and the next two under logMu
+	last    uint64 // sequence of the last record
+	written bool   // there is one
+	frozen  error  // why the log cannot be trusted any more; sticky
 }
 
 // routable are the arms that the next snapshot of a class can route to, those

@@ -26,8 +26,10 @@ import (
 )
 
 // Log is where Tier 1 writes what it was told and what it did. A Log may keep
-// records back until Sync; what Sync has confirmed is durable. It must not keep
-// the payload of Append, which is written over later. *ledger.Log is one.
+// records back until Sync; what Sync has confirmed is durable. Append returns the
+// record's sequence, one more than the last: a runtime whose records do not
+// follow each other shares its log with another and freezes (ErrShared). It must
+// not keep the payload, which is written over later. *ledger.Log is one.
 type Log interface {
 	Append(kind uint16, payload []byte) (uint64, error)
 	Sync() error

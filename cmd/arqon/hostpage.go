@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/arqon/arqon/catalog"
 	"github.com/arqon/arqon/internal/plot"
@@ -37,11 +38,10 @@ type answerView struct {
 
 // answers are those at the top of the page.
 func (r runResult) answers() []answerView {
-	v := answerView{"Changes", "absorbed", "FAIL", r.Verdict.Text}
+	word, why, _ := strings.Cut(r.Verdict.Text, ": ")
+	v := answerView{"Changes", word, "FAIL", why}
 	if r.Verdict.Absorbed {
 		v.Class = "PASS"
-	} else {
-		v.Big = "not absorbed"
 	}
 	slowest, swings, late := 0, 0, 0
 	for _, p := range r.Phases {
@@ -126,7 +126,7 @@ func (r runResult) seriesFigure(series int) (figureView, bool) {
 	lo, hi = plot.Padded(lo, hi, .08)
 	y := plot.Scale{Lo: lo, Hi: hi, From: plot.ChartBottom, To: plot.ChartTop + 10}
 	d := plot.NewDrawing(fmt.Sprintf("series-%d", series), s.header, fmt.Sprintf("%s of each window over the run.", s.header), plot.ChartW, plot.ChartH)
-	d.Frame(x, y, plot.Ticks(x.Lo, x.Hi, 6), plot.Ticks(lo, hi, 5), plot.Grouped, s.unit.text, "decision cycle")
+	d.Frame(x, y, plot.Ticks(x.Lo, x.Hi, 6), plot.Ticks(lo, hi, 5), plot.Grouped, s.unit.tick, "decision cycle")
 	r.phaseMarks(d, x)
 	for _, p := range r.Phases {
 		var px, py []float64
@@ -211,7 +211,8 @@ func (r runResult) variantFigure() (figureView, bool) {
 		}
 	}
 	slices.Sort(ids)
-	y := plot.Scale{Lo: -.5, Hi: float64(len(ids)) - .5, From: plot.ChartBottom, To: plot.ChartTop + 10}
+	y := plot.Scale{Lo: -1.5, Hi: float64(len(ids)) - .5, // the lowest row is for events
+		From: plot.ChartBottom, To: plot.ChartTop + 10}
 	at := make([]float64, len(ids))
 	for i := range ids {
 		at[i] = float64(i)

@@ -41,6 +41,9 @@ func (u unit) text(x float64) string {
 	return plot.Fixed(x, 0)
 }
 
+// tick is text as short as an axis needs.
+func (u unit) tick(x float64) string { return strings.Replace(u.text(x), ".0 ", " ", 1) }
+
 // fact is a figure that only the domain has.
 type fact struct {
 	name   string // in JSON

@@ -34,11 +34,12 @@ const (
 
 // What the host records of a request, by its place in Config.Metrics.
 const (
-	accuracyID runtime.MetricID = iota
+	accuracyID = iota
 	macsID
 	cpuID
 	p99ID
 	bytesID
+	inferMetrics // how many
 )
 
 // inferConfig is how a runtime stages and measures models; serve uses it too.

@@ -27,6 +27,7 @@ type serveFlags struct {
 	repository, keys, channel, root, out, log, context string
 	listen, addressFile                                string
 	workers                                            int
+	shadow                                             shadowFlags
 	seed                                               uint64
 	refresh, cycle, drain                              time.Duration
 	quiet                                              bool
@@ -71,6 +72,7 @@ ends with 0.`,
 	c.Flags().StringVar(&f.listen, "listen", "127.0.0.1:8080", "`HOST:PORT` to listen on; port 0 takes a free one")
 	c.Flags().StringVar(&f.addressFile, "address-file", "", "write the address to this `FILE` once it is listening")
 	c.Flags().IntVar(&f.workers, "workers", 2*goruntime.GOMAXPROCS(0), "requests that are answered at the same time")
+	f.shadow.register(c)
 	c.Flags().Uint64Var(&f.seed, "seed", 1, "seed of Tier 2's draws")
 	c.Flags().DurationVar(&f.refresh, "refresh", 5*time.Second, "how often to look for a newer release (0: never)")
 	c.Flags().DurationVar(&f.cycle, "cycle", 250*time.Millisecond, "length of a decision cycle")
@@ -81,7 +83,7 @@ ends with 0.`,
 
 // The bounds of what one client may take from the others.
 const (
-	serveWorkersMax    = 1 << 10
+	serveWorkersMax    = 1<<10 - 1
 	serveHeaderMax     = 16 << 10
 	serveReadTimeout   = 10 * time.Second
 	serveWriteTimeout  = 10 * time.Second
@@ -98,7 +100,7 @@ func (f serveFlags) check() error {
 	case f.drain < 0 || f.refresh < 0:
 		return errors.New("--drain and --refresh may not be negative")
 	}
-	return nil
+	return f.shadow.check()
 }
 
 func serve(ctx context.Context, f serveFlags, stdout, stderr io.Writer) (err error) {
@@ -173,7 +175,8 @@ func newServer(ctx context.Context, f serveFlags, rel *catalog.Verified, log *sl
 	if s.metrics, err = prometheus.New(cfg.Metrics, prometheus.Options{LatencyMetric: infer.MetricP99}); err != nil {
 		return nil, err
 	}
-	cfg.Shards, cfg.Seed, cfg.Tap = f.workers, seed.Root(f.seed), s.metrics.Tap
+	cfg.Shards, cfg.Seed, cfg.Tap = f.workers+1, seed.Root(f.seed), s.metrics.Tap // the last shard is the shadow's
+	cfg.Limits.ShadowWindows = uint64(f.shadow.windows)
 	if f.log != "" {
 		if s.ledger, err = createLog(f.log, f.seed); err != nil {
 			return nil, err
@@ -206,6 +209,7 @@ func (s *server) open(ctx context.Context, cfg runtime.Config, rel *catalog.Veri
 	for i := range s.flags.workers {
 		s.workers <- &worker{rec: s.rt.Recorder(i)}
 	}
+	s.shadow = newShadow(s.flags.shadow, s.rt.Recorder(s.flags.workers), len(cfg.Metrics), 0)
 	s.ready.Store(true)
 	return s.metrics.Attach(s.rt)
 }
@@ -226,6 +230,7 @@ func (s *server) run(ctx context.Context, l net.Listener) error {
 		defer close(cycles)
 		s.control(control)
 	}()
+	go s.shadow.run(control) // nobody waits for it: what it tries may never end
 	ended := make(chan error, 1)
 	go func() { ended <- srv.Serve(l) }()
 	select {

@@ -144,26 +144,40 @@ func otherModel(model []byte) []byte {
 
 const builtInModel = "../../benchmarks/infer/builtin.arqm"
 
-// testServer answers with the built-in model under every id.
-func testServer(t *testing.T, workers int) (*server, *httptest.Server) {
+// testServer answers with the built-in model under every name
+// but "broken", which is no model at all.
+func testServer(t *testing.T, workers int, more ...string) (*server, *httptest.Server) {
 	t.Helper()
 	metrics := []runtime.Metric{
 		accuracyID: {Name: infer.MetricAccuracy}, macsID: {Name: infer.MetricMACs}, cpuID: {Name: infer.MetricCPU},
 		p99ID: {Name: infer.MetricP99, Stat: runtime.P99}, bytesID: {Name: infer.MetricBytes},
 	}
 	s := &server{
-		flags: serveFlags{workers: workers}, log: slog.New(slog.DiscardHandler), workers: make(chan *worker, workers), declared: infer.LowLoad,
+		flags: serveFlags{workers: workers, shadow: shadowFlags{1, 1}}, log: slog.New(slog.DiscardHandler), workers: make(chan *worker, workers), declared: infer.LowLoad,
 	}
 	var err error
 	if s.metrics, err = prometheus.New(metrics, prometheus.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	rel := runtimetest.New(t, catalog.Policy{WindowRequests: 5}).Release([]string{infer.LowLoad},
-		runtimetest.Variant{Name: "base", Data: []byte("base"), Contexts: []string{infer.LowLoad}})
-	cfg := runtime.Config{
-		Stage:  func(context.Context, catalog.Entry, artifacts.Getter) (any, error) { return infer.BuiltIn(), nil },
-		Shards: workers, Metrics: metrics, Tap: s.metrics.Tap,
+	least := .5
+	contexts := []string{infer.LowLoad}
+	var variants []runtimetest.Variant
+	for _, name := range append([]string{"base"}, more...) {
+		variants = append(variants, runtimetest.Variant{Name: name, Data: []byte(name), Contexts: contexts})
 	}
+	rel := runtimetest.New(t, catalog.Policy{
+		WindowRequests: 5, MaxExperiments: 1, CoolDownTicks: 5, Guardrails: []catalog.Guardrail{{Metric: infer.MetricAccuracy, Min: &least}},
+	}).Release(contexts, variants...)
+	cfg := runtime.Config{
+		Stage: func(_ context.Context, e catalog.Entry, _ artifacts.Getter) (any, error) {
+			if e.Variant.Name == "broken" {
+				return (*infer.Model)(nil), nil
+			}
+			return infer.BuiltIn(), nil
+		},
+		Shards: workers + 1, Metrics: metrics, Tap: s.metrics.Tap, Success: map[string]string{infer.LowLoad: infer.MetricAccuracy},
+	}
+	cfg.Limits.ShadowWindows = 1
 	if err := s.open(t.Context(), cfg, rel); err != nil {
 		t.Fatal(err)
 	}
@@ -187,10 +201,11 @@ func TestServeSaysWhatIsWrong(t *testing.T) {
 		{"predict", "", strings.Repeat("x", pixels), 200, `"variant_id":1`},
 		{"predict", "application/json; charset=utf-8", `{"pixels":[` + numbers + `255]}`, 200, `"context":"low-load"`},
 		{"predict", "", strings.Repeat("x", pixels-1), 400, "783 bytes, want 784"},
-		{"predict", "", strings.Repeat("x", bodyBytesMax+1), 413, "too large"},
+		{"predict", "", strings.Repeat("x", bodyBytesMax+1), 413, "at most 16384 bytes"},
 		{"predict", "application/json", `{"pixels":[` + numbers + `256]}`, 400, "pixel 783 is 256: want 0 to 255"},
 		{"predict", "application/json", `{"pixels":[` + numbers + `0,0]}`, 400, "785 pixels, want 784"},
-		{"predict", "application/json", `{"pixels":[0.5]}`, 400, "bad request"},
+		{"predict", "application/json", `{"pixels":[0.5]}`, 400, `"pixels" holds number 0.5: want whole numbers`},
+		{"predict", "application/json", `[1]`, 400, "the body holds array"},
 		{"predict", "application/json", `{"picture":[]}`, 400, "unknown field"},
 		{"predict", "application/json", `{"pixels":[` + strings.Repeat("0,", bodyBytesMax) + `0]}`, 413, "too large"},
 		{"feedback", "", `{"id":1,"label":3}`, 204, ""},
@@ -199,6 +214,8 @@ func TestServeSaysWhatIsWrong(t *testing.T) {
 		{"feedback", "", `{"id":2,"label":10}`, 400, "label from 0 to 9"},
 		{"feedback", "", `{"label":1}`, 400, "want id"},
 		{"feedback", "", `{`, 400, "bad request"},
+		{"feedback", "", `{"id":2,"label":1} and more`, 400, "something follows"},
+		{"predict", "application/json", `{"pixels":[` + numbers + `255]}{}`, 400, "something follows"},
 		{"nothing", "", "", 404, "not found"},
 	} {
 		resp, err := http.Post(web.URL+"/v1/"+c.path, c.media, strings.NewReader(c.body))
@@ -274,5 +291,105 @@ func TestFeedbackReachesTheWindow(t *testing.T) {
 	cell, ok := w.Cell(0, 1, accuracyID)
 	if !ok || cell.Count != 100 || cell.Mean != 1 {
 		t.Errorf("%+v", w.Cells)
+	}
+}
+
+// ask sends black images and the label that the base gives them, and returns
+// how many were answered, and by which variants.
+func askWithLabels(t *testing.T, web *httptest.Server, n int) (answered int, by map[catalog.VariantID]int) {
+	t.Helper()
+	by = map[catalog.VariantID]int{}
+	for range n {
+		resp, err := http.Post(web.URL+"/v1/predict", "", strings.NewReader(strings.Repeat("\x00", pixels)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp.StatusCode == http.StatusOK {
+			var p prediction
+			if err := json.NewDecoder(resp.Body).Decode(&p); err != nil {
+				t.Fatal(err)
+			}
+			answered++
+			by[p.VariantID]++
+			if err := giveFeedback(t.Context(), http.DefaultClient, web.URL, p.ID, p.Class); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := resp.Body.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	return answered, by
+}
+
+// cycleOf is one decision cycle after everything was recorded.
+func cycleOf(s *server, tick runtime.Tick) []runtime.Transition {
+	s.flush()
+	return s.rt.Executor().Observe(s.rt.Collect(tick))
+}
+
+// A model that panics on every image answers none of them from shadow, and the
+// requests beside it never hear of it.
+func TestServeTriesABrokenModelOnCopiesOnly(t *testing.T) {
+	s, web := testServer(t, 2, "broken")
+	go s.shadow.run(t.Context())
+	d := s.rt.Executor().Propose(runtime.Proposal{Tick: 1, Base: s.rt.Load().Generation(), Class: 0, Variant: 2})
+	if d.Outcome != runtime.Staged {
+		t.Fatalf("%+v", d)
+	}
+	answered, by := askWithLabels(t, web, 20)
+	s.shadow.settle(time.Minute)
+	ts := cycleOf(s, 2)
+	if answered != 20 || by[1] != 20 {
+		t.Errorf("%d of 20 answered, by %v", answered, by)
+	}
+	if len(ts) != 1 || !stoppedInShadow(ts[0]) || ts[0].Reason != runtime.ReasonInvalidMetric {
+		t.Errorf("%+v", ts)
+	}
+	if n := s.shadow.take(); n.Failed != 20 || !strings.Contains(n.Why, "variant 2 panicked") {
+		t.Errorf("%+v", n)
+	}
+}
+
+// Labels count for what the shadow made of the same image too: without them it
+// could not be judged.
+func TestServeGivesTheShadowItsLabels(t *testing.T) {
+	s, web := testServer(t, 2, "other")
+	go s.shadow.run(t.Context())
+	s.rt.Executor().Propose(runtime.Proposal{Tick: 1, Base: s.rt.Load().Generation(), Class: 0, Variant: 2})
+	var p prediction
+	for range 20 {
+		resp, err := http.Post(web.URL+"/v1/predict", "", strings.NewReader(strings.Repeat("\x00", pixels)))
+		if err != nil || json.NewDecoder(resp.Body).Decode(&p) != nil || resp.Body.Close() != nil {
+			t.Fatal(err)
+		}
+		s.shadow.settle(time.Minute)
+		if err := giveFeedback(t.Context(), http.DefaultClient, web.URL, p.ID, p.Class); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ts := cycleOf(s, 2)
+	if len(ts) != 1 || ts[0].From != runtime.StagedState || ts[0].To != runtime.Canary {
+		t.Errorf("%+v", ts)
+	}
+}
+
+// A model that comes into force and panics costs its requests an error each,
+// no worker, and then its place.
+func TestServeSurvivesAModelThatPanics(t *testing.T) {
+	s, web := testServer(t, 1, "broken")
+	x := s.rt.Executor()
+	x.Propose(runtime.Proposal{Tick: 1, Base: s.rt.Load().Generation(), Class: 0, Variant: 2, Ramp: runtime.RampManual})
+	if d := x.Widen(0, 1, 1); d.Outcome != runtime.InCanary {
+		t.Fatalf("%+v", d)
+	}
+	if answered, _ := askWithLabels(t, web, 10); answered != 0 || s.failed.Load() != 10 {
+		t.Errorf("%d answered, %d failed", answered, s.failed.Load())
+	}
+	if ts := cycleOf(s, 2); len(ts) != 1 || ts[0].Reason != runtime.ReasonInvalidMetric || ts[0].Serves != 1 {
+		t.Errorf("%+v", ts)
+	}
+	if answered, by := askWithLabels(t, web, 10); answered != 10 || by[1] != 10 {
+		t.Errorf("%d answered, by %v", answered, by)
 	}
 }

@@ -40,6 +40,7 @@ func (s *server) control(ctx context.Context) {
 			s.told(ctx, nil, nil, s.rt.Install(tick))
 		}
 		s.flush()
+		s.toldOfShadow(ctx, tick)
 		w := s.rt.Collect(tick)
 		transitions, decisions := s.adapt.Cycle(w)
 		s.told(ctx, w, transitions, decisions)
@@ -51,6 +52,17 @@ func (s *server) control(ctx context.Context) {
 func (s *server) told(ctx context.Context, w *runtime.Window, ts []runtime.Transition, ds []runtime.Decision) {
 	s.metrics.Cycle(w, ts, ds)
 	s.records.Cycle(ctx, ts, ds)
+}
+
+// toldOfShadow ends what hangs in shadow, and says what failed there.
+func (s *server) toldOfShadow(ctx context.Context, now runtime.Tick) {
+	if ts := s.shadow.endHanging(s.rt, now); len(ts) > 0 {
+		s.log.Warn("a copy of a request does not end in shadow", "limit", shadowHang)
+		s.told(ctx, nil, ts, nil)
+	}
+	if c := s.shadow.take(); c.Failed > 0 {
+		s.log.Warn("copies of requests failed in shadow", "failed", c.Failed, "tried", c.Tried, "error", c.Why)
+	}
 }
 
 // flush hands over what idle workers have recorded; busy ones do it themselves.
@@ -100,6 +112,9 @@ type answered struct {
 	variant catalog.VariantID
 	class   runtime.Class
 	got     int
+
+	shadow    catalog.VariantID // BuiltIn: none tried a copy
+	shadowGot int
 }
 
 func (i *issued) init() { i.slots = make([]answered, issuedMax) }
@@ -111,6 +126,16 @@ func (i *issued) remember(id uint64, a answered) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.slots[id%issuedMax] = a
+}
+
+// beside adds what a variant in shadow made of a copy, if the answer still
+// waits for its feedback.
+func (i *issued) beside(id uint64, v catalog.VariantID, got int) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if a := &i.slots[id%issuedMax]; a.id == id {
+		a.shadow, a.shadowGot = v, got
+	}
 }
 
 // take returns an answer once.

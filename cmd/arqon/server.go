@@ -39,6 +39,9 @@ type server struct {
 	class   atomic.Uint32 // what the traffic is taken for
 	workers chan *worker
 	issued  issued
+	shadow  *shadow
+
+	shadowWork infer.Workspace // of copies of requests
 
 	answered, failed, torn, turnedAway, adoptions atomic.Int64
 
@@ -138,8 +141,10 @@ func (s *server) take(r *http.Request) *worker {
 	return nil
 }
 
-// answer is the data plane: one snapshot for the whole request.
-func (s *server) answer(w *worker, image *[pixels]byte) (prediction, error) {
+// answer is the data plane: one snapshot for the whole request. A variant that
+// panics gives this request an error and leaves no numbers; a window of those
+// takes it back.
+func (s *server) answer(w *worker, image *[pixels]byte) (p prediction, err error) {
 	goruntime.LockOSThread() // the processor time of a request is its thread's
 	defer goruntime.UnlockOSThread()
 	class := runtime.Class(s.class.Load())
@@ -147,6 +152,12 @@ func (s *server) answer(w *worker, image *[pixels]byte) (prediction, error) {
 	start := time.Now()
 	snap := s.rt.Load()
 	variant := snap.Route(class, id)
+	defer func() {
+		if what := recover(); what != nil {
+			recordFailure(w.rec, variant, class, inferMetrics)
+			err = fmt.Errorf("variant %d panicked: %v", variant, what)
+		}
+	}()
 	model, ok := snap.Handle(variant).(*infer.Model)
 	if !ok {
 		return prediction{}, fmt.Errorf("variant %d: %w", variant, errWrongHandle)
@@ -163,10 +174,28 @@ func (s *server) answer(w *worker, image *[pixels]byte) (prediction, error) {
 		s.looked++
 		s.mu.Unlock()
 	}
+	if other := s.shadow.wants(snap, class, id); other != catalog.BuiltIn {
+		s.shadow.offer(shadowJob{variant: other, class: class, try: s.copied(snap, other, class, id, *image)})
+	}
 	return prediction{
 		ID: id, Class: got.Class, Name: classNames[got.Class], VariantID: variant, Release: snap.Release(), Generation: snap.Generation(),
 		Context: className(s.rt, class), ExitStage: got.Exit,
 	}, nil
+}
+
+// copied is a request as the shadow tries it. What it would have answered is
+// remembered beside the answer, so that a label that comes later counts for both.
+func (s *server) copied(snap *runtime.Snapshot, v catalog.VariantID, c runtime.Class, id uint64, image [pixels]byte) func(*shadow) {
+	model, ok := snap.Handle(v).(*infer.Model)
+	return func(sh *shadow) {
+		if !ok {
+			panic(errWrongHandle)
+		}
+		start := time.Now()
+		got := predict(model, &image, &s.shadowWork, sh.rec, v, c)
+		sh.rec.Record(v, c, p99ID, float64(time.Since(start)))
+		s.issued.beside(id, v, got.Class)
+	}
 }
 
 // feedback records whether an earlier answer was right.
@@ -177,8 +206,8 @@ func (s *server) feedback(w http.ResponseWriter, r *http.Request) {
 	}
 	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, bodyBytesMax))
 	d.DisallowUnknownFields()
-	if err := d.Decode(&f); err != nil {
-		refuse(w, fmt.Errorf("%w: %w", errBadRequest, err))
+	if err := decodeOne(d, &f); err != nil {
+		refuse(w, err)
 		return
 	}
 	if f.ID == nil || f.Label == nil || *f.Label < 0 || *f.Label >= len(classNames) {
@@ -195,13 +224,19 @@ func (s *server) feedback(w http.ResponseWriter, r *http.Request) {
 		writeText(w, http.StatusServiceUnavailable, "every worker is busy")
 		return
 	}
-	right := 0.0
-	if a.got == *f.Label {
-		right = 1
+	worker.rec.Record(a.variant, a.class, accuracyID, share(a.got == *f.Label))
+	if a.shadow != catalog.BuiltIn {
+		worker.rec.Record(a.shadow, a.class, accuracyID, share(a.shadowGot == *f.Label))
 	}
-	worker.rec.Record(a.variant, a.class, accuracyID, right)
 	s.workers <- worker
 	w.WriteHeader(http.StatusNoContent)
+}
+
+func share(right bool) float64 {
+	if right {
+		return 1
+	}
+	return 0
 }
 
 var errBadRequest = errors.New("bad request")
@@ -216,8 +251,8 @@ func readImage(body io.Reader, contentType string) (*[pixels]byte, error) {
 		}
 		d := json.NewDecoder(body)
 		d.DisallowUnknownFields()
-		if err := d.Decode(&in); err != nil {
-			return nil, fmt.Errorf("%w: %w", errBadRequest, err)
+		if err := decodeOne(d, &in); err != nil {
+			return nil, err
 		}
 		if len(in.Pixels) != pixels {
 			return nil, fmt.Errorf("%w: %d pixels, want %d", errBadRequest, len(in.Pixels), pixels)
@@ -241,12 +276,32 @@ func readImage(body io.Reader, contentType string) (*[pixels]byte, error) {
 	return &image, nil
 }
 
+// decodeOne reads the one value that a body holds.
+func decodeOne(d *json.Decoder, v any) error {
+	var kind *json.UnmarshalTypeError
+	switch err := d.Decode(v); {
+	case errors.As(err, &kind):
+		where := "the body"
+		if kind.Field != "" {
+			where = fmt.Sprintf("%q", kind.Field)
+		}
+		return fmt.Errorf("%w: %s holds %s: want whole numbers where the interface has them", errBadRequest, where, kind.Value)
+	case err != nil:
+		return fmt.Errorf("%w: %w", errBadRequest, err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("%w: something follows the JSON value", errBadRequest)
+	}
+	return nil
+}
+
 // refuse answers a request that is the client's mistake.
 func refuse(w http.ResponseWriter, err error) {
 	var large *http.MaxBytesError
 	status := http.StatusBadRequest
 	if errors.As(err, &large) {
 		status = http.StatusRequestEntityTooLarge
+		err = fmt.Errorf("%w: the body is too large: at most %d bytes", errBadRequest, large.Limit)
 	}
 	writeText(w, status, err.Error())
 }

@@ -143,13 +143,18 @@ func (s *shadow) attempt(j shadowJob) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("variant %d panicked: %v", j.variant, p)
-			for m := range s.metrics {
-				s.rec.Record(j.variant, j.class, runtime.MetricID(m), math.NaN())
-			}
+			recordFailure(s.rec, j.variant, j.class, s.metrics)
 		}
 	}()
 	j.try(s)
 	return nil
+}
+
+// recordFailure records no number for every metric of a request.
+func recordFailure(rec *runtime.Recorder, v catalog.VariantID, c runtime.Class, metrics int) {
+	for m := range metrics {
+		rec.Record(v, c, runtime.MetricID(m), math.NaN())
+	}
 }
 
 // settle waits a little until every copy offered so far has been tried and is

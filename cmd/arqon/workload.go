@@ -126,6 +126,11 @@ func (w *window) serve(load workload, rt *runtime.Runtime, samples int) error {
 		s := &w.shards[i]
 		*s = shard{index: i, rt: rt, rec: rt.Recorder(i), served: map[catalog.VariantID]int{}, samples: make([]telemetry.Sketch, samples)}
 		group.Go(func() {
+			defer func() {
+				if what := recover(); what != nil {
+					s.err = fmt.Errorf("a request in %s panicked: %v", w.class, what)
+				}
+			}()
 			s.err = load.serve(w, s)
 			s.rec.Flush()
 		})
