@@ -48,6 +48,10 @@ type cma struct {
 	muEff, cSigma,
 	dSigma, cc, c1,
 	cMu, chi float64 // eq. 49, 53–58
+
+	z, white, step, sorted []float64 // scratch
+	order                  []int
+	ys                     [][]float64
 }
 
 // warm is the walk before the search, in stretches.
@@ -136,7 +140,7 @@ func (s *cma) size(lambda int) {
 	n := float64(len(s.Mean))
 	s.Lambda = lambda
 	mu := lambda / 2
-	s.weights = make([]float64, mu)
+	s.weights = slices.Grow(s.weights[:0], s.lambdaDefault())[:mu]
 	sum, squares := 0.0, 0.0
 	for i := range s.weights {
 		s.weights[i] = math.Log(float64(lambda+1)/2) - math.Log(float64(i+1)) // eq. 49
@@ -155,23 +159,23 @@ func (s *cma) size(lambda int) {
 	s.chi = math.Sqrt(n) * (1 - 1/(4*n) + 1/(21*n*n))                       // E‖N(0, I)‖
 }
 
-func (s *cma) Ask() []float64 {
+func (s *cma) Ask(out []float64) {
 	if s.Warm != nil {
-		return s.Warm.SPSA.Ask()
+		s.Warm.SPSA.Ask(out)
+		return
 	}
 	if s.Repeat {
-		return slices.Clone(s.Points[s.Again])
+		copy(out, s.Points[s.Again])
+		return
 	}
 	d, k := len(s.Mean), uint64(len(s.Points))
-	z := make([]float64, d)
-	for i := range z {
-		z[i] = Normal(s.Seed, s.Generation, k, uint64(i))
+	s.z = s.z[:0]
+	for i := range d {
+		s.z = append(s.z, Normal(s.Seed, s.Generation, k, uint64(i)))
 	}
-	x := slices.Clone(s.Mean)
-	for i := range x {
-		x[i] = min(max(x[i]+s.Sigma*dot(s.A[i*d:i*d+i+1], z[:i+1]), 0), 1)
+	for i, m := range s.Mean {
+		out[i] = min(max(m+s.Sigma*dot(s.A[i*d:i*d+i+1], s.z[:i+1]), 0), 1)
 	}
-	return x
 }
 
 func (s *cma) Tell(at []float64, loss float64) {
@@ -189,7 +193,7 @@ func (s *cma) Tell(at []float64, loss float64) {
 		s.update()
 		return
 	}
-	s.Points = append(s.Points, slices.Clone(at))
+	s.Points = push(s.Points, at)
 	s.Losses = append(s.Losses, loss)
 	if len(s.Points) < s.Lambda {
 		return
@@ -216,7 +220,7 @@ func (s *cma) remeasured(loss float64) {
 	}
 	d := loss - s.Losses[s.Again]
 	s.Losses[s.Again] = (loss + s.Losses[s.Again]) / 2
-	_, sd := middle(s.Losses)
+	_, sd := s.middle()
 	s.Spread += .2 * (float64(sd*sd) - s.Spread)
 	s.Noise += .2 * (min(float64(d*d)/4, 4*s.Spread) - s.Noise) // a jump between the two is no noise
 	most := 2 * s.lambdaDefault()
@@ -228,10 +232,11 @@ func (s *cma) remeasured(loss float64) {
 	}
 }
 
-// middle is the median and half the distance of the outer sixths: a standard
-// deviation that outliers do not move.
-func middle(losses []float64) (median, sd float64) {
-	l := slices.Clone(losses)
+// middle is the median of a generation's losses and half the distance of the
+// outer sixths: a standard deviation that outliers do not move.
+func (s *cma) middle() (median, sd float64) {
+	s.sorted = append(s.sorted[:0], s.Losses...)
+	l := s.sorted
 	slices.Sort(l)
 	n := len(l)
 	return l[n/2], (l[n-1-n/6] - l[n/6]) / 2
@@ -244,19 +249,21 @@ func (s *cma) update() {
 		s.next()
 		return
 	}
-	d := len(s.Mean)
-	order := make([]int, len(s.Points))
-	for i := range order {
-		order[i] = i
+	s.order = s.order[:0]
+	for i := range s.Points {
+		s.order = append(s.order, i)
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return compare(s.Losses[a], s.Losses[b]) })
-	ys := make([][]float64, len(s.weights))
-	step := make([]float64, d) // ⟨y⟩_w
+	slices.SortStableFunc(s.order, func(a, b int) int { return compare(s.Losses[a], s.Losses[b]) })
+	s.ys = s.ys[:0]
+	step := append(s.step[:0], s.Mean...) // ⟨y⟩_w
+	s.step = step
+	clear(step)
 	for r, w := range s.weights {
-		ys[r] = make([]float64, d)
-		for i, x := range s.Points[order[r]] {
-			ys[r][i] = (x - s.Mean[i]) / s.Sigma
-			step[i] += float64(w * ys[r][i])
+		s.ys = push(s.ys, s.Mean)
+		y := s.ys[r]
+		for i, x := range s.Points[s.order[r]] {
+			y[i] = (x - s.Mean[i]) / s.Sigma
+			step[i] += float64(w * y[i])
 		}
 	}
 	for i := range s.Mean {
@@ -269,7 +276,7 @@ func (s *cma) update() {
 		norm += s.PSigma[i] * s.PSigma[i]
 	}
 	norm = math.Sqrt(norm)
-	s.covariance(ys, step, norm)
+	s.covariance(s.ys, step, norm)
 	s.Sigma *= math.Exp(math.Min(1, s.cSigma/s.dSigma*(norm/s.chi-1))) // eq. 44
 	s.next()
 }
@@ -301,7 +308,7 @@ func (s *cma) covariance(ys [][]float64, step []float64, norm float64) {
 
 // next begins a generation.
 func (s *cma) next() {
-	s.Points, s.Losses = nil, nil
+	s.Points, s.Losses = s.Points[:0], s.Losses[:0]
 	s.Generation++
 	floor := cmaSigmaMin
 	if s.Watchful {
@@ -314,7 +321,7 @@ func (s *cma) next() {
 // whose points are worse than the median of the last good one by more than
 // spread and noise explain.
 func (s *cma) jumped() bool {
-	median, sd := middle(s.Losses)
+	median, sd := s.middle()
 	s.Restful++
 	if s.Generation == 0 || s.Restful < 3 {
 		s.Last, s.LastSD, s.Worse = median, sd, 0
@@ -373,21 +380,23 @@ func (s *cma) factor() {
 	}
 }
 
-// solve returns a⁻¹·y.
+// solve returns a⁻¹·y, in scratch.
 func (s *cma) solve(y []float64) []float64 {
 	d := len(s.Mean)
-	out := make([]float64, d)
+	out := append(s.white[:0], y...)
+	s.white = out
 	for i := range d {
 		out[i] = (y[i] - dot(s.A[i*d:i*d+i], out[:i])) / s.A[i*d+i]
 	}
 	return out
 }
 
-func (s *cma) Best() []float64 {
+func (s *cma) Best(out []float64) {
 	if s.Warm != nil {
-		return s.Warm.SPSA.Best()
+		s.Warm.SPSA.Best(out)
+		return
 	}
-	return slices.Clone(s.Mean)
+	copy(out, s.Mean)
 }
 
 // valid also computes what is not part of the state.
