@@ -11,12 +11,13 @@ import (
 // 2016). A point outside the cube is clipped, and the clipped point is what is
 // learned from.
 //
-// A watchful one does four things more, for landscapes that move and losses
-// with noise: it walks by SPSA before it learns a shape; a generation that is worse than the one before by more than both
-// explain opens the search again; the best point of each
-// generation is measured twice, and where the two differ as much as the
-// generation does, generations grow; and the spread never falls so far that a
-// drift could not be followed.
+// A watchful one does five things more, for landscapes that move and losses
+// with noise: it walks by SPSA before it learns a shape; it learns from the
+// worse half of a generation too (active CMA, eq. 47 with negative weights); a
+// generation that is worse than the one before by more than both explain opens
+// the search again; the best point of each generation is measured twice, and
+// where the two differ as much as the generation does, generations grow; and
+// the spread never falls so far that a drift could not be followed.
 type cma struct {
 	Seed     uint64 `json:"seed"`
 	Watchful bool   `json:"watchful"`
@@ -48,10 +49,11 @@ type cma struct {
 	muEff, cSigma,
 	dSigma, cc, c1,
 	cMu, chi float64 // eq. 49, 53–58
+	against []float64 // weights of the worse half, below 0; only a watchful one's
 
-	z, white, step, sorted []float64 // scratch
-	order                  []int
-	ys                     [][]float64
+	z, white, step, sorted, reach []float64 // scratch
+	order                         []int
+	ys                            [][]float64
 }
 
 // warm is the walk before the search, in stretches.
@@ -72,8 +74,8 @@ const (
 	cmaSigma        = .06 // at the start
 	cmaStretch      = 8   // losses of a stretch of the walk, and one more a knob
 	cmaStretchesMax = 30
-	cmaGain         = .04 // share of all gains below which a stretch is the last
-	cmaSettle       = .03 // its spread then
+	cmaGain         = .12 // share of all gains below which a stretch is the last
+	cmaSettle       = .03 // its spread then, for 10 knobs
 	cmaReopen       = .06 // after a jump
 	cmaSigmaMin     = 1e-9
 	cmaSigmaTrack   = 2e-4 // a watchful one's
@@ -117,7 +119,7 @@ func (s *cma) walk(at []float64, loss float64) bool {
 		w.First = mean
 	}
 	if w.Stretches > 2 && w.Last-mean < cmaGain*(w.First-mean) || w.Stretches >= cmaStretchesMax || w.Stretches > 2 && mean >= w.First {
-		s.Mean, s.Sigma, s.Warm = w.SPSA.Theta, cmaSettle, nil
+		s.Mean, s.Sigma, s.Warm = w.SPSA.Theta, cmaSettle*math.Pow(float64(len(s.Mean))/10, .25), nil
 	}
 	w.Last = mean
 	return true
@@ -156,7 +158,31 @@ func (s *cma) size(lambda int) {
 	s.cc = (4 + s.muEff/n) / (n + 4 + 2*s.muEff/n)                          // eq. 56
 	s.c1 = 2 / ((n+1.3)*(n+1.3) + s.muEff)                                  // eq. 57
 	s.cMu = math.Min(1-s.c1, 2*(s.muEff-2+1/s.muEff)/((n+2)*(n+2)+s.muEff)) // eq. 58
-	s.chi = math.Sqrt(n) * (1 - 1/(4*n) + 1/(21*n*n))                       // E‖N(0, I)‖
+	s.oppose(n)
+	s.chi = math.Sqrt(n) * (1 - 1/(4*n) + 1/(21*n*n)) // E‖N(0, I)‖
+}
+
+// oppose sets the weights of the worse half of a generation (eq. 49–53): the
+// search narrows where steps led to losses. They add up to no more than what
+// keeps C positive definite (eq. 52).
+func (s *cma) oppose(n float64) {
+	s.against = s.against[:0]
+	if !s.Watchful {
+		return
+	}
+	s.against = slices.Grow(s.against, s.lambdaDefault()+1)
+	sum, squares := 0.0, 0.0
+	for i := len(s.weights); i < s.Lambda; i++ {
+		w := math.Log(float64(s.Lambda+1)/2) - math.Log(float64(i+1))
+		s.against = append(s.against, min(w, 0))
+		sum += min(w, 0)
+		squares += min(w, 0) * min(w, 0)
+	}
+	muEff := sum * sum / squares
+	most := min(1+s.c1/s.cMu, 1+2*muEff/(s.muEff+2), (1-s.c1-s.cMu)/(n*s.cMu))
+	for i := range s.against {
+		s.against[i] *= most / -sum
+	}
 }
 
 func (s *cma) Ask(out []float64) {
@@ -255,15 +281,25 @@ func (s *cma) update() {
 	}
 	slices.SortStableFunc(s.order, func(a, b int) int { return compare(s.Losses[a], s.Losses[b]) })
 	s.ys = s.ys[:0]
+	s.reach = s.reach[:0]
 	step := append(s.step[:0], s.Mean...) // ⟨y⟩_w
 	s.step = step
 	clear(step)
-	for r, w := range s.weights {
+	for r, at := range s.order {
 		s.ys = push(s.ys, s.Mean)
 		y := s.ys[r]
-		for i, x := range s.Points[s.order[r]] {
+		for i, x := range s.Points[at] {
 			y[i] = (x - s.Mean[i]) / s.Sigma
-			step[i] += float64(w * y[i])
+		}
+		if r < len(s.weights) {
+			for i, v := range y {
+				step[i] += float64(s.weights[r] * v)
+			}
+		} else if r-len(s.weights) < len(s.against) {
+			white := s.solve(y)
+			s.reach = append(s.reach, float64(len(y))/max(dot(white, white), 1e-300)) // eq. 46
+		} else {
+			break
 		}
 	}
 	for i := range s.Mean {
@@ -291,11 +327,19 @@ func (s *cma) covariance(ys [][]float64, step []float64, norm float64) {
 		s.PC[i] = float64((1-s.cc)*s.PC[i]) + h*math.Sqrt(s.cc*(2-s.cc)*s.muEff)*step[i] // eq. 45
 	}
 	keep := 1 - s.c1 - s.cMu + (1-h)*s.c1*s.cc*(2-s.cc)
+	against := s.against[:len(s.reach)] // λ may have grown since these were asked for
+	for _, w := range against {
+		keep -= s.cMu * w
+	}
 	for i := range d {
 		for j := range i + 1 {
 			v := float64(keep*s.C[i*d+j]) + float64(s.c1*s.PC[i]*s.PC[j])
 			for r, w := range s.weights {
 				v += float64(s.cMu * w * ys[r][i] * ys[r][j]) // eq. 47
+			}
+			for r, w := range against {
+				y := ys[len(s.weights)+r]
+				v += float64(s.cMu * w * s.reach[r] * y[i] * y[j])
 			}
 			s.C[i*d+j] = v
 		}
