@@ -66,6 +66,7 @@ const agentLineBytesMax = 1 << 20
 // agent is one session with a simulator.
 type agent struct {
 	bandit *adapt.Bandit
+	dim    int // features of its requests
 	tuner  *adapt.Tuner
 	out    []byte
 }
@@ -100,10 +101,12 @@ type agentMessage struct {
 type measured struct {
 	value float64
 	set   bool
+	wrong string // what stood there instead of a number
 }
 
 // UnmarshalJSON takes a number, null, or the names that some writers give to
-// what is no number, as strings.
+// what is no number, as strings. Anything else is kept for check, which knows
+// the field's name.
 func (m *measured) UnmarshalJSON(b []byte) error {
 	m.set = true
 	switch string(b) {
@@ -111,13 +114,56 @@ func (m *measured) UnmarshalJSON(b []byte) error {
 		m.value = math.NaN()
 		return nil
 	}
-	if err := json.Unmarshal(b, &m.value); err != nil {
-		var tooLarge *json.UnmarshalTypeError
-		if errors.As(err, &tooLarge) && tooLarge.Value != "string" && len(b) > 0 && b[0] != '"' && b[0] != '[' && b[0] != '{' && b[0] != 't' && b[0] != 'f' {
-			m.value = math.NaN() // 1e999
-			return nil
+	if b[0] != '-' && (b[0] < '0' || b[0] > '9') {
+		m.wrong = string(b[:min(len(b), 40)])
+		return nil
+	}
+	if json.Unmarshal(b, &m.value) != nil {
+		m.value = math.NaN() // 1e999
+	}
+	return nil
+}
+
+// check names the first field that holds something else than a number.
+func (m *agentMessage) check() error {
+	for _, f := range []struct {
+		name string
+		m    measured
+	}{{"slo_ms", m.LimitMS}, {"lo", m.Lo}, {"hi", m.Hi}, {"baseline", m.Baseline}, {"reward", m.Reward}, {"lat_ms", m.LatMS}, {"loss", m.Loss}} {
+		if f.m.wrong != "" {
+			return fmt.Errorf("%s: %s is no number", f.name, f.m.wrong)
 		}
+	}
+	if m.Obs == nil {
+		return nil
+	}
+	if err := checkAll("obs.x", m.Obs.X); err != nil {
 		return err
+	}
+	return checkAll("obs.pred_ms", m.Obs.PredictedMS)
+}
+
+func checkAll(name string, ms []measured) error {
+	for i, m := range ms {
+		if m.wrong != "" {
+			return fmt.Errorf("%s[%d]: %s is no number", name, i, m.wrong)
+		}
+	}
+	return nil
+}
+
+// lengths compares what an observation holds with what the hello promised: an
+// arm too few would move all that follow. Features and predictions may be left
+// out altogether.
+func (a *agent) lengths(x, eligible, ms int) error {
+	for _, f := range []struct {
+		name      string
+		got, want int
+		optional  bool
+	}{{"x", x, a.dim, true}, {"eligible", eligible, a.bandit.Arms(), false}, {"pred_ms", ms, a.bandit.Arms(), true}} {
+		if f.got != f.want && !(f.optional && f.got == 0) {
+			return fmt.Errorf("obs.%s: %d entries, the hello said %d", f.name, f.got, f.want)
+		}
 	}
 	return nil
 }
@@ -151,6 +197,9 @@ func serveAgent(in io.Reader, out io.Writer) error {
 		}
 		var m agentMessage
 		if err := json.Unmarshal(quoteNonNumbers(line), &m); err != nil {
+			return fmt.Errorf("line %d: %w", n, named(err))
+		}
+		if err := m.check(); err != nil {
 			return fmt.Errorf("line %d: %w", n, err)
 		}
 		if m.Type == "bye" {
@@ -171,6 +220,15 @@ func serveAgent(in io.Reader, out io.Writer) error {
 		return fmt.Errorf("a line of at most %d bytes: %w", agentLineBytesMax, err)
 	}
 	return nil
+}
+
+// named says which field of a message has the wrong type.
+func named(err error) error {
+	var wrong *json.UnmarshalTypeError
+	if errors.As(err, &wrong) && wrong.Field != "" {
+		return fmt.Errorf("%s: %s where %s is wanted", wrong.Field, wrong.Value, wrong.Type)
+	}
+	return err
 }
 
 // quoteNonNumbers puts the NaN and Infinity that Python writes, which are not
@@ -225,6 +283,9 @@ func (a *agent) answer(m *agentMessage) ([]byte, error) {
 		if m.Obs == nil {
 			return nil, errors.New(`obs: want {"type":"obs","obs":{…}}`)
 		}
+		if err := a.lengths(len(m.Obs.X), len(m.Obs.Eligible), len(m.Obs.PredictedMS)); err != nil {
+			return nil, err
+		}
 		x, ms := numbers(m.Obs.X), numbers(m.Obs.PredictedMS)
 		start := time.Now()
 		p := a.bandit.Choose(m.Obs.T, x, m.Obs.Eligible, ms)
@@ -266,7 +327,7 @@ func (a *agent) hello(m *agentMessage) (err error) {
 	if m.Version != nil && *m.Version != 1 {
 		return fmt.Errorf("hello: protocol version %d, this program speaks 1", *m.Version)
 	}
-	a.bandit, a.tuner = nil, nil
+	a.bandit, a.tuner, a.dim = nil, nil, m.Dim
 	switch m.Suite {
 	case "bandit":
 		a.bandit, err = adapt.NewBandit(adapt.BanditConfig{Arms: m.Arms, Dim: m.Dim, Seed: m.Seed, LimitMS: m.LimitMS.or(0)})

@@ -40,6 +40,7 @@ type banditState struct {
 	Origin      float64             `json:"origin"` // first reward: what all others are measured from
 	Stale       bool                `json:"stale"`  // what was observed has still to take effect on other arms
 	Noise       [kinds]spread       `json:"noise"`
+	Rewards     moments             `json:"rewards"` // all of them, from Origin
 	Gate        Gate                `json:"gate"`
 	Scale       []float64           `json:"scale"` // of features; empty until the first request
 	Alarms      float64             `json:"alarms"`
@@ -137,7 +138,7 @@ func (b *Bandit) restore(raw []byte) error {
 func (n *banditState) valid() bool {
 	c := n.Config
 	d := c.Dim + 1
-	ok := len(n.Arms) == c.Arms && n.Noise[0].valid() && n.Noise[1].valid() && n.Gate.valid(c.Arms) && usable(n.Origin) && n.Alarms >= 0 && usable(n.Alarms) &&
+	ok := len(n.Arms) == c.Arms && n.Noise[0].valid() && n.Noise[1].valid() && n.Rewards.valid() && n.Gate.valid(c.Arms) && usable(n.Origin) && n.Alarms >= 0 && usable(n.Alarms) &&
 		len(n.Waiting) <= pendingSize && (len(n.Scale) == 0 || len(n.Scale) == c.Dim) && allUsable(n.Scale) &&
 		n.Believed >= 0 && n.Believed < hypotheses && n.Turn >= 0 && n.Turn < c.Arms && n.Serving >= -1 && n.Serving < c.Arms && allUsable(n.Likely[:])
 	for m := range n.Populations {

@@ -11,12 +11,13 @@ import (
 // 2016). A point outside the cube is clipped, and the clipped point is what is
 // learned from.
 //
-// A watchful one does four things more, for landscapes that move and losses
-// with noise: it walks by SPSA before it learns a shape; a generation that is worse than the one before by more than both
-// explain opens the search again; the best point of each
-// generation is measured twice, and where the two differ as much as the
-// generation does, generations grow; and the spread never falls so far that a
-// drift could not be followed.
+// A watchful one does five things more, for landscapes that move and losses
+// with noise: it walks by SPSA before it learns a shape; it learns from the
+// worse half of a generation too (active CMA, eq. 47 with negative weights); a
+// generation that is worse than the one before by more than both explain opens
+// the search again; the best point of each generation is measured twice, and
+// where the two differ as much as the generation does, generations grow; and
+// the spread never falls so far that a drift could not be followed.
 type cma struct {
 	Seed     uint64 `json:"seed"`
 	Watchful bool   `json:"watchful"`
@@ -48,6 +49,11 @@ type cma struct {
 	muEff, cSigma,
 	dSigma, cc, c1,
 	cMu, chi float64 // eq. 49, 53–58
+	against []float64 // weights of the worse half, below 0; only a watchful one's
+
+	z, white, step, sorted, reach []float64 // scratch
+	order                         []int
+	ys                            [][]float64
 }
 
 // warm is the walk before the search, in stretches.
@@ -68,8 +74,8 @@ const (
 	cmaSigma        = .06 // at the start
 	cmaStretch      = 8   // losses of a stretch of the walk, and one more a knob
 	cmaStretchesMax = 30
-	cmaGain         = .04 // share of all gains below which a stretch is the last
-	cmaSettle       = .03 // its spread then
+	cmaGain         = .12 // share of all gains below which a stretch is the last
+	cmaSettle       = .03 // its spread then, for 10 knobs
 	cmaReopen       = .06 // after a jump
 	cmaSigmaMin     = 1e-9
 	cmaSigmaTrack   = 2e-4 // a watchful one's
@@ -113,7 +119,7 @@ func (s *cma) walk(at []float64, loss float64) bool {
 		w.First = mean
 	}
 	if w.Stretches > 2 && w.Last-mean < cmaGain*(w.First-mean) || w.Stretches >= cmaStretchesMax || w.Stretches > 2 && mean >= w.First {
-		s.Mean, s.Sigma, s.Warm = w.SPSA.Theta, cmaSettle, nil
+		s.Mean, s.Sigma, s.Warm = w.SPSA.Theta, cmaSettle*math.Pow(float64(len(s.Mean))/10, .25), nil
 	}
 	w.Last = mean
 	return true
@@ -136,7 +142,7 @@ func (s *cma) size(lambda int) {
 	n := float64(len(s.Mean))
 	s.Lambda = lambda
 	mu := lambda / 2
-	s.weights = make([]float64, mu)
+	s.weights = slices.Grow(s.weights[:0], s.lambdaDefault())[:mu]
 	sum, squares := 0.0, 0.0
 	for i := range s.weights {
 		s.weights[i] = math.Log(float64(lambda+1)/2) - math.Log(float64(i+1)) // eq. 49
@@ -152,26 +158,50 @@ func (s *cma) size(lambda int) {
 	s.cc = (4 + s.muEff/n) / (n + 4 + 2*s.muEff/n)                          // eq. 56
 	s.c1 = 2 / ((n+1.3)*(n+1.3) + s.muEff)                                  // eq. 57
 	s.cMu = math.Min(1-s.c1, 2*(s.muEff-2+1/s.muEff)/((n+2)*(n+2)+s.muEff)) // eq. 58
-	s.chi = math.Sqrt(n) * (1 - 1/(4*n) + 1/(21*n*n))                       // E‖N(0, I)‖
+	s.oppose(n)
+	s.chi = math.Sqrt(n) * (1 - 1/(4*n) + 1/(21*n*n)) // E‖N(0, I)‖
 }
 
-func (s *cma) Ask() []float64 {
+// oppose sets the weights of the worse half of a generation (eq. 49–53): the
+// search narrows where steps led to losses. They add up to no more than what
+// keeps C positive definite (eq. 52).
+func (s *cma) oppose(n float64) {
+	s.against = s.against[:0]
+	if !s.Watchful {
+		return
+	}
+	s.against = slices.Grow(s.against, s.lambdaDefault()+1)
+	sum, squares := 0.0, 0.0
+	for i := len(s.weights); i < s.Lambda; i++ {
+		w := math.Log(float64(s.Lambda+1)/2) - math.Log(float64(i+1))
+		s.against = append(s.against, min(w, 0))
+		sum += min(w, 0)
+		squares += min(w, 0) * min(w, 0)
+	}
+	muEff := sum * sum / squares
+	most := min(1+s.c1/s.cMu, 1+2*muEff/(s.muEff+2), (1-s.c1-s.cMu)/(n*s.cMu))
+	for i := range s.against {
+		s.against[i] *= most / -sum
+	}
+}
+
+func (s *cma) Ask(out []float64) {
 	if s.Warm != nil {
-		return s.Warm.SPSA.Ask()
+		s.Warm.SPSA.Ask(out)
+		return
 	}
 	if s.Repeat {
-		return slices.Clone(s.Points[s.Again])
+		copy(out, s.Points[s.Again])
+		return
 	}
 	d, k := len(s.Mean), uint64(len(s.Points))
-	z := make([]float64, d)
-	for i := range z {
-		z[i] = Normal(s.Seed, s.Generation, k, uint64(i))
+	s.z = s.z[:0]
+	for i := range d {
+		s.z = append(s.z, Normal(s.Seed, s.Generation, k, uint64(i)))
 	}
-	x := slices.Clone(s.Mean)
-	for i := range x {
-		x[i] = min(max(x[i]+s.Sigma*dot(s.A[i*d:i*d+i+1], z[:i+1]), 0), 1)
+	for i, m := range s.Mean {
+		out[i] = min(max(m+s.Sigma*dot(s.A[i*d:i*d+i+1], s.z[:i+1]), 0), 1)
 	}
-	return x
 }
 
 func (s *cma) Tell(at []float64, loss float64) {
@@ -189,7 +219,7 @@ func (s *cma) Tell(at []float64, loss float64) {
 		s.update()
 		return
 	}
-	s.Points = append(s.Points, slices.Clone(at))
+	s.Points = push(s.Points, at)
 	s.Losses = append(s.Losses, loss)
 	if len(s.Points) < s.Lambda {
 		return
@@ -216,7 +246,7 @@ func (s *cma) remeasured(loss float64) {
 	}
 	d := loss - s.Losses[s.Again]
 	s.Losses[s.Again] = (loss + s.Losses[s.Again]) / 2
-	_, sd := middle(s.Losses)
+	_, sd := s.middle()
 	s.Spread += .2 * (float64(sd*sd) - s.Spread)
 	s.Noise += .2 * (min(float64(d*d)/4, 4*s.Spread) - s.Noise) // a jump between the two is no noise
 	most := 2 * s.lambdaDefault()
@@ -228,10 +258,11 @@ func (s *cma) remeasured(loss float64) {
 	}
 }
 
-// middle is the median and half the distance of the outer sixths: a standard
-// deviation that outliers do not move.
-func middle(losses []float64) (median, sd float64) {
-	l := slices.Clone(losses)
+// middle is the median of a generation's losses and half the distance of the
+// outer sixths: a standard deviation that outliers do not move.
+func (s *cma) middle() (median, sd float64) {
+	s.sorted = append(s.sorted[:0], s.Losses...)
+	l := s.sorted
 	slices.Sort(l)
 	n := len(l)
 	return l[n/2], (l[n-1-n/6] - l[n/6]) / 2
@@ -244,19 +275,31 @@ func (s *cma) update() {
 		s.next()
 		return
 	}
-	d := len(s.Mean)
-	order := make([]int, len(s.Points))
-	for i := range order {
-		order[i] = i
+	s.order = s.order[:0]
+	for i := range s.Points {
+		s.order = append(s.order, i)
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return compare(s.Losses[a], s.Losses[b]) })
-	ys := make([][]float64, len(s.weights))
-	step := make([]float64, d) // ⟨y⟩_w
-	for r, w := range s.weights {
-		ys[r] = make([]float64, d)
-		for i, x := range s.Points[order[r]] {
-			ys[r][i] = (x - s.Mean[i]) / s.Sigma
-			step[i] += float64(w * ys[r][i])
+	slices.SortStableFunc(s.order, func(a, b int) int { return compare(s.Losses[a], s.Losses[b]) })
+	s.ys = s.ys[:0]
+	s.reach = s.reach[:0]
+	step := append(s.step[:0], s.Mean...) // ⟨y⟩_w
+	s.step = step
+	clear(step)
+	for r, at := range s.order {
+		s.ys = push(s.ys, s.Mean)
+		y := s.ys[r]
+		for i, x := range s.Points[at] {
+			y[i] = (x - s.Mean[i]) / s.Sigma
+		}
+		if r < len(s.weights) {
+			for i, v := range y {
+				step[i] += float64(s.weights[r] * v)
+			}
+		} else if r-len(s.weights) < len(s.against) {
+			white := s.solve(y)
+			s.reach = append(s.reach, float64(len(y))/max(dot(white, white), 1e-300)) // eq. 46
+		} else {
+			break
 		}
 	}
 	for i := range s.Mean {
@@ -269,7 +312,7 @@ func (s *cma) update() {
 		norm += s.PSigma[i] * s.PSigma[i]
 	}
 	norm = math.Sqrt(norm)
-	s.covariance(ys, step, norm)
+	s.covariance(s.ys, step, norm)
 	s.Sigma *= math.Exp(math.Min(1, s.cSigma/s.dSigma*(norm/s.chi-1))) // eq. 44
 	s.next()
 }
@@ -284,17 +327,21 @@ func (s *cma) covariance(ys [][]float64, step []float64, norm float64) {
 		s.PC[i] = float64((1-s.cc)*s.PC[i]) + h*math.Sqrt(s.cc*(2-s.cc)*s.muEff)*step[i] // eq. 45
 	}
 	keep := 1 - s.c1 - s.cMu + (1-h)*s.c1*s.cc*(2-s.cc)
+	against := s.against[:len(s.reach)] // λ may have grown since these were asked for
+	for _, w := range against {
+		keep -= s.cMu * w
+	}
 	for i := range d { // by rows: the same sums in the same order as by elements, at a third of the time
 		row, pc := s.C[i*d:i*d+i+1], s.c1*s.PC[i]
 		for j := range row {
 			row[j] = float64(keep*row[j]) + float64(pc*s.PC[j])
 		}
 		for r, w := range s.weights {
-			y := ys[r][:len(row)]
-			f := s.cMu * w * ys[r][i]
-			for j := range row {
-				row[j] += float64(f * y[j]) // eq. 47
-			}
+			addOuter(row, s.cMu*w*ys[r][i], ys[r]) // eq. 47
+		}
+		for r, w := range against {
+			y := ys[len(s.weights)+r]
+			addOuter(row, s.cMu*w*s.reach[r]*y[i], y)
 		}
 	}
 	if s.Stale++; float64(s.Stale) > .1/(s.c1+s.cMu)/float64(d) {
@@ -303,9 +350,17 @@ func (s *cma) covariance(ys [][]float64, step []float64, norm float64) {
 	}
 }
 
+// addOuter adds f·y to a row of a lower triangle, element by element.
+func addOuter(row []float64, f float64, y []float64) {
+	y = y[:len(row)]
+	for j := range row {
+		row[j] += float64(f * y[j])
+	}
+}
+
 // next begins a generation.
 func (s *cma) next() {
-	s.Points, s.Losses = nil, nil
+	s.Points, s.Losses = s.Points[:0], s.Losses[:0]
 	s.Generation++
 	floor := cmaSigmaMin
 	if s.Watchful {
@@ -318,7 +373,7 @@ func (s *cma) next() {
 // whose points are worse than the median of the last good one by more than
 // spread and noise explain.
 func (s *cma) jumped() bool {
-	median, sd := middle(s.Losses)
+	median, sd := s.middle()
 	s.Restful++
 	if s.Generation == 0 || s.Restful < 3 {
 		s.Last, s.LastSD, s.Worse = median, sd, 0
@@ -375,21 +430,23 @@ func (s *cma) factor() {
 	}
 }
 
-// solve returns a⁻¹·y.
+// solve returns a⁻¹·y, in scratch.
 func (s *cma) solve(y []float64) []float64 {
 	d := len(s.Mean)
-	out := make([]float64, d)
+	out := append(s.white[:0], y...)
+	s.white = out
 	for i := range d {
 		out[i] = (y[i] - dot(s.A[i*d:i*d+i], out[:i])) / s.A[i*d+i]
 	}
 	return out
 }
 
-func (s *cma) Best() []float64 {
+func (s *cma) Best(out []float64) {
 	if s.Warm != nil {
-		return s.Warm.SPSA.Best()
+		s.Warm.SPSA.Best(out)
+		return
 	}
-	return slices.Clone(s.Mean)
+	copy(out, s.Mean)
 }
 
 // valid also computes what is not part of the state.

@@ -99,7 +99,7 @@ func (b *Bandit) agree() {
 	if d == 0 {
 		return
 	}
-	variance := b.s.Config.Ridge * b.noise(oneWeight)
+	variance := b.plain(oneWeight)
 	for i := range b.prior.Var {
 		b.prior.Var[i] = variance
 	}

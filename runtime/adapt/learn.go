@@ -29,6 +29,8 @@ const (
 	auditClear     = -1.15 // log odds at which it has not
 	auditChanged   = 2.    // log odds at which it has
 	wanderShare    = .002
+	plainShare     = 3. // of the variance of all rewards, divided among the weights
+	plainRewards   = 10 // that tell how much rewards vary
 	noiseMemory    = 300
 	pooledMemory   = 20_000
 	likelyMemory   = .995
@@ -44,6 +46,21 @@ func (b *Bandit) noise(kind int) float64 {
 func (b *Bandit) noiseOf(a *arm, kind int) float64 {
 	pooled := b.noise(kind)
 	return min(max(a.Noise[kind].against(pooled, 8), pooled/16), 16*pooled)
+}
+
+// plain is the variance that a weight is taken to have over arms before arms
+// have shown it: a share of the noise, but no more than all rewards together
+// vary, so that loud noise is no promise of large weights.
+func (b *Bandit) plain(kind int) float64 {
+	v := b.s.Config.Ridge * b.noise(kind)
+	if b.s.Rewards.Spread.N < plainRewards {
+		return v
+	}
+	seen := plainShare * b.s.Rewards.variance()
+	if kind == ownWeights {
+		seen /= float64(b.s.Config.Dim + 1)
+	}
+	return min(v, max(seen, b.s.Config.NoiseMin*b.s.Config.NoiseMin))
 }
 
 // wander is the variance that an arm's reward gains a step while it is not
@@ -122,6 +139,7 @@ func (b *Bandit) learn(k int, x []float64, y float64) (drift bool) {
 	if known {
 		b.compare(y)
 	}
+	b.s.Rewards.add(y)
 	p := b.said[b.s.Believed]
 	e, sd := y-p.mean, math.Sqrt(p.noise+p.width)
 	switch {
@@ -211,7 +229,7 @@ func (b *Bandit) changed(moved *arm) {
 // generalise learns what arms have in common, and lets a few arms at a time,
 // in turn, believe it.
 func (b *Bandit) generalise() {
-	variance := b.s.Config.Ridge * b.noise(ownWeights)
+	variance := b.plain(ownWeights)
 	for m := range b.s.Populations {
 		b.s.Populations[m].fit(b.s.Arms, m, variance)
 	}

@@ -245,6 +245,24 @@ func (s *spread) against(prior, weight float64) float64 {
 
 func (s *spread) valid() bool { return s.Sum >= 0 && s.N >= 0 && usable(s.Sum) && usable(s.N) }
 
+// moments keeps the mean and the variance of a stream, and forgets like spread
+// (Welford 1962).
+type moments struct {
+	Mean   float64 `json:"mean"`
+	Spread spread  `json:"spread"`
+}
+
+func (m *moments) add(x float64) {
+	n := m.Spread.N
+	d := x - m.Mean
+	m.Mean += d / (n + 1)
+	m.Spread.add(float64(d*d*n/(n+1)), pooledMemory)
+}
+
+func (m *moments) variance() float64 { return m.Spread.Sum / max(m.Spread.N, 1) }
+
+func (m *moments) valid() bool { return usable(m.Mean) && m.Spread.valid() }
+
 // CUSUM watches a stream of standardised residuals for a shift of their mean
 // in either direction (Page 1954). Threshold and slack are in standard
 // deviations; a single value counts as at most four of them, so that one

@@ -9,9 +9,9 @@ import (
 // Search is one way of moving through the unit cube [0, 1]^d, told one loss a
 // question in the order of asking. Its exported fields are its whole state.
 type Search interface {
-	Ask() []float64                  // the next point to measure; the same until something is told
+	Ask(out []float64)               // the next point to measure; the same until something is told
 	Tell(at []float64, loss float64) // what was lost at the point that was really tried; NaN: not measured
-	Best() []float64                 // the recommended point
+	Best(out []float64)              // the recommended point
 	valid(d int) bool                // whether a restored state may be used
 }
 
@@ -67,6 +67,18 @@ func inCube(x []float64, d int) bool {
 	return len(x) == d
 }
 
+// push appends a copy of a point, into the space of a row that is no longer
+// used where there is one.
+func push(rows [][]float64, at []float64) [][]float64 {
+	n := len(rows)
+	if n == cap(rows) {
+		return append(rows, slices.Clone(at))
+	}
+	rows = rows[:n+1]
+	rows[n] = append(rows[n][:0], at...)
+	return rows
+}
+
 // nes is an antithetic evolution strategy: pairs m ± σε, ranked, with
 // momentum. Its spread is fixed, so it never stops looking around.
 type nes struct {
@@ -76,6 +88,8 @@ type nes struct {
 	Generation uint64      `json:"generation"`
 	Points     [][]float64 `json:"points"` // in order of asking
 	Losses     []float64   `json:"losses"`
+
+	worth []float64 // scratch: utilities
 }
 
 const (
@@ -90,25 +104,25 @@ func newNES(seed uint64, start []float64) *nes {
 // pairs a generation.
 func (s *nes) pairs() int { return 2 + int(1.5*math.Log(float64(len(s.Mean))+1)) }
 
-func (s *nes) Ask() []float64 {
-	out, k := slices.Clone(s.Mean), len(s.Losses)
+func (s *nes) Ask(out []float64) {
+	k := len(s.Losses)
 	sign := 1 - 2*float64(k%2)
-	for i := range out {
-		out[i] = min(max(out[i]+float64(sign*nesSigma*Normal(s.Seed, s.Generation, uint64(k/2), uint64(i))), 0), 1)
+	for i, m := range s.Mean {
+		out[i] = min(max(m+float64(sign*nesSigma*Normal(s.Seed, s.Generation, uint64(k/2), uint64(i))), 0), 1)
 	}
-	return out
 }
 
 func (s *nes) Tell(at []float64, loss float64) {
 	if !usable(loss) {
 		loss = lossMax
 	}
-	s.Points, s.Losses = append(s.Points, slices.Clone(at)), append(s.Losses, loss)
+	s.Points, s.Losses = push(s.Points, at), append(s.Losses, loss)
 	n := s.pairs()
 	if len(s.Losses) < 2*n {
 		return
 	}
-	u := utilities(s.Losses)
+	s.worth = utilities(s.Losses, s.worth[:0])
+	u := s.worth
 	for i := range s.Mean {
 		g := 0.0
 		for p := range n {
@@ -121,7 +135,7 @@ func (s *nes) Tell(at []float64, loss float64) {
 	s.Generation++
 }
 
-func (s *nes) Best() []float64 { return slices.Clone(s.Mean) }
+func (s *nes) Best(out []float64) { copy(out, s.Mean) }
 
 func (s *nes) valid(d int) bool {
 	ok := inCube(s.Mean, d) && len(s.Step) == d && allUsable(s.Step) && len(s.Points) == len(s.Losses) && len(s.Losses) < 2*s.pairs() && allUsable(s.Losses)
@@ -131,10 +145,9 @@ func (s *nes) valid(d int) bool {
 	return ok
 }
 
-// utilities are centred ranks, the least loss at +½; equal losses share.
-func utilities(loss []float64) []float64 {
-	out := make([]float64, len(loss))
-	for i, a := range loss {
+// utilities appends centred ranks, the least loss at +½; equal losses share.
+func utilities(loss, out []float64) []float64 {
+	for _, a := range loss {
 		rank := 0.0
 		for _, b := range loss {
 			if b > a {
@@ -143,7 +156,7 @@ func utilities(loss []float64) []float64 {
 				rank += .5
 			}
 		}
-		out[i] = rank/float64(len(loss)) - .5
+		out = append(out, rank/float64(len(loss))-.5)
 	}
 	return out
 }
@@ -183,7 +196,7 @@ func (p *pbt) perturb(k int) {
 	}
 }
 
-func (p *pbt) Ask() []float64 { return slices.Clone(p.Members[p.Turn].At) }
+func (p *pbt) Ask(out []float64) { copy(out, p.Members[p.Turn].At) }
 
 func (p *pbt) Tell(at []float64, loss float64) {
 	if !usable(loss) {
@@ -197,11 +210,11 @@ func (p *pbt) Tell(at []float64, loss float64) {
 	}
 	p.Turn = 0
 	p.Round++
-	order := make([]int, len(p.Members))
+	var order [pbtMembers]int
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return compare(p.Members[a].Loss, p.Members[b].Loss) })
+	slices.SortStableFunc(order[:], func(a, b int) int { return compare(p.Members[a].Loss, p.Members[b].Loss) })
 	const half = pbtMembers / 2
 	for i := range half { // the better half stays and is measured again
 		from, k := &p.Members[order[i]], order[half+i]
@@ -209,7 +222,7 @@ func (p *pbt) Tell(at []float64, loss float64) {
 		if Sign(p.Seed, p.Round, uint64(k)) < 0 {
 			factor = .8
 		}
-		p.Members[k] = member{At: slices.Clone(from.At), Sigma: min(max(from.Sigma*factor, 1e-4), .3), Loss: lossMax}
+		p.Members[k] = member{At: append(p.Members[k].At[:0], from.At...), Sigma: min(max(from.Sigma*factor, 1e-4), .3), Loss: lossMax}
 		p.perturb(k)
 	}
 }
@@ -224,14 +237,14 @@ func compare(a, b float64) int {
 	return 0
 }
 
-func (p *pbt) Best() []float64 {
+func (p *pbt) Best(out []float64) {
 	best := 0
 	for k := range p.Members {
 		if p.Members[k].Loss < p.Members[best].Loss {
 			best = k
 		}
 	}
-	return slices.Clone(p.Members[best].At)
+	copy(out, p.Members[best].At)
 }
 
 func (p *pbt) valid(d int) bool {

@@ -48,9 +48,8 @@ func (s *spsa) perturbation(i int, c float64) float64 {
 	return Sign(s.Seed, s.Iteration, uint64(i)) * min(c, s.Step[i]/2)
 }
 
-func (s *spsa) Ask() []float64 {
+func (s *spsa) Ask(out []float64) {
 	_, c := s.gains()
-	out := make([]float64, len(s.Theta))
 	for i, t := range s.Theta {
 		d := s.perturbation(i, c)
 		if s.Minus {
@@ -58,17 +57,16 @@ func (s *spsa) Ask() []float64 {
 		}
 		out[i] = min(max(t+d, 0), 1)
 	}
-	return out
 }
 
 // Tell restarts the iteration on a loss that is no number.
 func (s *spsa) Tell(at []float64, loss float64) {
 	if !usable(loss) {
-		s.Minus, s.PlusAt = false, nil
+		s.Minus, s.PlusAt = false, s.PlusAt[:0]
 		return
 	}
 	if !s.Minus {
-		s.Minus, s.PlusLoss, s.PlusAt = true, loss, slices.Clone(at)
+		s.Minus, s.PlusLoss, s.PlusAt = true, loss, append(s.PlusAt[:0], at...)
 		return
 	}
 	a, c := s.gains()
@@ -89,10 +87,10 @@ func (s *spsa) Tell(at []float64, loss float64) {
 		}
 	}
 	s.Iteration++
-	s.Minus, s.PlusAt = false, nil
+	s.Minus, s.PlusAt = false, s.PlusAt[:0]
 }
 
-func (s *spsa) Best() []float64 { return slices.Clone(s.Theta) }
+func (s *spsa) Best(out []float64) { copy(out, s.Theta) }
 
 func (s *spsa) valid(d int) bool {
 	return inCube(s.Theta, d) && len(s.Step) == d && allUsable(s.Step) && usable(s.Scale) && usable(s.PlusLoss) && (!s.Minus || inCube(s.PlusAt, d))

@@ -25,6 +25,8 @@ type TunerConfig struct {
 type Tuner struct {
 	s      tunerState
 	search Search
+
+	asked, best, told, unit []float64 // what Ask and Best return, and scratch
 }
 
 type tunerState struct {
@@ -53,7 +55,9 @@ func NewTuner(c TunerConfig, ranges []Range, start []float64) (*Tuner, error) {
 			step[i] = r.StepMax / (r.Max - r.Min)
 		}
 	}
-	s, err := newSearch(c.Algorithm, c.Seed, t.unit(start), step)
+	t.scratch()
+	t.toUnit(start)
+	s, err := newSearch(c.Algorithm, c.Seed, t.unit, step)
 	if err != nil {
 		return nil, err
 	}
@@ -73,29 +77,33 @@ func (s *tunerState) checkRanges() error {
 	return nil
 }
 
-func (t *Tuner) unit(knobs []float64) []float64 {
-	out := make([]float64, len(knobs))
-	for i, r := range t.s.Ranges {
-		out[i] = min(max((knobs[i]-r.Min)/(r.Max-r.Min), 0), 1)
-	}
-	return out
+func (t *Tuner) scratch() {
+	d := len(t.s.Ranges)
+	t.asked, t.best, t.told, t.unit = make([]float64, d), make([]float64, d), make([]float64, d), make([]float64, d)
 }
 
-func (t *Tuner) knobs(unit []float64) []float64 {
-	out := make([]float64, len(unit))
+// toUnit sets t.unit.
+func (t *Tuner) toUnit(knobs []float64) {
+	for i, r := range t.s.Ranges {
+		t.unit[i] = min(max((knobs[i]-r.Min)/(r.Max-r.Min), 0), 1)
+	}
+}
+
+func (t *Tuner) toKnobs(unit, out []float64) {
 	for i, r := range t.s.Ranges {
 		out[i] = min(max(r.Min+float64(unit[i]*(r.Max-r.Min)), r.Min), r.Max)
 	}
-	return out
 }
 
 // Ask returns the next point to measure. Asking again before a loss was told
-// gives the same point.
+// gives the same point. The slice is valid until the next Ask.
 func (t *Tuner) Ask() []float64 {
 	if len(t.s.Asked) == 0 {
-		t.s.Asked = t.search.Ask()
+		t.s.Asked = append(t.s.Asked, t.unit...)
+		t.search.Ask(t.s.Asked)
 	}
-	return t.knobs(t.s.Asked)
+	t.toKnobs(t.s.Asked, t.asked)
+	return t.asked
 }
 
 // Tell gives the loss of the point that was asked last; NaN says that it was
@@ -106,30 +114,44 @@ func (t *Tuner) Tell(loss float64) { t.tell(t.s.Asked, loss) }
 // TellAt gives the loss of the point that was tried instead of the one asked
 // for, where something had cut the way short.
 func (t *Tuner) TellAt(knobs []float64, loss float64) {
-	if len(knobs) != len(t.s.Ranges) || slices.ContainsFunc(knobs, func(x float64) bool { return math.IsNaN(x) }) {
-		knobs, loss = t.knobs(t.s.Asked), math.NaN()
-	}
-	if len(t.s.Asked) > 0 && !slices.Equal(knobs, t.knobs(t.s.Asked)) {
-		t.tell(t.unit(knobs), loss)
+	if len(t.s.Asked) == 0 {
 		return
 	}
-	t.tell(t.s.Asked, loss)
+	if len(knobs) != len(t.s.Ranges) || slices.ContainsFunc(knobs, math.IsNaN) {
+		t.tell(t.s.Asked, math.NaN())
+		return
+	}
+	t.toKnobs(t.s.Asked, t.told)
+	if slices.Equal(knobs, t.told) {
+		t.tell(t.s.Asked, loss)
+		return
+	}
+	t.toUnit(knobs)
+	t.tell(t.unit, loss)
 }
 
 func (t *Tuner) tell(at []float64, loss float64) {
 	if len(t.s.Asked) == 0 {
 		return
 	}
-	t.s.Asked = nil
 	t.search.Tell(at, loss)
+	t.s.Asked = t.s.Asked[:0]
 }
 
-// Best is the recommended point: what to serve when nothing is to be tried.
-func (t *Tuner) Best() []float64 { return t.knobs(t.search.Best()) }
+// Best is the recommended point: what to serve when nothing is to be tried. The
+// slice is valid until the next Best.
+func (t *Tuner) Best() []float64 {
+	t.search.Best(t.unit)
+	t.toKnobs(t.unit, t.best)
+	return t.best
+}
 
 // Snapshot returns the whole state.
 func (t *Tuner) Snapshot() ([]byte, error) {
 	s, err := t.s, error(nil)
+	if len(s.Asked) == 0 {
+		s.Asked = nil
+	}
 	if s.Search, err = json.Marshal(t.search); err != nil {
 		return nil, err
 	}
@@ -159,6 +181,7 @@ func (t *Tuner) Restore(raw []byte) error {
 	}
 	n.Search = nil
 	t.s, t.search = n, s
+	t.scratch()
 	return nil
 }
 

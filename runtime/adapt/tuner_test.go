@@ -50,7 +50,7 @@ func TestATunerStaysInItsRange(t *testing.T) {
 			if err := b.Restore(raw); err != nil {
 				t.Fatalf("state cannot be restored: %v\n%s", err, raw)
 			}
-			x := a.Ask()
+			x := slices.Clone(a.Ask())
 			if again := a.Ask(); !slices.Equal(x, again) {
 				t.Fatalf("asked twice: %v, then %v", x, again)
 			}
@@ -82,6 +82,25 @@ func TestATunerStaysInItsRange(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestATunerDoesNotAllocate(t *testing.T) {
+	for _, a := range algorithms {
+		tuner := newTestTuner(t, TunerConfig{Seed: 1, Algorithm: a}, 12, Range{Min: 0, Max: 1}, .5)
+		i := 0
+		step := func() {
+			x := tuner.Ask()
+			i++
+			tuner.Tell(x[i%12] + x[3]*x[7] + .01*Normal(9, uint64(i)))
+			tuner.Best()
+		}
+		for range 1500 {
+			step()
+		}
+		if n := testing.AllocsPerRun(500, step); n != 0 {
+			t.Errorf("%v: %g allocations a question", a, n)
+		}
+	}
 }
 
 func TestEverySearchImproves(t *testing.T) {
