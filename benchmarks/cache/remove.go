@@ -33,12 +33,12 @@ func (p *s3fifo) remove(x int32) {
 
 func (p *tinyLFU) remove(x int32) {
 	partOf(p.nodes[x].where, &p.window, &p.probation, &p.protected).remove(p.links, x)
-	p.arena.drop(x)
+	p.drop(x)
 }
 
 func (p *climber) remove(x int32) {
 	partOf(p.nodes[x].where, &p.window, &p.probation, &p.protected).remove(p.links, x)
-	p.arena.drop(x)
+	p.drop(x)
 }
 
 func partOf(where uint8, window, probation, protected *list) *list {
@@ -75,7 +75,7 @@ func (p *lirs) remove(x int32) {
 
 func (p *scored) remove(x int32) {
 	p.leave(x)
-	p.arena.drop(x)
+	p.drop(x)
 }
 
 func (p *twoQueue) remove(x int32) {

@@ -22,7 +22,7 @@ func testData(t testing.TB) *Data {
 }
 
 var sharedQuick = sync.OnceValues(func() (*Domain, error) {
-	d, err := New(Options{Seed: 1, Quick: true})
+	d, err := New(Options{Seed: 1, Quick: true, CacheDir: quickCache})
 	if err != nil {
 		return nil, err
 	}
