@@ -22,6 +22,28 @@ import (
 // now is the command's clock: the rooms get times as arguments.
 func now() time.Time { return time.Now().UTC() }
 
+const atUsage = "look from this later `TIME` on: RFC 3339, or how long from now, as 72h"
+
+// clockAt is the clock that stands at a later time; now for "". What has
+// expired does not become good again: a time that has passed is refused.
+func clockAt(at string) (func() time.Time, error) {
+	if at == "" {
+		return now, nil
+	}
+	start := now()
+	then, err := time.Parse(time.RFC3339, at)
+	if long, longErr := time.ParseDuration(at); longErr == nil {
+		then, err = start.Add(long), nil
+	}
+	if err != nil {
+		return nil, hinted{fmt.Errorf("--at %.40q: neither a time nor how long from now", at), "give RFC 3339, as 2027-01-31T00:00:00Z, or hours, as 72h"}
+	}
+	if then.Before(start) {
+		return nil, hinted{fmt.Errorf("--at %s: that has passed", at), "--at only looks ahead: a clock that goes back would make what has expired look good"}
+	}
+	return func() time.Time { return then.UTC() }, nil
+}
+
 // place is one repository with what belongs to it on this machine.
 type place struct {
 	repository string // a directory, or s3://bucket/prefix
@@ -143,8 +165,8 @@ const rootBytesMax = 1 << 20
 // client makes the verifying client of the repository. anchor is the file of a
 // root to believe; "" takes the one that init left beside the keys, if any.
 // remember false leaves no trace: for looking at a copy once.
-func (p place) client(store artifacts.Store, anchor string, remember bool) (*trust.Client, error) {
-	cfg := trust.Config{Store: store, Now: now}
+func (p place) client(store artifacts.Store, anchor string, remember bool, clock func() time.Time) (*trust.Client, error) {
+	cfg := trust.Config{Store: store, Now: clock}
 	if remember {
 		cfg.StateDir = p.state
 	} else if _, err := os.Stat(p.state); err == nil {
@@ -168,6 +190,11 @@ type reading struct {
 // openReading opens a repository and a client that believes the root in the
 // file anchor, or the pinned one. remember is as for client.
 func openReading(repository, keys, anchor string, remember bool) (*reading, error) {
+	return openReadingAt(repository, keys, anchor, remember, now)
+}
+
+// openReadingAt is openReading by another clock, which may only be ahead.
+func openReadingAt(repository, keys, anchor string, remember bool, clock func() time.Time) (*reading, error) {
 	p, err := newPlace(repository, keys)
 	if err != nil {
 		return nil, err
@@ -176,7 +203,7 @@ func openReading(repository, keys, anchor string, remember bool) (*reading, erro
 	if err != nil {
 		return nil, err
 	}
-	client, err := p.client(store, anchor, remember)
+	client, err := p.client(store, anchor, remember, clock)
 	if err != nil {
 		return nil, errors.Join(refused(err), store.Close())
 	}

@@ -34,6 +34,7 @@ import (
 //	same FILE1 FILE2 OLD NEW  equal once OLD in the second is NEW
 //	cptree FROM TO
 //	bucket NAME               a real S3 server with a bucket, if [gateway]
+//	attack NAME REASON        see cmdAttack; refused, serves, become and forgeprod too
 //	keep NAME                 what is in the directory now is the fixture of that name
 func scriptParams(dir string) testscript.Params {
 	return testscript.Params{
@@ -47,7 +48,9 @@ func scriptParams(dir string) testscript.Params {
 			"killat": cmdKillAt, "bucket": cmdBucket, "keep": cmdKeep,
 			"capture": cmdCapture, "setjson": cmdSetJSON, "same": cmdSame, "cptree": cmdCopyTree,
 			"setfile": cmdSetFile, "ask": cmdAsk, "models": cmdModels,
-			"smalldisk": cmdSmallDisk, "morespace": cmdMoreSpace,
+			"attack": cmdAttack, "refused": cmdRefused, "serves": cmdServes, "forgeprod": cmdForgeProd, "become": cmdBecome,
+			"setproposal": cmdSetProposal,
+			"smalldisk":   cmdSmallDisk, "morespace": cmdMoreSpace,
 		},
 	}
 }

@@ -15,6 +15,7 @@ import (
 type verifyFlags struct {
 	repository, keys, channel, root string
 	json, files                     bool
+	at                              string
 }
 
 func newVerify() *cobra.Command {
@@ -27,9 +28,13 @@ manifests, artifacts, gate reports and approvals. Exit 0 means that every byte o
 every file read is what was signed; exit 1 names the file that is not.
 
 The root that init pinned is believed. A repository that was never pinned here
-vouches for itself, and verify says so: pin its root with --root.`,
+vouches for itself, and verify says so: pin its root with --root.
+
+--at asks whether it would still verify then, if nobody renewed anything: a
+later time, or how long from now (72h). It cannot be a time that has passed.`,
 		Example: `  arqon verify --repository out/catalog
-  arqon verify --repository /mnt/copy --root root.json --channel staging --json`,
+  arqon verify --repository /mnt/copy --root root.json --channel staging --json
+  arqon verify --repository out/catalog --at 72h`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return verify(c.Context(), f, c.OutOrStdout(), c.ErrOrStderr())
@@ -40,6 +45,7 @@ vouches for itself, and verify says so: pin its root with --root.`,
 	c.Flags().StringVar(&f.root, "root", "", "believe the root in this `FILE`")
 	c.Flags().StringVar(&f.keys, "keys", "", "folder in which init left root.json (default REPOSITORY-keys)")
 	c.Flags().BoolVar(&f.json, "json", false, "print the result as JSON")
+	c.Flags().StringVar(&f.at, "at", "", atUsage)
 	c.Flags().BoolVar(&f.files, "files", false, "list every file that was read")
 	return c
 }
@@ -68,7 +74,11 @@ type verifiedRelease struct {
 }
 
 func verify(ctx context.Context, f verifyFlags, stdout, stderr io.Writer) (err error) {
-	in, err := openReading(f.repository, f.keys, f.root, false)
+	clock, err := clockAt(f.at)
+	if err != nil {
+		return err
+	}
+	in, err := openReadingAt(f.repository, f.keys, f.root, false, clock)
 	if err != nil {
 		return err
 	}
