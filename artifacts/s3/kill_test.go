@@ -126,6 +126,23 @@ const publishesMax = 20
 // of one core, mostly for decrypting key files.
 const killsVariable = "ARQON_KILLS"
 
+// killsForVariable ends the killing on each store after a time, as 30m, however
+// many kills are left.
+const killsForVariable = "ARQON_KILLS_FOR"
+
+// killsFor is how long publishers are killed on each store; 0: to the last.
+func killsFor(t *testing.T) time.Duration {
+	v := os.Getenv(killsForVariable)
+	if v == "" {
+		return 0
+	}
+	d, err := time.ParseDuration(v)
+	if err != nil || d <= 0 {
+		t.Fatalf("%s=%q is no time", killsForVariable, v)
+	}
+	return d
+}
+
 // kills is how often publishers are killed on each store.
 func kills(t *testing.T) int {
 	v := os.Getenv(killsVariable)
@@ -245,13 +262,16 @@ func (m *massacre) run(kills int) {
 		publishers = 8
 	}
 	state := m.t.TempDir()
-	left := kills
+	done, start, limit := 0, time.Now(), killsFor(m.t)
 	var mu sync.Mutex
 	take := func() (delay float64, more bool) {
 		mu.Lock()
 		defer mu.Unlock()
-		left--
-		return m.rnd.Float64(), left >= 0
+		if done >= kills || (limit > 0 && time.Since(start) > limit) {
+			return 0, false
+		}
+		done++
+		return m.rnd.Float64(), true
 	}
 	var wg sync.WaitGroup
 	for i := range publishers {
@@ -271,7 +291,7 @@ func (m *massacre) run(kills int) {
 	}
 	wg.Wait()
 	if !m.t.Failed() {
-		m.reckon(kills)
+		m.reckon(done)
 	}
 }
 

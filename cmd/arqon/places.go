@@ -143,8 +143,28 @@ func (p place) create(ctx context.Context) (repositoryStore, error) {
 	return store, nil
 }
 
+// windowVariable is how long a request to an object store may stand still.
+const windowVariable = "ARQON_S3_WINDOW"
+
+// s3Options bounds what a request may cost: by the window, or as artifacts/s3
+// does it for "".
+func s3Options(window string) (s3.Options, error) {
+	if window == "" {
+		return s3.Options{}, nil
+	}
+	d, err := time.ParseDuration(window)
+	if err != nil || d < time.Second || d > 10*time.Minute {
+		return s3.Options{}, hinted{fmt.Errorf("%s=%.40q: want 1s to 10m", windowVariable, window), "it is how long a request may move less than 8 KiB/s; an operation has four times that"}
+	}
+	return s3.Options{Window: d, Deadline: 4 * d}, nil
+}
+
 func (p place) bucket() (*s3.Store, error) {
-	store, err := s3.OpenURL(p.repository, s3.Options{})
+	opts, err := s3Options(os.Getenv(windowVariable))
+	if err != nil {
+		return nil, err
+	}
+	store, err := s3.OpenURL(p.repository, opts)
 	if err != nil {
 		return nil, fmt.Errorf("repository %s: %w", p.repository, err)
 	}

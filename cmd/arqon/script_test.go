@@ -49,8 +49,8 @@ func scriptParams(dir string) testscript.Params {
 			"capture": cmdCapture, "setjson": cmdSetJSON, "same": cmdSame, "cptree": cmdCopyTree,
 			"setfile": cmdSetFile, "ask": cmdAsk, "models": cmdModels,
 			"attack": cmdAttack, "refused": cmdRefused, "serves": cmdServes, "forgeprod": cmdForgeProd, "become": cmdBecome,
-			"setproposal": cmdSetProposal,
-			"smalldisk":   cmdSmallDisk, "morespace": cmdMoreSpace,
+			"setproposal": cmdSetProposal, "hostile": cmdHostile,
+			"smalldisk": cmdSmallDisk, "morespace": cmdMoreSpace,
 		},
 	}
 }

@@ -137,7 +137,7 @@ func serve(ctx context.Context, f serveFlags, stdout, stderr io.Writer) (err err
 		return hinted{err, "give another --listen HOST:PORT; port 0 takes a free one"}
 	}
 	if f.addressFile != "" {
-		if err := os.WriteFile(f.addressFile, []byte("http://"+listener.Addr().String()), 0o644); err != nil {
+		if err := writeAddress(f.addressFile, "http://"+listener.Addr().String()); err != nil {
 			return errors.Join(err, listener.Close())
 		}
 	}
@@ -150,6 +150,16 @@ func serve(ctx context.Context, f serveFlags, stdout, stderr io.Writer) (err err
 	fmt.Fprintf(stdout, "%d answered, %d failed, %d torn snapshots, %d turned away, %d releases adopted while serving\n",
 		s.answered.Load(), s.failed.Load(), s.torn.Load(), s.turnedAway.Load(), s.adoptions.Load())
 	return err
+}
+
+// writeAddress lets a file appear with the address in it: who waits for it may
+// read it at once.
+func writeAddress(file, address string) error {
+	half := file + ".half"
+	if err := os.WriteFile(half, []byte(address), 0o644); err != nil {
+		return err
+	}
+	return os.Rename(half, file)
 }
 
 func newServer(ctx context.Context, f serveFlags, rel *catalog.Verified, log *slog.Logger) (*server, error) {
