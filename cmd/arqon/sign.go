@@ -221,7 +221,7 @@ func pending(err error) error {
 	case errors.Is(err, publish.ErrNoKey):
 		return hinted{err, "give the folder of a key that may: --keys FOLDER"}
 	case errors.Is(err, publish.ErrProposal):
-		return no{err}
+		return no{hinted{err, "arqon inspect and arqon history show what there is; what was withdrawn comes back only under a new id, through a night"}}
 	}
 	return err
 }
