@@ -119,8 +119,11 @@ func proposal(channel string, numbers ...uint64) (publish.Proposal, error) {
 	return p, nil
 }
 
+// nowhere is how long a publisher may say nothing.
+const nowhere = 10 * time.Minute
+
 // publishesMax is how often a publisher is heard before it is killed.
-const publishesMax = 20
+const publishesMax = 12
 
 // killsVariable asks for as many kills on each store; each costs about a second
 // of one core, mostly for decrypting key files.
@@ -310,12 +313,13 @@ func (m *massacre) life(channel string, share float64) {
 		m.t.Error(err)
 		return
 	}
-	never := time.AfterFunc(10*time.Minute, func() { m.t.Error("a publisher got nowhere"); _ = c.Process.Kill() })
+	never := time.AfterFunc(nowhere, func() { m.t.Error("a publisher got nowhere"); _ = c.Process.Kill() })
 	defer never.Stop()
 	var timer *time.Timer
 	last, spared := time.Now(), int(share*1000)%publishesMax
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
+		never.Reset(nowhere)
 		m.mu.Lock()
 		took := time.Since(last)
 		last = time.Now()

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os/exec"
 	"syscall"
 
@@ -89,6 +90,7 @@ func hints() []knownHint {
 		{syscall.EACCES, "check who owns the path and its mode"},
 		{artifacts.ErrConflict, "others write to it at the same time, over and over: run the same command again"},
 		{artifacts.ErrNotFound, "check the path; arqon init --repository DIR makes a repository, arqon nightly makes runs"},
+		{fs.ErrNotExist, "check the path; -h shows what the command reads"},
 		{artifacts.ErrCorrupt, "the bytes were changed after they were written: restore them from a copy, do not edit them"},
 	}
 }

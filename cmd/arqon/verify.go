@@ -138,6 +138,9 @@ func refused(err error) error {
 		return err
 	}
 	if r.Reason == trust.Unreadable {
+		if hint(err) == "" {
+			return hinted{err, "nothing was adopted; a client that loses what it remembers is protected by --root and the floor that its host ships, and by nothing else"}
+		}
 		return err
 	}
 	return no{hinted{err, refusalHints[r.Reason]}}
