@@ -119,12 +119,32 @@ func proposal(channel string, numbers ...uint64) (publish.Proposal, error) {
 	return p, nil
 }
 
+// nowhere is how long a publisher may say nothing.
+const nowhere = 10 * time.Minute
+
 // publishesMax is how often a publisher is heard before it is killed.
-const publishesMax = 20
+const publishesMax = 12
 
 // killsVariable asks for as many kills on each store; each costs about a second
 // of one core, mostly for decrypting key files.
 const killsVariable = "ARQON_KILLS"
+
+// killsForVariable ends the killing on each store after a time, as 30m, however
+// many kills are left.
+const killsForVariable = "ARQON_KILLS_FOR"
+
+// killsFor is how long publishers are killed on each store; 0: to the last.
+func killsFor(t *testing.T) time.Duration {
+	v := os.Getenv(killsForVariable)
+	if v == "" {
+		return 0
+	}
+	d, err := time.ParseDuration(v)
+	if err != nil || d <= 0 {
+		t.Fatalf("%s=%q is no time", killsForVariable, v)
+	}
+	return d
+}
 
 // kills is how often publishers are killed on each store.
 func kills(t *testing.T) int {
@@ -245,13 +265,16 @@ func (m *massacre) run(kills int) {
 		publishers = 8
 	}
 	state := m.t.TempDir()
-	left := kills
+	done, start, limit := 0, time.Now(), killsFor(m.t)
 	var mu sync.Mutex
 	take := func() (delay float64, more bool) {
 		mu.Lock()
 		defer mu.Unlock()
-		left--
-		return m.rnd.Float64(), left >= 0
+		if done >= kills || (limit > 0 && time.Since(start) > limit) {
+			return 0, false
+		}
+		done++
+		return m.rnd.Float64(), true
 	}
 	var wg sync.WaitGroup
 	for i := range publishers {
@@ -271,7 +294,7 @@ func (m *massacre) run(kills int) {
 	}
 	wg.Wait()
 	if !m.t.Failed() {
-		m.reckon(kills)
+		m.reckon(done)
 	}
 }
 
@@ -290,12 +313,13 @@ func (m *massacre) life(channel string, share float64) {
 		m.t.Error(err)
 		return
 	}
-	never := time.AfterFunc(10*time.Minute, func() { m.t.Error("a publisher got nowhere"); _ = c.Process.Kill() })
+	never := time.AfterFunc(nowhere, func() { m.t.Error("a publisher got nowhere"); _ = c.Process.Kill() })
 	defer never.Stop()
 	var timer *time.Timer
 	last, spared := time.Now(), int(share*1000)%publishesMax
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
+		never.Reset(nowhere)
 		m.mu.Lock()
 		took := time.Since(last)
 		last = time.Now()

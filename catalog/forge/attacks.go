@@ -25,6 +25,12 @@ type Attack struct {
 	Holds  []string // roles whose keys the attacker has; none: only the store
 	Reason trust.Reason
 	Do     func(context.Context, *Forger) error
+	// Unseen: a host that has the release already does not read what was
+	// changed, and goes on in good health; whoever reads it refuses it.
+	Unseen bool
+	// HostOnly: the release is as good as any other, and not for this host. An
+	// audit, which may run anywhere, finds nothing.
+	HostOnly bool
 }
 
 // Attacks lists the attacks: on files, heads, snapshots, roles, manifests, the
@@ -75,14 +81,14 @@ func Files() []Attack {
 	}
 	endless := func([]byte) []byte { return make([]byte, 16<<20) }
 	return []Attack{
-		{"arbitrary software", nil, trust.BadDigest, over(artifact, func(b []byte) []byte { b[len(b)/2] ^= 1; return b })},
-		{"stranger's keys", nil, trust.BadSignature, strangersHead},
-		{"endless head", nil, trust.TooLarge, over(named(trust.TimestampName), endless)},
-		{"endless manifest", nil, trust.BadDigest, over(manifest, endless)},
-		{"duplicate keys in the head", nil, trust.Malformed, over(named(trust.TimestampName), func(b []byte) []byte {
+		{Name: "arbitrary software", Unseen: true, Reason: trust.BadDigest, Do: over(artifact, func(b []byte) []byte { b[len(b)/2] ^= 1; return b })},
+		{Name: "head signed by a stranger", Reason: trust.BadSignature, Do: strangersHead},
+		{Name: "endless head", Reason: trust.TooLarge, Do: over(named(trust.TimestampName), endless)},
+		{Name: "endless manifest", Unseen: true, Reason: trust.BadDigest, Do: over(manifest, endless)},
+		{Name: "duplicate keys in the head", Reason: trust.Malformed, Do: over(named(trust.TimestampName), func(b []byte) []byte {
 			return bytes.Replace(b, []byte(`{"_type":`), []byte(`{"_type":"root","_type":`), 1)
 		})},
-		{"files of two moments", nil, trust.BadDigest, func(ctx context.Context, f *Forger) error {
+		{Name: "files of two moments", Reason: trust.BadDigest, Do: func(ctx context.Context, f *Forger) error {
 			h, err := f.Head(ctx)
 			if err != nil {
 				return err
@@ -94,7 +100,7 @@ func Files() []Attack {
 			}
 			return f.Put(ctx, trust.MetadataName(metadata.SNAPSHOT, n), old)
 		}},
-		{"root signed by itself alone", nil, trust.BadSignature, ownRoot},
+		{Name: "root signed by itself alone", Reason: trust.BadSignature, Do: ownRoot},
 	}
 }
 
@@ -184,11 +190,11 @@ func Snapshots() []Attack {
 	next := func(h *trust.Head) int64 { return h.Timestamp.Signed.Version + 5 }
 	promise := func(h *trust.Head) metadata.MetaFiles { return *h.Timestamp.Signed.Meta["snapshot.json"] }
 	return []Attack{
-		{"role gone", head, trust.Rollback, snapshot(func(m map[string]*metadata.MetaFiles, _ int64, _ []byte) { delete(m, staging+".json") })},
-		{"old role", head, trust.Rollback, snapshot(func(m map[string]*metadata.MetaFiles, version int64, old []byte) {
+		{Name: "role gone", Holds: head, Reason: trust.Rollback, Do: snapshot(func(m map[string]*metadata.MetaFiles, _ int64, _ []byte) { delete(m, staging+".json") })},
+		{Name: "old role", Holds: head, Reason: trust.Rollback, Do: snapshot(func(m map[string]*metadata.MetaFiles, version int64, old []byte) {
 			m[staging+".json"] = MetaFile(version-1, old)
 		})},
-		{"role under another version", head, trust.MixAndMatch, with(func(ctx context.Context, f *Forger, h *trust.Head, version int64, _ []byte) error {
+		{Name: "role under another version", Holds: head, Reason: trust.MixAndMatch, Do: with(func(ctx context.Context, f *Forger, h *trust.Head, version int64, _ []byte) error {
 			b, err := f.Store.Read(ctx, trust.MetadataName(staging, version), 1<<20)
 			if err != nil {
 				return err
@@ -198,11 +204,11 @@ func Snapshots() []Attack {
 			}
 			return f.Snapshot(ctx, h, h.Snapshot.Signed.Version+5, func(m map[string]*metadata.MetaFiles) { m[staging+".json"] = MetaFile(version+5, b) })
 		})},
-		{"fast-forward", []string{clock}, trust.FastForward, timestamp(clock, func(h *trust.Head) (int64, *metadata.MetaFiles) {
+		{Name: "fast-forward", Holds: []string{clock}, Reason: trust.FastForward, Do: timestamp(clock, func(h *trust.Head) (int64, *metadata.MetaFiles) {
 			p := promise(h)
 			return 1 << 40, &p
 		})},
-		{"older snapshot", []string{clock}, trust.Rollback, with(func(ctx context.Context, f *Forger, h *trust.Head, _ int64, _ []byte) error {
+		{Name: "older snapshot", Holds: []string{clock}, Reason: trust.Rollback, Do: with(func(ctx context.Context, f *Forger, h *trust.Head, _ int64, _ []byte) error {
 			n := h.Snapshot.Signed.Version - 1
 			b, err := f.Store.Read(ctx, trust.MetadataName(metadata.SNAPSHOT, n), 1<<20)
 			if err != nil {
@@ -214,16 +220,16 @@ func Snapshots() []Attack {
 			}
 			return f.Timestamp(ctx, next(h), MetaFile(n, b), key)
 		})},
-		{"signed by another role", []string{metadata.SNAPSHOT}, trust.BadSignature, timestamp(metadata.SNAPSHOT, func(h *trust.Head) (int64, *metadata.MetaFiles) {
+		{Name: "signed by another role", Holds: []string{metadata.SNAPSHOT}, Reason: trust.BadSignature, Do: timestamp(metadata.SNAPSHOT, func(h *trust.Head) (int64, *metadata.MetaFiles) {
 			p := promise(h)
 			return next(h), &p
 		})},
-		{"no hash", []string{clock}, trust.Malformed, timestamp(clock, func(h *trust.Head) (int64, *metadata.MetaFiles) {
+		{Name: "no hash", Holds: []string{clock}, Reason: trust.Malformed, Do: timestamp(clock, func(h *trust.Head) (int64, *metadata.MetaFiles) {
 			p := promise(h)
 			p.Hashes = nil
 			return next(h), &p
 		})},
-		{"path traversal in the snapshot", head, trust.Malformed, snapshot(func(m map[string]*metadata.MetaFiles, _ int64, _ []byte) { m["../x.json"] = m["targets.json"] })},
+		{Name: "path traversal in the snapshot", Holds: head, Reason: trust.Malformed, Do: snapshot(func(m map[string]*metadata.MetaFiles, _ int64, _ []byte) { m["../x.json"] = m["targets.json"] })},
 	}
 }
 
@@ -272,9 +278,9 @@ func Delegations() []Attack {
 		{"role twice", func(d *metadata.Delegations) { d.Roles = append(d.Roles, d.Roles[0]) }},
 		{"path traversal in a role", func(d *metadata.Delegations) { d.Roles[0].Name = "../prod" }},
 	} {
-		all = append(all, Attack{c.name, publisher, trust.BadRole, targets(c.change)})
+		all = append(all, Attack{Name: c.name, Holds: publisher, Reason: trust.BadRole, Do: targets(c.change)})
 	}
-	return append(all, Attack{"no delegations", publisher, trust.NoRelease, targets(func(d *metadata.Delegations) { d.Roles = []metadata.DelegatedRole{} })})
+	return append(all, Attack{Name: "no delegations", Holds: publisher, Reason: trust.NoRelease, Do: targets(func(d *metadata.Delegations) { d.Roles = []metadata.DelegatedRole{} })})
 }
 
 func (f *Forger) promise(ctx context.Context, h *trust.Head, role string, version int64, b []byte) error {
@@ -292,31 +298,31 @@ func Manifests() []Attack {
 	same := func(*catalog.Release) {}
 	other := artifacts.DigestOf([]byte("other"))
 	return []Attack{
-		{"id re-pointed", nightly, trust.Repointed, release(func(r *catalog.Release) { // two entries trade ids
+		{Name: "id re-pointed", Holds: nightly, Reason: trust.Repointed, Do: release(func(r *catalog.Release) { // two entries trade ids
 			r.Entries[0].Variant, r.Entries[1].Variant = r.Entries[1].Variant, r.Entries[0].Variant
 		})},
-		{"tombstone re-pointed", nightly, trust.Repointed, release(func(r *catalog.Release) { r.Tombstones[0].Identity = other })},
-		{"next_id lowered", nightly, trust.NextID, release(func(r *catalog.Release) { r.Entries, r.Baseline, r.NextID, r.Tombstones = nil, 0, 2, nil })},
-		{"release 1 again", nightly, trust.Rollback, release(func(r *catalog.Release) { r.Sequence, r.Previous = 1, "" })},
-		{"another release of the same number", nightly, trust.Rollback, release(func(r *catalog.Release) { r.Sequence-- })},
-		{"release upon another base", nightly, trust.MixAndMatch, release(func(r *catalog.Release) { r.Previous = other })},
-		{"release past its date", nightly, trust.Expired, func(ctx context.Context, f *Forger) error {
+		{Name: "tombstone re-pointed", Holds: nightly, Reason: trust.Repointed, Do: release(func(r *catalog.Release) { r.Tombstones[0].Identity = other })},
+		{Name: "next_id lowered", Holds: nightly, Reason: trust.NextID, Do: release(func(r *catalog.Release) { r.Entries, r.Baseline, r.NextID, r.Tombstones = nil, 0, 2, nil })},
+		{Name: "release 1 again", Holds: nightly, Reason: trust.Rollback, Do: release(func(r *catalog.Release) { r.Sequence, r.Previous = 1, "" })},
+		{Name: "another release of the same number", Holds: nightly, Reason: trust.Rollback, Do: release(func(r *catalog.Release) { r.Sequence-- })},
+		{Name: "release upon another base", Holds: nightly, Reason: trust.MixAndMatch, Do: release(func(r *catalog.Release) { r.Previous = other })},
+		{Name: "release past its date", Holds: nightly, Reason: trust.Expired, Do: func(ctx context.Context, f *Forger) error {
 			return f.Manifest(ctx, func(r *catalog.Release) { r.Created, r.Expires = f.days(-9), f.days(-1) })
 		}},
-		{"artifact that is nowhere", nightly, trust.Missing, release(func(r *catalog.Release) {
+		{Name: "artifact that is nowhere", Holds: nightly, Reason: trust.Missing, Do: release(func(r *catalog.Release) {
 			e := r.Entries[1]
 			e.Variant.Artifacts = []artifacts.Ref{artifacts.RefOf("x", "", []byte("nowhere"))}
 			e.Variant.Identity = catalog.IdentityOf(e.Variant)
 			e.ID, r.NextID = r.NextID, r.NextID+1
 			r.Entries = append(r.Entries, e)
 		})},
-		{"duplicate keys in the manifest", nightly, trust.Malformed, func(ctx context.Context, f *Forger) error {
+		{Name: "duplicate keys in the manifest", Holds: nightly, Reason: trust.Malformed, Do: func(ctx context.Context, f *Forger) error {
 			return f.spelled(ctx, same, func(files catalog.Files) catalog.Files {
 				files.Manifest = bytes.Replace(files.Manifest, []byte(`{"schema":`), []byte(`{"schema":"arqon-catalog/1","schema":`), 1)
 				return files
 			})
 		}},
-		{"path traversal in an artifact's name", nightly, trust.Malformed, func(ctx context.Context, f *Forger) error {
+		{Name: "path traversal in a name", Holds: nightly, Reason: trust.Malformed, Do: func(ctx context.Context, f *Forger) error {
 			return f.spelled(ctx, same, climbing)
 		}},
 	}
@@ -336,7 +342,7 @@ func climbing(files catalog.Files) catalog.Files {
 // Channels are manifests where they do not belong.
 func Channels() []Attack {
 	return []Attack{
-		{"prod manifest in staging", nightly, trust.WrongChannel, func(ctx context.Context, f *Forger) error {
+		{Name: "prod manifest in staging", Holds: nightly, Reason: trust.WrongChannel, Do: func(ctx context.Context, f *Forger) error {
 			return f.Manifest(ctx, func(r *catalog.Release) {
 				r.Channel = string(catalog.ScopeProd)
 				for i := range r.Entries {
@@ -344,7 +350,7 @@ func Channels() []Attack {
 				}
 			})
 		}},
-		{"staging key signs for prod", nightly, trust.WrongChannel, func(ctx context.Context, f *Forger) error {
+		{Name: "staging key signs for prod", Holds: nightly, Reason: trust.WrongChannel, Do: func(ctx context.Context, f *Forger) error {
 			r, _, version, err := f.Newest(ctx, staging)
 			if err != nil {
 				return err
@@ -355,15 +361,15 @@ func Channels() []Attack {
 			}
 			return f.Release(ctx, staging, string(catalog.ScopeProd), files, version+1)
 		}},
-		{"made for other machines", nightly, trust.Hardware, func(ctx context.Context, f *Forger) error {
-			return f.Manifest(ctx, func(r *catalog.Release) {
+		{Name: "made for other machines", HostOnly: true, Holds: nightly, Reason: trust.Hardware, Do: func(ctx context.Context, f *Forger) error {
+			return f.approved(ctx, func(r *catalog.Release) {
 				for i := range r.Entries {
 					r.Entries[i].Envelope.Hardware.Arch = "pdp11"
 				}
 			})
 		}},
-		{"made for a newer runtime", nightly, trust.ABI, func(ctx context.Context, f *Forger) error {
-			return f.Manifest(ctx, func(r *catalog.Release) { r.RuntimeMin = catalog.RuntimeABI + 1 })
+		{Name: "made for a newer runtime", HostOnly: true, Holds: nightly, Reason: trust.ABI, Do: func(ctx context.Context, f *Forger) error {
+			return f.approved(ctx, func(r *catalog.Release) { r.RuntimeMin = catalog.RuntimeABI + 1 })
 		}},
 	}
 }
@@ -381,11 +387,11 @@ func Yanks() []Attack {
 		}
 	}
 	return []Attack{
-		{"yank removed", responder, trust.Unyanked, list(`{"schema":"arqon-yank/1","yanked":[]}`)},
-		{"yank of the built-in", responder, trust.Malformed, list(`{"schema":"arqon-yank/1","yanked":[{"id":0,"identity":"x","reason":"r"}]}`)},
-		{"yank list with a space", responder, trust.Malformed, list(`{"schema":"arqon-yank/1", "yanked":[]}`)},
-		{"yank list of another schema", responder, trust.Malformed, list(`{"schema":"arqon-yank/2","yanked":[]}`)},
-		{"yank of another identity", responder, trust.Repointed, func(ctx context.Context, f *Forger) error {
+		{Name: "yank removed", Holds: responder, Reason: trust.Unyanked, Do: list(`{"schema":"arqon-yank/1","yanked":[]}`)},
+		{Name: "yank of the built-in", Holds: responder, Reason: trust.Malformed, Do: list(`{"schema":"arqon-yank/1","yanked":[{"id":0,"identity":"x","reason":"r"}]}`)},
+		{Name: "yank list with a space", Holds: responder, Reason: trust.Malformed, Do: list(`{"schema":"arqon-yank/1", "yanked":[]}`)},
+		{Name: "yank list of another schema", Holds: responder, Reason: trust.Malformed, Do: list(`{"schema":"arqon-yank/2","yanked":[]}`)},
+		{Name: "yank of another identity", Holds: responder, Reason: trust.Repointed, Do: func(ctx context.Context, f *Forger) error {
 			h, err := f.Head(ctx)
 			if err != nil {
 				return err
@@ -411,29 +417,29 @@ func Dates() []Attack {
 		}
 	}
 	return []Attack{
-		{"expired timestamp", head, trust.Expired, again(func(ctx context.Context, f *Forger, h *trust.Head) error {
+		{Name: "expired timestamp", Holds: head, Reason: trust.Expired, Do: again(func(ctx context.Context, f *Forger, h *trust.Head) error {
 			key, err := f.Key(h.Root.Signed.Roles[metadata.TIMESTAMP].KeyIDs)
 			if err != nil {
 				return err
 			}
 			return f.timestamp(ctx, h.Timestamp.Signed.Version+1, f.days(-1), h.Timestamp.Signed.Meta["snapshot.json"], key)
 		})},
-		{"expired snapshot", head, trust.Expired, again(func(ctx context.Context, f *Forger, h *trust.Head) error {
+		{Name: "expired snapshot", Holds: head, Reason: trust.Expired, Do: again(func(ctx context.Context, f *Forger, h *trust.Head) error {
 			return f.snapshot(ctx, h, h.Snapshot.Signed.Version+1, f.days(-1), func(map[string]*metadata.MetaFiles) {})
 		})},
-		{"expired staging", nightly, trust.Expired, again(func(ctx context.Context, f *Forger, h *trust.Head) error {
+		{Name: "expired staging", Holds: nightly, Reason: trust.Expired, Do: again(func(ctx context.Context, f *Forger, h *trust.Head) error {
 			m := *h.Roles[staging]
 			m.Signed.Version++
 			m.Signed.Expires = f.days(-1)
 			return f.resign(ctx, h, staging, &m)
 		})},
-		{"expired targets", publisher, trust.Expired, again(func(ctx context.Context, f *Forger, h *trust.Head) error {
+		{Name: "expired targets", Holds: publisher, Reason: trust.Expired, Do: again(func(ctx context.Context, f *Forger, h *trust.Head) error {
 			m := *h.Targets
 			m.Signed.Version++
 			m.Signed.Expires = f.days(-1)
 			return f.resign(ctx, h, metadata.TARGETS, &m)
 		})},
-		{"expired root", []string{metadata.ROOT}, trust.Expired, again(func(ctx context.Context, f *Forger, h *trust.Head) error {
+		{Name: "expired root", Holds: []string{metadata.ROOT}, Reason: trust.Expired, Do: again(func(ctx context.Context, f *Forger, h *trust.Head) error {
 			root := *h.Root
 			root.Signatures = []metadata.Signature{}
 			root.Signed.Version++

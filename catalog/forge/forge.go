@@ -11,6 +11,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -261,6 +262,49 @@ func (f *Forger) Manifest(ctx context.Context, change func(*catalog.Release)) er
 	return f.spelled(ctx, change, func(files catalog.Files) catalog.Files { return files })
 }
 
+// approved is Manifest with the approval that belongs to it.
+func (f *Forger) approved(ctx context.Context, change func(*catalog.Release)) error {
+	if err := f.Manifest(ctx, change); err != nil {
+		return err
+	}
+	h, err := f.Head(ctx)
+	if err != nil {
+		return err
+	}
+	d, _ := h.Delegation(staging)
+	key, err := f.Key(d.KeyIDs)
+	if err != nil {
+		return err
+	}
+	r, manifest, version, err := f.Newest(ctx, staging)
+	if err != nil {
+		return err
+	}
+	return f.Approve(ctx, key, r, manifest, version)
+}
+
+// Approve writes the approval bundle of one key for a release.
+func (f *Forger) Approve(ctx context.Context, key Key, r catalog.Release, manifest artifacts.Digest, version int64) error {
+	predicate, err := json.Marshal(trust.Approval{Channel: r.Channel, Sequence: r.Sequence, RoleVersion: version, Base: r.Previous})
+	if err != nil {
+		return err
+	}
+	subject := trust.Subject{Name: trust.ManifestTarget(r.Channel), Digest: manifest}
+	s, err := trust.EncodeStatement(trust.Statement{PredicateType: catalog.PredicateApproval, Subjects: []trust.Subject{subject}, Predicate: predicate})
+	if err != nil {
+		return err
+	}
+	sig, err := key.sign(trust.PreAuth(s))
+	if err != nil {
+		return err
+	}
+	b, err := trust.Bundle(s, sig, &key.Private.PublicKey)
+	if err != nil {
+		return err
+	}
+	return f.Put(ctx, trust.ApprovalName(manifest, key.ID), b)
+}
+
 // spelled is Manifest that may spell the files otherwise.
 func (f *Forger) spelled(ctx context.Context, change func(*catalog.Release), spell func(catalog.Files) catalog.Files) error {
 	r, manifest, version, err := f.Newest(ctx, staging)
@@ -275,6 +319,23 @@ func (f *Forger) spelled(ctx context.Context, change func(*catalog.Release), spe
 		return err
 	}
 	return f.Release(ctx, staging, staging, spell(files), version+1)
+}
+
+// Prod signs the next prod release, with the newest one's content, by the
+// given approvers only, and publishes it.
+func (f *Forger) Prod(ctx context.Context, approvers ...Key) error {
+	prod := string(catalog.ScopeProd)
+	r, manifest, version, err := f.Newest(ctx, prod)
+	if err != nil {
+		return err
+	}
+	r.Sequence++
+	r.Previous = manifest
+	files, err := catalog.EncodeManifest(r)
+	if err != nil {
+		return err
+	}
+	return f.RoleSignedBy(ctx, prod, trust.ManifestTarget(prod), files.Manifest, version+1, f.days(10), approvers...)
 }
 
 const staging = string(catalog.ScopeStaging)

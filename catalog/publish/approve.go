@@ -268,7 +268,11 @@ func (r *Repository) signatures(ctx context.Context, p *pending) error {
 	if !ok {
 		return fmt.Errorf("channel %.40q: this repository does not have it: %w", p.Channel, ErrProposal)
 	}
+	rules := p.base.head.Rules
 	for _, id := range d.KeyIDs {
+		if p.Channel == string(catalog.ScopeProd) && !rules.Solo && slices.Contains(rules.EvidenceKeys, id) {
+			continue // whose evidence it is does not count, whoever put its signature there
+		}
 		b, err := r.Store.Read(ctx, proposalName(p.Manifest.Digest, "signatures/"+id+".json"), maxProposalBytes)
 		if errors.Is(err, artifacts.ErrNotFound) {
 			continue
@@ -315,7 +319,7 @@ func (r *Repository) Sign(ctx context.Context, manifest artifacts.Digest) (*Revi
 	d, _ := p.base.head.Delegation(p.Channel)
 	open := slices.DeleteFunc(slices.Clone(d.KeyIDs), func(id string) bool { return slices.Contains(rv.Signed, id) })
 	if len(r.Keys.holds(open)) == 0 && len(r.Keys.holds(rv.Signed)) > 0 {
-		return nil, fmt.Errorf("role %s: the given keys have signed already; one key counts once: %w", p.Channel, ErrNoKey)
+		return nil, fmt.Errorf("role %s: the given keys have signed already: %w: one key counts once", p.Channel, ErrMayNot)
 	}
 	key, err := r.Keys.first(p.Channel, open)
 	if err != nil {
@@ -323,7 +327,7 @@ func (r *Repository) Sign(ctx context.Context, manifest artifacts.Digest) (*Revi
 	}
 	rules := p.base.head.Rules
 	if p.Channel == string(catalog.ScopeProd) && !rules.Solo && slices.Contains(rules.EvidenceKeys, key.ID) {
-		return nil, fmt.Errorf("key %.12s made the evidence and cannot approve it: %w", key.ID, ErrNoKey)
+		return nil, fmt.Errorf("key %.12s made the evidence: %w", key.ID, ErrMayNot)
 	}
 	if err := r.approve(ctx, p, key); err != nil {
 		return nil, err

@@ -21,6 +21,9 @@ var (
 	ErrStale = errors.New("another release was published since: propose again")
 	// ErrApprovals: fewer distinct approvers have signed than the role needs.
 	ErrApprovals = errors.New("not enough approvals")
+	// ErrMayNot: a key of the role that cannot approve this: it has already,
+	// or its own statements are the evidence.
+	ErrMayNot = errors.New("this key may not approve it")
 	// ErrProposal: a proposal that cannot become a release.
 	ErrProposal = errors.New("proposal refused")
 )

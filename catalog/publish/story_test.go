@@ -265,7 +265,7 @@ func TestStoryOfSeveralPeople(t *testing.T) {
 	if rv.Threshold != 2 || len(rv.Signed) != 1 || rv.Evidence != 2 || len(rv.Difference.Added) != 2 {
 		t.Fatalf("review: %+v", rv)
 	}
-	if _, err := one.Sign(ctx, prepared.Manifest); !errors.Is(err, publish.ErrNoKey) || !strings.Contains(err.Error(), "once") {
+	if _, err := one.Sign(ctx, prepared.Manifest); !errors.Is(err, publish.ErrMayNot) || !strings.Contains(err.Error(), "once") {
 		t.Fatalf("one key signed twice: %v", err)
 	}
 	if _, err := publisher.Publish(ctx, prepared.Manifest); !errors.Is(err, publish.ErrApprovals) {

@@ -21,6 +21,7 @@ import (
 type doctorFlags struct {
 	repository, keys, root string
 	read, json             bool
+	at                     string
 }
 
 func newDoctor() *cobra.Command {
@@ -37,6 +38,9 @@ soon:
   expiry  of every role's metadata
   keys    modes of the key files and their folders
 
+--at asks the same of a later time: what will have expired then if nobody renews
+it. The clock itself is compared as it is now.
+
 Exit 0 means that nothing fails, warnings aside; exit 1 that something does.
 What the releases contain is arqon verify's business.`,
 		Example: `  arqon doctor --repository out/catalog
@@ -49,6 +53,7 @@ What the releases contain is arqon verify's business.`,
 	c.Flags().StringVar(&f.repository, "repository", "", "the `DIR` of the repository, or s3://bucket/prefix")
 	c.Flags().StringVar(&f.root, "root", "", "believe the root in this `FILE`")
 	c.Flags().StringVar(&f.keys, "keys", "", "folder of the key files (default REPOSITORY-keys)")
+	c.Flags().StringVar(&f.at, "at", "", atUsage)
 	c.Flags().BoolVar(&f.read, "read", false, "write nothing, not even for a moment")
 	c.Flags().BoolVar(&f.json, "json", false, "print the result as JSON")
 	return c
@@ -88,6 +93,10 @@ func (c *checkup) failures() (n int) {
 }
 
 func doctor(ctx context.Context, f doctorFlags, stdout io.Writer) (err error) {
+	clock, err := clockAt(f.at)
+	if err != nil {
+		return err
+	}
 	p, err := newPlace(f.repository, f.keys)
 	if err != nil {
 		return err
@@ -113,7 +122,7 @@ func doctor(ctx context.Context, f doctorFlags, stdout io.Writer) (err error) {
 	}
 	c.clock(store, head)
 	if head != nil {
-		c.expiries(head)
+		c.expiries(head, clock())
 	}
 	c.keyFiles(p.keys)
 	if f.json {
@@ -226,7 +235,8 @@ func noticeBefore(role string) time.Duration {
 	return 3 * day
 }
 
-func (c *checkup) expiries(h *trust.Head) {
+// expiries says what has expired at the time, or will soon.
+func (c *checkup) expiries(h *trust.Head, at time.Time) {
 	type end struct {
 		role string
 		at   time.Time
@@ -241,11 +251,11 @@ func (c *checkup) expiries(h *trust.Head) {
 		}
 	}
 	for _, e := range ends {
-		left := e.at.Sub(now())
+		left := e.at.Sub(at)
 		when := e.at.UTC().Format("2006-01-02 15:04")
 		switch {
 		case left <= 0:
-			c.add("expiry", levelFailure, renewal(e.role), "%s expired on %s: clients adopt nothing new", e.role, when)
+			c.add("expiry", levelFailure, renewal(e.role), "%s expired on %s: clients adopt nothing new, serve what they have, and say so", e.role, when)
 		case left < noticeBefore(e.role):
 			c.add("expiry", levelWarning, renewal(e.role), "%s expires on %s, in %.1f days", e.role, when, left.Hours()/24)
 		default:

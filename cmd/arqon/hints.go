@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os/exec"
 	"syscall"
 
@@ -84,10 +85,12 @@ func hints() []knownHint {
 		{gates.ErrUnsigned, budgetVariable + " names the key file that signed the error budget's charges"},
 		{context.Canceled, "interrupted; nothing measured is lost: arqon nightly --resume RUN goes on"},
 		{exec.ErrNotFound, "install the program, or give its path in external.command of the study"},
-		{syscall.ENOSPC, "free some space; what was already recorded is kept, so the same command with --resume goes on"},
+		{syscall.ENOSPC, "free some space; what was already recorded is kept, so the same command, or for a night the one with --resume, goes on"},
 		{syscall.EROFS, "the place is read-only: choose another with --out or --repository"},
 		{syscall.EACCES, "check who owns the path and its mode"},
+		{artifacts.ErrConflict, "others write to it at the same time, over and over: run the same command again"},
 		{artifacts.ErrNotFound, "check the path; arqon init --repository DIR makes a repository, arqon nightly makes runs"},
+		{fs.ErrNotExist, "check the path; -h shows what the command reads"},
 		{artifacts.ErrCorrupt, "the bytes were changed after they were written: restore them from a copy, do not edit them"},
 	}
 }

@@ -46,7 +46,7 @@ func historyFlags(c *cobra.Command, f *inspectFlags) {
 
 // withHistory reads a channel's history for one piece of work.
 func withHistory(ctx context.Context, f inspectFlags, evidence bool, work func([]trust.Past) error) (err error) {
-	in, err := openReading(f.repository, f.keys, f.root, false)
+	in, err := openReading(f.repository, f.keys, f.root)
 	if err != nil {
 		return err
 	}

@@ -43,7 +43,7 @@ func newInspect() *cobra.Command {
 const manifestBytesMax = 64 << 20
 
 func inspect(ctx context.Context, f inspectFlags, stdout io.Writer) (err error) {
-	in, err := openReading(f.repository, f.keys, f.root, false)
+	in, err := openReading(f.repository, f.keys, f.root)
 	if err != nil {
 		return err
 	}

@@ -22,6 +22,28 @@ import (
 // now is the command's clock: the rooms get times as arguments.
 func now() time.Time { return time.Now().UTC() }
 
+const atUsage = "look from this later `TIME` on: RFC 3339, or how long from now, as 72h"
+
+// clockAt is the clock that stands at a later time; now for "". What has
+// expired does not become good again: a time that has passed is refused.
+func clockAt(at string) (func() time.Time, error) {
+	if at == "" {
+		return now, nil
+	}
+	start := now()
+	then, err := time.Parse(time.RFC3339, at)
+	if long, longErr := time.ParseDuration(at); longErr == nil {
+		then, err = start.Add(long), nil
+	}
+	if err != nil {
+		return nil, hinted{fmt.Errorf("--at %.40q: neither a time nor how long from now", at), "give RFC 3339, as 2027-01-31T00:00:00Z, or hours, as 72h"}
+	}
+	if then.Before(start) {
+		return nil, hinted{fmt.Errorf("--at %s: that has passed", at), "--at only looks ahead: a clock that goes back would make what has expired look good"}
+	}
+	return func() time.Time { return then.UTC() }, nil
+}
+
 // place is one repository with what belongs to it on this machine.
 type place struct {
 	repository string // a directory, or s3://bucket/prefix
@@ -121,8 +143,28 @@ func (p place) create(ctx context.Context) (repositoryStore, error) {
 	return store, nil
 }
 
+// windowVariable is how long a request to an object store may stand still.
+const windowVariable = "ARQON_S3_WINDOW"
+
+// s3Options bounds what a request may cost: by the window, or as artifacts/s3
+// does it for "".
+func s3Options(window string) (s3.Options, error) {
+	if window == "" {
+		return s3.Options{}, nil
+	}
+	d, err := time.ParseDuration(window)
+	if err != nil || d < time.Second || d > 10*time.Minute {
+		return s3.Options{}, hinted{fmt.Errorf("%s=%.40q: want 1s to 10m", windowVariable, window), "it is how long a request may move less than 8 KiB/s; an operation has four times that"}
+	}
+	return s3.Options{Window: d, Deadline: 4 * d}, nil
+}
+
 func (p place) bucket() (*s3.Store, error) {
-	store, err := s3.OpenURL(p.repository, s3.Options{})
+	opts, err := s3Options(os.Getenv(windowVariable))
+	if err != nil {
+		return nil, err
+	}
+	store, err := s3.OpenURL(p.repository, opts)
 	if err != nil {
 		return nil, fmt.Errorf("repository %s: %w", p.repository, err)
 	}
@@ -142,13 +184,12 @@ const rootBytesMax = 1 << 20
 
 // client makes the verifying client of the repository. anchor is the file of a
 // root to believe; "" takes the one that init left beside the keys, if any.
-// remember false leaves no trace: for looking at a copy once.
-func (p place) client(store artifacts.Store, anchor string, remember bool, s *smoker) (*trust.Client, error) {
-	cfg := trust.Config{Store: store, Now: now}
-	if s != nil {
-		cfg.Smoke = s.smoke
+func (p place) client(store artifacts.Store, anchor string, how reader) (*trust.Client, error) {
+	cfg := trust.Config{Store: store, Now: how.clock}
+	if how.smoker != nil {
+		cfg.Smoke = how.smoker.smoke
 	}
-	if remember {
+	if how.remember {
 		cfg.StateDir = p.state
 	} else if _, err := os.Stat(p.state); err == nil {
 		cfg.StateDir = p.state // floors that exist are respected
@@ -169,19 +210,30 @@ type reading struct {
 	smoker *smoker // nil: nothing is opened
 }
 
+// reader is how a repository is read. Zero: by now's clock, leaving no trace,
+// opening nothing.
+type reader struct {
+	remember bool             // keep what was seen; false is for looking at a copy once
+	smoker   *smoker          // asks golden questions of what it has not seen; nil asks none
+	clock    func() time.Time // nil: now; another one may only be ahead
+}
+
 // openReading opens a repository and a client that believes the root in the
-// file anchor, or the pinned one. remember is as for client.
-func openReading(repository, keys, anchor string, remember bool) (*reading, error) {
-	return openSmoking(repository, keys, anchor, remember, nil)
+// file anchor, or the pinned one.
+func openReading(repository, keys, anchor string) (*reading, error) {
+	return openReadingAs(repository, keys, anchor, reader{})
 }
 
-// openServing is openReading for a host: what it has not served before answers
-// its golden questions first.
+// openServing is openReading for a host: it remembers, and what it has not
+// served before answers its golden questions first.
 func openServing(repository, keys, anchor string) (*reading, error) {
-	return openSmoking(repository, keys, anchor, true, newSmoker())
+	return openReadingAs(repository, keys, anchor, reader{remember: true, smoker: newSmoker()})
 }
 
-func openSmoking(repository, keys, anchor string, remember bool, s *smoker) (*reading, error) {
+func openReadingAs(repository, keys, anchor string, how reader) (*reading, error) {
+	if how.clock == nil {
+		how.clock = now
+	}
 	p, err := newPlace(repository, keys)
 	if err != nil {
 		return nil, err
@@ -190,11 +242,11 @@ func openSmoking(repository, keys, anchor string, remember bool, s *smoker) (*re
 	if err != nil {
 		return nil, err
 	}
-	client, err := p.client(store, anchor, remember, s)
+	client, err := p.client(store, anchor, how)
 	if err != nil {
 		return nil, errors.Join(refused(err), store.Close())
 	}
-	return &reading{p, store, client, s}, nil
+	return &reading{p, store, client, how.smoker}, nil
 }
 
 // Close closes all of it.

@@ -106,7 +106,7 @@ func runHost(ctx context.Context, f runFlags, stdout, stderr io.Writer) (err err
 	if err != nil {
 		return err
 	}
-	w := watch(ctx, in.client, rel, f.refresh, h.rt, h.adopted, s.say)
+	w := watch(ctx, in.client, rel, f.refresh, h.rt, watchers{adopted: h.adopted, say: s.say})
 	result, err := h.serve(ctx)
 	w.stop()
 	if err := errors.Join(err, h.close()); err != nil {

@@ -116,8 +116,8 @@ func serve(ctx context.Context, f serveFlags, stdout, stderr io.Writer) (err err
 		stderr = io.Discard
 	}
 	log := slog.New(slog.NewTextHandler(stderr, nil))
-	rel, err := in.client.Refresh(ctx, f.channel)
-	if err != nil {
+	rel, doubt := in.client.Refresh(ctx, f.channel)
+	if err := doubt; err != nil {
 		last, lastErr := in.client.Last(ctx, f.channel)
 		if lastErr != nil || last.IsZero() {
 			return refused(err)
@@ -133,22 +133,35 @@ func serve(ctx context.Context, f serveFlags, stdout, stderr io.Writer) (err err
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
+	s.health(doubt)
 	listener, err := net.Listen("tcp", f.listen)
 	if err != nil {
 		return hinted{err, "give another --listen HOST:PORT; port 0 takes a free one"}
 	}
 	if f.addressFile != "" {
-		if err := os.WriteFile(f.addressFile, []byte("http://"+listener.Addr().String()), 0o644); err != nil {
+		if err := writeAddress(f.addressFile, "http://"+listener.Addr().String()); err != nil {
 			return errors.Join(err, listener.Close())
 		}
 	}
 	log.Info("serving", "channel", f.channel, "release", rel.Release().Sequence, "address", "http://"+listener.Addr().String())
-	w := watch(ctx, in.client, rel, f.refresh, s.rt, s.adopted, func(format string, args ...any) { log.Warn(fmt.Sprintf(format, args...)) })
+	w := watch(ctx, in.client, rel, f.refresh, s.rt, watchers{
+		adopted: s.adopted, looked: s.health, say: func(format string, args ...any) { log.Warn(fmt.Sprintf(format, args...)) },
+	})
 	err = s.run(ctx, listener)
 	w.stop()
 	fmt.Fprintf(stdout, "%d answered, %d failed, %d torn snapshots, %d turned away, %d releases adopted while serving\n",
 		s.answered.Load(), s.failed.Load(), s.torn.Load(), s.turnedAway.Load(), s.adoptions.Load())
 	return err
+}
+
+// writeAddress lets a file appear with the address in it: who waits for it may
+// read it at once.
+func writeAddress(file, address string) error {
+	half := file + ".half"
+	if err := os.WriteFile(half, []byte(address), 0o644); err != nil {
+		return err
+	}
+	return os.Rename(half, file)
 }
 
 func newServer(ctx context.Context, f serveFlags, rel *catalog.Verified, log *slog.Logger) (*server, error) {

@@ -36,7 +36,8 @@ type server struct {
 	window   int // requests that are looked at together
 
 	ready   atomic.Bool
-	class   atomic.Uint32 // what the traffic is taken for
+	doubt   atomic.Pointer[string] // why the repository is not believed now; nil: it is
+	class   atomic.Uint32          // what the traffic is taken for
 	workers chan *worker
 	issued  issued
 	shadow  *shadow
@@ -78,9 +79,23 @@ func (s *server) routes() (http.Handler, error) {
 			writeText(w, http.StatusServiceUnavailable, "draining")
 			return
 		}
-		writeText(w, http.StatusOK, fmt.Sprintf("release %d, adopted %d while serving", s.rt.Load().Release(), s.adoptions.Load()))
+		text := fmt.Sprintf("release %d, adopted %d while serving", s.rt.Load().Release(), s.adoptions.Load())
+		if doubt := s.doubt.Load(); doubt != nil {
+			text += "\nunhealthy: nothing new is adopted: " + *doubt
+		}
+		writeText(w, http.StatusOK, text) // it serves: what it verified last
 	})
 	return mux, nil
+}
+
+// health notes what a look at the repository came to.
+func (s *server) health(err error) {
+	if err == nil {
+		s.doubt.Store(nil)
+		return
+	}
+	text := err.Error()
+	s.doubt.Store(&text)
 }
 
 // prediction is the answer to one image.

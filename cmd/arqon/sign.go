@@ -216,10 +216,12 @@ func pending(err error) error {
 		return no{hinted{err, "another approver signs: arqon sign --keys THEIR-FOLDER"}}
 	case errors.Is(err, publish.ErrStale):
 		return no{hinted{err, "arqon nightly proposes again on top of the newest release"}}
+	case errors.Is(err, publish.ErrMayNot):
+		return no{hinted{err, "another person signs: arqon sign --keys THEIR-FOLDER"}}
 	case errors.Is(err, publish.ErrNoKey):
 		return hinted{err, "give the folder of a key that may: --keys FOLDER"}
 	case errors.Is(err, publish.ErrProposal):
-		return no{err}
+		return no{hinted{err, "arqon inspect and arqon history show what there is; what was withdrawn comes back only under a new id, through a night"}}
 	}
 	return err
 }

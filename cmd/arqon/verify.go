@@ -15,6 +15,7 @@ import (
 type verifyFlags struct {
 	repository, keys, channel, root, study string
 	json, files, smoke                     bool
+	at                                     string
 }
 
 func newVerify() *cobra.Command {
@@ -31,9 +32,13 @@ vouches for itself, and verify says so: pin its root with --root.
 
 With --smoke, the entries of built-in domains are opened too and asked the small
 questions that the release carries the answers of; --study opens the program of
-a study, and with it the entries of its domain.`,
+a study, and with it the entries of its domain.
+
+--at asks whether it would still verify then, if nobody renewed anything: a
+later time, or how long from now (72h). It cannot be a time that has passed.`,
 		Example: `  arqon verify --repository out/catalog
-  arqon verify --repository /mnt/copy --root root.json --channel staging --json`,
+  arqon verify --repository /mnt/copy --root root.json --channel staging --json
+  arqon verify --repository out/catalog --at 72h`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if f.study != "" && !f.smoke {
@@ -49,6 +54,7 @@ a study, and with it the entries of its domain.`,
 	c.Flags().BoolVar(&f.json, "json", false, "print the result as JSON")
 	c.Flags().BoolVar(&f.smoke, "smoke", false, "open each entry and compare its golden answers too, as a host on this machine would")
 	c.Flags().StringVar(&f.study, "study", "", "with --smoke, also ask the domain of the study in this `FILE`")
+	c.Flags().StringVar(&f.at, "at", "", atUsage)
 	c.Flags().BoolVar(&f.files, "files", false, "list every file that was read")
 	return c
 }
@@ -78,7 +84,11 @@ type verifiedRelease struct {
 }
 
 func verify(ctx context.Context, f verifyFlags, stdout, stderr io.Writer) (err error) {
-	in, err := openReading(f.repository, f.keys, f.root, false)
+	clock, err := clockAt(f.at)
+	if err != nil {
+		return err
+	}
+	in, err := openReadingAs(f.repository, f.keys, f.root, reader{clock: clock})
 	if err != nil {
 		return err
 	}
@@ -159,6 +169,9 @@ func refused(err error) error {
 		return err
 	}
 	if r.Reason == trust.Unreadable {
+		if hint(err) == "" {
+			return hinted{err, "nothing was adopted; a client that loses what it remembers is protected by --root and the floor that its host ships, and by nothing else"}
+		}
 		return err
 	}
 	return no{hinted{err, refusalHints[r.Reason]}}

@@ -19,7 +19,7 @@ func elitesFrom(ctx context.Context, where, out string, st factory.Study) (elite
 		}
 		return a.Elites(), err
 	}
-	in, openErr := openReading(where, "", "", false)
+	in, openErr := openReading(where, "", "")
 	if openErr != nil {
 		return nil, hinted{errors.Join(err, openErr), "--from takes a run (ls OUT/runs shows them) or a repository"}
 	}

@@ -17,10 +17,15 @@ type watcher struct {
 	done   sync.WaitGroup
 }
 
-// watch begins to look. serving is what the runtime was opened with; adopted is
-// told of what takes its place: a newer release, or the same one without what
-// was withdrawn from it.
-func watch(ctx context.Context, client *trust.Client, serving *catalog.Verified, every time.Duration, rt *runtime.Runtime, adopted func(*catalog.Verified), say func(string, ...any)) *watcher {
+// watchers are told what a watcher sees.
+type watchers struct {
+	adopted func(*catalog.Verified) // a newer release, or the same one without what was withdrawn from it
+	looked  func(error)             // after every look: nil, or why nothing new is adopted; may be nil
+	say     func(string, ...any)
+}
+
+// watch begins to look. serving is what the runtime was opened with.
+func watch(ctx context.Context, client *trust.Client, serving *catalog.Verified, every time.Duration, rt *runtime.Runtime, tell watchers) *watcher {
 	ctx, cancel := context.WithCancel(ctx)
 	w := &watcher{cancel: cancel}
 	if every <= 0 {
@@ -40,12 +45,22 @@ func watch(ctx context.Context, client *trust.Client, serving *catalog.Verified,
 			if err == nil && (rel.Release().Sequence > rt.Load().Release() || len(rel.Release().Entries) != len(serving.Release().Entries)) {
 				if err = rt.Adopt(ctx, rel); err == nil {
 					serving = rel
-					adopted(rel)
+					tell.adopted(rel)
 				}
 			}
-			if err != nil && ctx.Err() == nil && err.Error() != told {
+			if ctx.Err() != nil {
+				return
+			}
+			if tell.looked != nil {
+				tell.looked(err)
+			}
+			switch {
+			case err != nil && err.Error() != told:
 				told = err.Error()
-				say("not adopted: %v", err)
+				tell.say("not adopted: %v", err)
+			case err == nil && told != "":
+				told = ""
+				tell.say("the repository verifies again")
 			}
 		}
 	})
