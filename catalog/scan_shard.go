@@ -74,10 +74,9 @@ func (r *scan) variant(v *Variant) bool {
 }
 
 func (r *scan) ref(f *artifacts.Ref) bool {
-	if !r.lit(`{`) || (r.lit(`"name":`) && !(r.string(&f.Name) && f.Name != "" && r.lit(`,`))) {
-		return false
-	}
-	return r.lit(`"digest":`) && r.string((*string)(&f.Digest)) &&
+	return r.lit(`{`) &&
+		(!r.lit(`"name":`) || r.string(&f.Name) && f.Name != "" && r.lit(`,`)) &&
+		r.lit(`"digest":`) && r.string((*string)(&f.Digest)) &&
 		r.lit(`,"size":`) && r.integer(&f.Size) &&
 		(!r.lit(`,"media_type":`) || r.string(&f.MediaType) && f.MediaType != "") &&
 		r.lit(`}`)

@@ -111,6 +111,7 @@ func zero(v reflect.Value, look func(string), path string) {
 		}
 	case reflect.Pointer:
 		zero(v.Elem(), look, path)
+	default:
 	}
 }
 

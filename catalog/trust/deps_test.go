@@ -4,6 +4,7 @@ import (
 	"flag"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -46,5 +47,27 @@ func TestLinkedModules(t *testing.T) {
 	}
 	if others := len(modules) - 1; others > 13 {
 		t.Errorf("%d modules besides our own, at most 13", others)
+	}
+}
+
+// maxHostBytes is how large a stripped program may be that does nothing but
+// verify.
+const maxHostBytes = 7_000_000
+
+func TestLinkedSize(t *testing.T) {
+	if testing.Short() {
+		t.Skip("links a program")
+	}
+	host := filepath.Join(t.TempDir(), "host")
+	if out, err := exec.Command("go", "build", "-ldflags=-s -w", "-o", host, "./testdata/host").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	info, err := os.Stat(host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d bytes", info.Size())
+	if info.Size() > maxHostBytes {
+		t.Errorf("the program has %d bytes, at most %d", info.Size(), maxHostBytes)
 	}
 }
