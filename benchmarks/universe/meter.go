@@ -188,11 +188,12 @@ func (r *wasmReader) unusedGlobal() {
 // exports wants the memory and run, in any order.
 func (r *wasmReader) exports() {
 	const kindFunction, kindMemory = 0, 2
+	kinds := map[string]byte{exportMemory: kindMemory, exportRun: kindFunction}
 	seen := map[string]bool{}
 	for range r.size("exports", 2) {
 		name := string(r.bytes(r.size("bytes of a name", 16)))
 		kind, at := r.byte(), r.unsigned()
-		if at != 0 || seen[name] || !(name == exportMemory && kind == kindMemory || name == exportRun && kind == kindFunction) {
+		if want, known := kinds[name]; !known || kind != want || at != 0 || seen[name] {
 			r.fail(fmt.Errorf("export %.16q: want %s and %s", name, exportMemory, exportRun))
 		}
 		seen[name] = true
