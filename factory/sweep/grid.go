@@ -3,6 +3,7 @@ package sweep
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/arqon/arqon/benchmarks"
 	"github.com/arqon/arqon/factory/engine"
@@ -13,6 +14,7 @@ const (
 	maxGridPoints  = 1 << 30
 	maxLevels      = 1 << 16
 	maxOrderedSort = 5 // permutations of up to five items are listed in full
+	maxCounted     = 1 << 16
 )
 
 var _ engine.New = Grid
@@ -89,13 +91,31 @@ func (g *gridPath) refine(budget int) {
 				continue
 			}
 			a.levels++
-			if n := g.product(); n < 0 || n > budget {
+			if !g.within(budget) {
 				a.levels--
 				continue
 			}
 			grown = true
 		}
 	}
+}
+
+// within reports whether the grid has at most so many points. Combinations that
+// differ in switched-off knobs alone, or break a constraint, are none.
+func (g *gridPath) within(budget int) bool {
+	n := g.product()
+	if n < 0 || n <= budget {
+		return n >= 0
+	}
+	if n > maxCounted || !g.conditional() {
+		return false
+	}
+	g.total, g.stride = n, 1
+	return g.count() <= budget
+}
+
+func (g *gridPath) conditional() bool {
+	return len(g.space.Constraints) > 0 || slices.ContainsFunc(g.space.Parameters, func(p benchmarks.Parameter) bool { return p.When != nil })
 }
 
 func scalable(p benchmarks.Parameter) bool {
@@ -143,6 +163,37 @@ func (g *gridPath) product() int {
 		n *= a.levels
 	}
 	return n
+}
+
+// sizes counts the points without those that are infeasible or the same as
+// another: those that are asked, and those of the whole space (0 where a knob is
+// a continuum). Of a grid too large to count it is the number of combinations.
+func (g *gridPath) sizes() (asked, whole int) {
+	full := gridPath{space: g.space, axes: slices.Clone(g.axes)}
+	for i, a := range full.axes {
+		if a.most == 0 {
+			return g.count(), 0
+		}
+		full.axes[i].levels = levelLimit(a.most)
+	}
+	if full.total = full.product(); full.total < 0 {
+		full.total = maxGridPoints
+	}
+	full.stride = 1
+	return g.count(), full.count()
+}
+
+func (g *gridPath) count() int {
+	if g.total > maxCounted {
+		return g.total
+	}
+	known := map[string]bool{}
+	for i := range g.total {
+		if p, _ := g.at(i); p != nil {
+			known[engine.Key(p)] = true
+		}
+	}
+	return len(known)
 }
 
 // strideOf returns a step near the golden section that visits all of n.
