@@ -83,6 +83,11 @@ func (g *gridPath) lay(budget int) error {
 // refine adds a level to one scalable axis after the other while the budget
 // lasts.
 func (g *gridPath) refine(budget int) {
+	if g.fits(budget) {
+		whole, _ := g.whole()
+		g.axes = whole.axes
+		return
+	}
 	for grown := true; grown; {
 		grown = false
 		for i := range g.axes {
@@ -91,7 +96,7 @@ func (g *gridPath) refine(budget int) {
 				continue
 			}
 			a.levels++
-			if !g.within(budget) {
+			if n := g.product(); n < 0 || n > budget {
 				a.levels--
 				continue
 			}
@@ -100,18 +105,29 @@ func (g *gridPath) refine(budget int) {
 	}
 }
 
-// within reports whether the grid has at most so many points. Combinations that
-// differ in switched-off knobs alone, or break a constraint, are none.
-func (g *gridPath) within(budget int) bool {
-	n := g.product()
-	if n < 0 || n <= budget {
-		return n >= 0
+// fits reports whether every point of the whole space is within the budget, as
+// points, not as combinations: those that differ in switched-off knobs alone, or
+// break a constraint, are none.
+func (g *gridPath) fits(budget int) bool {
+	whole, known := g.whole()
+	return known && whole.total <= maxCounted && (whole.total <= budget || g.conditional() && whole.count(budget) <= budget)
+}
+
+// whole is the grid with every level there is; false where a knob is a
+// continuum.
+func (g *gridPath) whole() (gridPath, bool) {
+	full := gridPath{space: g.space, axes: slices.Clone(g.axes)}
+	for i, a := range full.axes {
+		if a.most == 0 {
+			return full, false
+		}
+		full.axes[i].levels = levelLimit(a.most)
 	}
-	if n > maxCounted || !g.conditional() {
-		return false
+	if full.total = full.product(); full.total < 0 {
+		full.total = maxGridPoints
 	}
-	g.total, g.stride = n, 1
-	return g.count() <= budget
+	full.stride = 1
+	return full, true
 }
 
 func (g *gridPath) conditional() bool {
@@ -165,25 +181,18 @@ func (g *gridPath) product() int {
 	return n
 }
 
-// sizes counts the points without those that are infeasible or the same as
-// another: those that are asked, and those of the whole space (0 where a knob is
-// a continuum). Of a grid too large to count it is the number of combinations.
+// sizes counts the points that are asked, and those of the whole space (0 where
+// a knob is a continuum). Of a grid too large to count it is the number of
+// combinations.
 func (g *gridPath) sizes() (asked, whole int) {
-	full := gridPath{space: g.space, axes: slices.Clone(g.axes)}
-	for i, a := range full.axes {
-		if a.most == 0 {
-			return g.count(), 0
-		}
-		full.axes[i].levels = levelLimit(a.most)
+	if full, known := g.whole(); known {
+		whole = full.count(maxCounted)
 	}
-	if full.total = full.product(); full.total < 0 {
-		full.total = maxGridPoints
-	}
-	full.stride = 1
-	return g.count(), full.count()
+	return g.count(maxCounted), whole
 }
 
-func (g *gridPath) count() int {
+// count counts the points, each once, until there are more than most.
+func (g *gridPath) count(most int) int {
 	if g.total > maxCounted {
 		return g.total
 	}
@@ -191,6 +200,9 @@ func (g *gridPath) count() int {
 	for i := range g.total {
 		if p, _ := g.at(i); p != nil {
 			known[engine.Key(p)] = true
+		}
+		if len(known) > most {
+			break
 		}
 	}
 	return len(known)
