@@ -54,3 +54,23 @@ func TestADriftIsBelievedAsFarAsItWasSeen(t *testing.T) {
 		t.Errorf("noise is believed: %v", m)
 	}
 }
+
+// What a walk through a whole space is promised is left by every noise.
+func TestAWalkGetsItsPoints(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		h := &hunt{budget: rapid.IntRange(30, 5000).Draw(t, "budget"), noisy: rapid.Bool().Draw(t, "noisy"), reference: map[string][]measurement{}, spent: map[string]int{}}
+		h.success.Name = "cost"
+		for range spikesNeedAtAll {
+			v := rapid.Float64Range(.5, 2).Draw(t, "sample")
+			h.reference[phaseOpen] = append(h.reference[phaseOpen], measurement{Values: map[string]float64{"cost": v}})
+		}
+		left := h.budget - h.tail() - 1
+		if h.noisy {
+			left -= openSamples - 1
+			left -= left / referenceEvery
+		}
+		if got := walkable(h.noisy, h.budget); got > left {
+			t.Fatalf("%d points promised of %d evaluations, %d are left", got, h.budget, left)
+		}
+	})
+}

@@ -82,6 +82,20 @@ func undisturbed(y []float64) []float64 {
 	return kept // at least half of them: the median's distance is inside
 }
 
+// sameValue is the one value that repeated values have, if they all do: a
+// logarithm and back would change its last digit.
+func sameValue(values []float64) (v float64, same bool) {
+	for _, x := range values {
+		if x != values[0] {
+			return 0, false
+		}
+	}
+	if len(values) == 0 {
+		return 0, false
+	}
+	return values[0], true
+}
+
 // value is the center on the values' own scale.
 func (e estimate) value() float64 {
 	if e.log {

@@ -95,6 +95,7 @@ type hunt struct {
 	known     map[artifacts.Digest]*tried
 	arms      []*tried // in order of first sample
 	hurry     bool
+	ended     bool // the engines have nothing more to ask
 	raceLeft  int
 	rung      int
 	finalists []*tried
@@ -282,7 +283,11 @@ func (h *hunt) joined(samples []measurement, scale map[string]float64) measureme
 	}
 	out := measurement{Type: good[0].Type, Values: map[string]float64{}, Change: map[string]float64{}}
 	for _, m := range h.metrics {
-		v := estimateOf(valuesOf(good, m.Name)).value()
+		values := valuesOf(good, m.Name)
+		v, same := sameValue(values)
+		if !same {
+			v = estimateOf(values).value()
+		}
 		out.Values[m.Name] = v
 		if a, ok := scale[m.Name]; ok {
 			out.Change[m.Name] = bounded(change(m, a, v))

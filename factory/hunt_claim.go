@@ -119,8 +119,9 @@ func (h *hunt) claimRound() []want {
 		plan := h.planned
 		if len(h.winner.claim) == 0 {
 			sigma, baseSigma, n := h.claimNoise()
-			rough := 1 + 1/math.Sqrt(float64(max(n, 1))) // few samples may show too little noise, which would end the claim early
-			plan = planClaim(max(1, h.budget-h.total()), rough*sigma, rough*baseSigma, n)
+			rough := 1 + 1/math.Sqrt(float64(max(n, 1)))             // few samples may show too little noise, which would end the claim early
+			most := min(h.budget-h.total(), h.claimMax()+h.raceLeft) // less than the budget where the engines ended before it
+			plan = planClaim(max(1, most), rough*sigma, rough*baseSigma, n)
 			h.planned = plan
 			plan.winner, plan.baseline = min(plan.winner, claimLook), 0
 		} else {
@@ -177,7 +178,10 @@ func (h *hunt) session() []measurement {
 func (h *hunt) claimed() (claim, base estimate) {
 	claim = estimateOf(valuesOf(h.winner.claim, h.success.Name))
 	base = estimateOf(valuesOf(h.session(), h.success.Name))
-	if !h.noisy || !claim.log || !base.log {
+	if !h.noisy { // one value, to its last digit
+		return exactly(valuesOf(h.winner.claim, h.success.Name), claim), exactly(valuesOf(h.session(), h.success.Name), base)
+	}
+	if !claim.log || !base.log {
 		return claim, base
 	}
 	moved, s2 := 0., math.Inf(1)
@@ -193,6 +197,13 @@ func (h *hunt) claimed() (claim, base estimate) {
 	claim.center += moved
 	claim.se = math.Hypot(claim.se, math.Sqrt(left))
 	return claim, base
+}
+
+func exactly(values []float64, e estimate) estimate {
+	if v, same := sameValue(values); same {
+		return estimate{n: e.n, center: v}
+	}
+	return e
 }
 
 // nextWinner replaces a winner that fails when it is measured again.

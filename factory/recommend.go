@@ -99,6 +99,7 @@ func Recommend(ctx context.Context, cfg Discovery) (found Recommendations, err e
 	})
 	defer r.pool.close()
 	err = r.begin()
+	r.sayMatrix()
 	for more := true; err == nil && more; {
 		more, err = r.round(ctx)
 	}
@@ -177,6 +178,9 @@ func (r *recommending) makeLanes(h *hunt, baseline benchmarks.Point) error {
 	h.turns = newBandit(mix, r.cfg.Study.namesEngines())
 	for i, budget := range shares(h.budget, weights) {
 		name := mix[i].Name
+		if name == gridEngine { // its levels follow from what it can measure
+			budget = int(float64(budget) / float64(h.budget) * float64(walkable(h.noisy, h.budget)))
+		}
 		e, err := r.outside.engine(r.cfg, h.scenario, name, engine.Config{
 			Space: r.cfg.Description.Space, Budget: max(1, budget), Parallel: 1, Start: r.cfg.start(baseline, h.scenario.Name),
 			Seed: seed.Derive(r.root, "factory/hunt/"+name+"/"+h.scenario.Name), Descriptors: r.cfg.Study.Descriptors,
@@ -188,6 +192,9 @@ func (r *recommending) makeLanes(h *hunt, baseline benchmarks.Point) error {
 	}
 	return nil
 }
+
+// gridEngine walks through a whole space.
+const gridEngine = "grid"
 
 // huntBudgetMin: less than a few points, the race and the claim is no search.
 const huntBudgetMin = 8
@@ -213,6 +220,22 @@ func (r *recommending) begin() error {
 		}
 	}
 	return r.journal.put(kindStudy, record)
+}
+
+// sayMatrix tells whoever walks through a whole space and has too few
+// evaluations for it what would be enough.
+func (r *recommending) sayMatrix() {
+	total := 0
+	for _, h := range r.hunts {
+		name, asked, whole, need := h.matrix()
+		total += need
+		if asked < whole {
+			r.progress.Say(fmt.Sprintf("%s: %s measures %d of the %d points of the space", h.scenario.Name, name, asked, whole))
+		}
+	}
+	if total > r.cfg.Study.Budget.Evaluations {
+		r.progress.Say(fmt.Sprintf("budget.evaluations: %d measure all of them", total))
+	}
 }
 
 // round asks every hunt for its samples, commits them in that order, and lets
@@ -379,7 +402,12 @@ func (r *recommending) commit(w want, x measurement) error {
 func (r *recommending) result() Recommendations {
 	out := Recommendations{Stop: r.stop, JournalHead: r.journal.log.Head(), Contexts: []Recommendation{}}
 	if out.Stop == "" {
-		out.Stop = "evaluations are spent"
+		out.Stop = "engines have nothing more to ask"
+		for _, h := range r.hunts {
+			if !h.ended {
+				out.Stop = "evaluations are spent"
+			}
+		}
 	}
 	for i, h := range r.hunts {
 		x := h.recommendation()

@@ -169,8 +169,9 @@ func TestSuiteFigures(t *testing.T) {
 		}
 		t.Logf("%5d %-16s regret %6.2f %%  random %6.1f %%  1/%.1f", budget, "median of all",
 			100*middle(all), 100*middle(random), middle(random)/middle(all))
-		t.Logf("%5d %-16s |claimed−true| %.2f %%, of the session %.2f %%  bias %+.2f %%  95 %% intervals cover %.1f %%  spent %.0f", budget, "the claims",
-			100*middle(claims), 100*middle(session), 100*middle(bias), 100*float64(covered)/float64(len(all)), middle(spent))
+		sorted := slices.Sorted(slices.Values(claims))
+		t.Logf("%5d %-16s |claimed−true| %.2f %% (nine of ten below %.2f), of the session %.2f %%  bias %+.2f %%  95 %% intervals cover %.1f %%  spent %.0f", budget, "the claims",
+			100*middle(claims), 100*sorted[len(sorted)*9/10], 100*middle(session), 100*middle(bias), 100*float64(covered)/float64(len(all)), middle(spent))
 	}
 }
 

@@ -40,16 +40,20 @@ repository: repo
 // depend on how often.
 type victim struct {
 	verb  string
-	kills int // survived in a plain test run
+	kills int    // survived in a plain test run
+	study string // "": killStudy
 	files []string
 	after func(t *testing.T, dir string) // looks at a finished run
 }
 
 // killRun is a run to be in a fresh directory.
-func killRun(t *testing.T, workers int) string {
+func killRun(t *testing.T, study string, workers int) string {
 	t.Helper()
 	dir := t.TempDir()
-	study := strings.Replace(killStudy, "WORKERS", strconv.Itoa(workers), 1)
+	if study == "" {
+		study = killStudy
+	}
+	study = strings.Replace(study, "WORKERS", strconv.Itoa(workers), 1)
 	if err := os.WriteFile(filepath.Join(dir, "kill.yaml"), []byte(study), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +100,7 @@ func survive(t *testing.T, v victim) {
 	if n, err := strconv.Atoi(os.Getenv(killsVariable)); err == nil {
 		kills = n
 	}
-	calm := killRun(t, 1)
+	calm := killRun(t, v.study, 1)
 	start := time.Now()
 	if _, story, err := arqonIn(calm, v.verb, "--study", "kill.yaml"); err != nil {
 		t.Fatalf("uninterrupted: %v\n%s", err, story)
@@ -121,7 +125,7 @@ func survive(t *testing.T, v victim) {
 // interrupted kills one run until it gets through, and returns how often.
 func (v victim) interrupted(t *testing.T, rnd *rand.Rand, whole time.Duration, calm string, workers int) (kills int) {
 	t.Helper()
-	dir := killRun(t, workers)
+	dir := killRun(t, v.study, workers)
 	for {
 		args := []string{v.verb, "--resume", "kill-0001"}
 		if _, err := os.Stat(runFile(dir, "run.json")); errors.Is(err, fs.ErrNotExist) {

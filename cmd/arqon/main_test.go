@@ -11,8 +11,9 @@ import (
 // TestMain lets scripts call the test binary under other names.
 func TestMain(m *testing.M) {
 	testscript.Main(withFixtures{m}, map[string]func(){
-		"arqon": func() { os.Exit(Main()) },
-		"toy":   toyMain,
+		"arqon":   func() { os.Exit(Main()) },
+		"toy":     toyMain,
+		"squeeze": squeezeMain,
 	})
 }
 

@@ -14,8 +14,8 @@ import (
 	"github.com/arqon/arqon/gates"
 )
 
-// story tells the person who waits what is going on: bars on a terminal, one
-// line a step elsewhere. It writes to standard error and decides nothing.
+// story tells the person who waits what is going on: bars on a terminal, a line
+// a tenth of each step elsewhere. It writes to standard error and decides nothing.
 type story struct {
 	out  io.Writer
 	live bool
@@ -27,8 +27,12 @@ type story struct {
 
 type lane struct {
 	bar  *mpb.Bar
+	said int                    // tenths, where there is no bar
 	note atomic.Pointer[string] // the bars are drawn by a goroutine of their own
 }
+
+// slowSteps: shorter steps are told when they are done.
+const slowSteps = 40
 
 // newStory looks at the writer: bars need a terminal, and --quiet silences
 // everything but errors.
@@ -62,13 +66,25 @@ func (s *story) say(format string, args ...any) {
 func (s *story) step(name string, done, total int, note string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	l := s.lanes[name]
 	if !s.live {
-		if total > 0 && done == total {
+		if l == nil {
+			l = &lane{}
+			s.lanes[name] = l
+		}
+		if total <= 0 {
+			return
+		}
+		tenths := 10 * done / total
+		if tenths < l.said { // the same step again, of something else
+			l.said = 0
+		}
+		if (tenths > l.said && total >= slowSteps) || done == total {
+			l.said = tenths
 			fmt.Fprintf(s.out, "%-14s %d of %d  %s\n", name, done, total, note)
 		}
 		return
 	}
-	l := s.lanes[name]
 	if l == nil {
 		l = &lane{}
 		l.note.Store(&note)

@@ -32,6 +32,7 @@ type studyShowFlags struct {
 	out, html   string
 	json, ascii bool
 	width       int
+	points      int
 	axes        []string
 }
 
@@ -49,12 +50,15 @@ it has come; nothing is locked or changed.
 RUN is the name of a run below --out, or its directory.
 
 The map is drawn over the descriptors of the study, or the two most important
-knobs; --axis names others: a knob, or METRIC=MIN:MAX. Importance is functional
+knobs; --axis names others: a knob, or METRIC=MIN:MAX. Of the knobs that are no
+axis a cell shows the best. --points N lists the N best points as well, all of
+them if there are fewer: the table of a whole matrix. Importance is functional
 ANOVA of a random forest over the ranks of the losses, and says how much of the
 variance the forest explains at points it has not seen.`,
 		Example: `  arqon study show infer-0001
   arqon study show infer-0001 --html search.html
   arqon study show compress-0001 --axis level --axis ratio=1:4
+  arqon study show matrix-0001 --axis level --axis window --points 500
   arqon study show compress-0001 --json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return showStudy(f, args[0], c.OutOrStdout()) },
@@ -65,6 +69,7 @@ variance the forest explains at points it has not seen.`,
 	c.Flags().BoolVar(&f.ascii, "ascii", false, "plain ASCII")
 	c.Flags().IntVar(&f.width, "width", 0, "columns (default: the terminal's, or 80)")
 	c.Flags().StringArrayVar(&f.axes, "axis", nil, "an axis of the map: `KNOB` or METRIC=MIN:MAX; at most twice")
+	c.Flags().IntVar(&f.points, "points", 0, "list the `N` best points, at most 10000")
 	c.MarkFlagsMutuallyExclusive("html", "json")
 	return c
 }
@@ -86,6 +91,10 @@ func showStudy(f studyShowFlags, name string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if f.points < 0 || f.points > pointsMax {
+		return hinted{fmt.Errorf("--points %d: want 0 to %d", f.points, pointsMax), "the best points of every context, best first"}
+	}
+	o.List(f.points)
 	switch {
 	case f.json:
 		return printJSON(stdout, o)
@@ -99,6 +108,9 @@ func showStudy(f studyShowFlags, name string, stdout io.Writer) error {
 	}
 	return insight.Text(stdout, o, t)
 }
+
+// pointsMax bounds a list of points.
+const pointsMax = 10_000
 
 // axesOf reads "knob" and "metric=lo:hi".
 func axesOf(list []string) (out []engine.Descriptor, err error) {

@@ -27,6 +27,10 @@ import (
 //	toy shuffle=4ms     takes up to that long, never twice the same
 //	toy crash-above=.4  exits when x is above that
 //	toy nan-above=.4    measures NaN when x is above that
+//	toy inf-above=.4    measures Infinity, −Infinity and 1e999 in turns when x is above that
+//	toy hang-above=.9   never answers when x is above that
+//	toy refuse-above=.4 answers bad_candidate when x is above that
+//	toy space=EMPTY     describes a space that cannot be searched: empty, twice, never or nothing
 const toyDescription = `"ok":true,
 "space":{"parameters":[
   {"name":"x","kind":"float","min":0,"max":1,"default":0.5},
@@ -89,6 +93,9 @@ func toyMain() {
 			answer = `"ok":true,"name":"toy","version":"1"`
 		case "describe":
 			answer = strings.ReplaceAll(toyDescription, "\n", "")
+			if what, kind, _ := strings.Cut(mode, "="); what == "space" {
+				answer = toySpaces[kind].Replace(answer)
+			}
 			if mode == "moved" {
 				answer = strings.ReplaceAll(answer, `"baseline":{"x":0.5`, `"baseline":{"x":0.45`)
 			}
@@ -132,6 +139,14 @@ func toyMain() {
 	}
 }
 
+// toySpaces are descriptions with a space that cannot be searched.
+var toySpaces = map[string]*strings.Replacer{
+	"empty":   strings.NewReplacer(`"min":1,"max":9,"default":5`, `"min":9,"max":9,"default":9`),
+	"twice":   strings.NewReplacer(`"name":"y"`, `"name":"x"`),
+	"never":   strings.NewReplacer(`"min":1,"max":9,"default":5`, `"min":1,"max":9,"default":5,"when":{"mode":["none"]}`),
+	"nothing": strings.NewReplacer(`"default":"plain"}]}`, `"default":"plain"}],"constraints":[{"name":"impossible","expr":"x > 2"}]}`),
+}
+
 // toyMisbehave reports whether it has answered in its own way.
 func toyMisbehave(mode string, measured int, id uint64, x float64) (answered bool) {
 	what, value, _ := strings.Cut(mode, "=")
@@ -151,12 +166,20 @@ func toyMisbehave(mode string, measured int, id uint64, x float64) (answered boo
 		}
 	case "flood":
 		fmt.Print(strings.Repeat("x", 10<<20))
-	case "crash-above", "nan-above":
+	case "crash-above", "nan-above", "inf-above", "hang-above", "refuse-above":
 		limit, err := strconv.ParseFloat(value, 64)
 		switch {
 		case err == nil && x <= limit:
 		case what == "nan-above":
 			return toyMisbehave("nan", measured, id, x)
+		case what == "inf-above":
+			fmt.Printf("{\"id\":%d,\"ok\":true,\"samples\":[{\"cost\":%s,\"quality\":0.9}]}\n", id, []string{"Infinity", "-Infinity", "1e999"}[measured%3])
+			return true
+		case what == "hang-above":
+			return toyMisbehave("hang", measured, id, x)
+		case what == "refuse-above":
+			fmt.Printf("{\"id\":%d,\"ok\":false,\"error\":{\"code\":\"bad_candidate\",\"message\":\"x is too large\"}}\n", id)
+			return true
 		default:
 			os.Exit(7)
 		}

@@ -58,6 +58,8 @@ type contextView struct {
 	Map                                                             *figureView
 	LineageText                                                     string
 	Lineage                                                         []lineageView
+	PointsTitle                                                     string
+	Points                                                          [][4]string
 	Notes, Noise                                                    []string
 }
 
@@ -102,6 +104,10 @@ func newContextView(o Overview, c Context, id string) contextView {
 	}
 	v.Parallel = parallelFigure(o, c, id+"-parallel")
 	v.Map = mapFigure(c, id+"-map")
+	v.PointsTitle = pointsTitle
+	for _, l := range c.Points {
+		v.Points = append(v.Points, l.words(c))
+	}
 	if w := c.Winner; w != nil {
 		v.Differs = knobWords(w.Differs)
 		v.LineageText = w.lineageWords()

@@ -56,8 +56,9 @@ type Context struct {
 	Others    int              `json:"others"`          // candidates beside the winner
 	Notes     []factory.Note   `json:"notes,omitempty"` // what outside proposers had trouble with
 	Noise     Noise            `json:"noise"`
-	Knobs     *Importance      `json:"importance"` // nil: too few points, or all alike
-	Archive   *factory.Archive `json:"archive"`    // nil: nothing feasible yet
+	Knobs     *Importance      `json:"importance"`       // nil: too few points, or all alike
+	Archive   *factory.Archive `json:"archive"`          // nil: nothing feasible yet
+	Points    []Listed         `json:"points,omitempty"` // the best ones, if asked for: see List
 }
 
 // Engine is one engine's work in a context.

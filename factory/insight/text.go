@@ -41,6 +41,7 @@ func (p page) context(c Context) {
 	p.convergence(c)
 	p.importance(c)
 	p.archive(c)
+	p.points(c)
 	p.lineage(c)
 	for i, s := range c.noteWords() {
 		if i == 0 {
@@ -173,13 +174,16 @@ func (p page) archive(c Context) {
 		left = max(left, len([]rune(l)))
 	}
 	left = min(left, 20)
-	cell := 2
-	if len(m.columns)*cell > p.Columns-left-6 {
-		cell = 1
-	}
 	signs := shades
 	if p.Terminal.ASCII {
 		signs = []string{".", ":", "o", "O", "#"}
+	}
+	if p.numbers(c, m, signs) {
+		return
+	}
+	cell := 2
+	if len(m.columns)*cell > p.Columns-left-6 {
+		cell = 1
 	}
 	for r, label := range m.rows {
 		line := "  " + plot.PadLeft(p.Short(label, left), left) + " "
@@ -194,6 +198,42 @@ func (p page) archive(c Context) {
 	}
 	p.Para(plot.Faint, 2, 0, fmt.Sprintf("%s from left to right: %s. %s worse than the baseline, %s up to a quarter of the best gain, %s the best quarter; empty: not reached.",
 		m.columnName, strings.Join(m.columns, ", "), signs[0], signs[1], signs[4]))
+}
+
+// numbers writes a small map as a table: in each cell its shade and the change.
+// It reports whether the terminal is wide enough.
+func (p page) numbers(c Context, m heat, signs []string) bool {
+	const cellsMax = 12 * 24
+	if len(m.columns)*len(m.rows) > cellsMax || len(m.rows) < 2 {
+		return false
+	}
+	width := 2
+	head := []string{m.rowName}
+	rows := make([][]plot.Cell, len(m.rows))
+	for r, label := range m.rows {
+		rows[r] = []plot.Cell{{Text: p.Short(label, 20)}}
+		width = max(width, len([]rune(label)), len([]rune(m.rowName)))
+	}
+	for col, label := range m.columns {
+		wide := len([]rune(label))
+		head = append(head, label)
+		for r := range m.rows {
+			cell := plot.Cell{Right: true}
+			if e := m.at(r, col); e != nil {
+				cell.Text = signs[m.shade(*e)] + " " + c.change(e.Change[c.Metric])
+			}
+			wide = max(wide, len([]rune(cell.Text)))
+			rows[r] = append(rows[r], cell)
+		}
+		width += 2 + wide
+	}
+	if width+2 > p.Columns {
+		return false
+	}
+	p.Table(head, rows, -1)
+	p.Para(plot.Faint, 2, 0, fmt.Sprintf("%s worse than the baseline, %s up to a quarter of the best gain, %s the best quarter; empty: not reached, or beyond a limit.",
+		signs[0], signs[1], signs[4]))
+	return true
 }
 
 // heat is an archive flattened to its first two axes: of the others, the best.

@@ -3,6 +3,7 @@ package sweep
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/arqon/arqon/benchmarks"
 	"github.com/arqon/arqon/factory/engine"
@@ -13,6 +14,7 @@ const (
 	maxGridPoints  = 1 << 30
 	maxLevels      = 1 << 16
 	maxOrderedSort = 5 // permutations of up to five items are listed in full
+	maxCounted     = 1 << 16
 )
 
 var _ engine.New = Grid
@@ -81,6 +83,11 @@ func (g *gridPath) lay(budget int) error {
 // refine adds a level to one scalable axis after the other while the budget
 // lasts.
 func (g *gridPath) refine(budget int) {
+	if g.fits(budget) {
+		whole, _ := g.whole()
+		g.axes = whole.axes
+		return
+	}
 	for grown := true; grown; {
 		grown = false
 		for i := range g.axes {
@@ -96,6 +103,35 @@ func (g *gridPath) refine(budget int) {
 			grown = true
 		}
 	}
+}
+
+// fits reports whether every point of the whole space is within the budget, as
+// points, not as combinations: those that differ in switched-off knobs alone, or
+// break a constraint, are none.
+func (g *gridPath) fits(budget int) bool {
+	whole, known := g.whole()
+	return known && whole.total <= maxCounted && (whole.total <= budget || g.conditional() && whole.count(budget) <= budget)
+}
+
+// whole is the grid with every level there is; false where a knob is a
+// continuum.
+func (g *gridPath) whole() (gridPath, bool) {
+	full := gridPath{space: g.space, axes: slices.Clone(g.axes)}
+	for i, a := range full.axes {
+		if a.most == 0 {
+			return full, false
+		}
+		full.axes[i].levels = levelLimit(a.most)
+	}
+	if full.total = full.product(); full.total < 0 {
+		full.total = maxGridPoints
+	}
+	full.stride = 1
+	return full, true
+}
+
+func (g *gridPath) conditional() bool {
+	return len(g.space.Constraints) > 0 || slices.ContainsFunc(g.space.Parameters, func(p benchmarks.Parameter) bool { return p.When != nil })
 }
 
 func scalable(p benchmarks.Parameter) bool {
@@ -143,6 +179,33 @@ func (g *gridPath) product() int {
 		n *= a.levels
 	}
 	return n
+}
+
+// sizes counts the points that are asked, and those of the whole space (0 where
+// a knob is a continuum). Of a grid too large to count it is the number of
+// combinations.
+func (g *gridPath) sizes() (asked, whole int) {
+	if full, known := g.whole(); known {
+		whole = full.count(maxCounted)
+	}
+	return g.count(maxCounted), whole
+}
+
+// count counts the points, each once, until there are more than most.
+func (g *gridPath) count(most int) int {
+	if g.total > maxCounted {
+		return g.total
+	}
+	known := map[string]bool{}
+	for i := range g.total {
+		if p, _ := g.at(i); p != nil {
+			known[engine.Key(p)] = true
+		}
+		if len(known) > most {
+			break
+		}
+	}
+	return len(known)
 }
 
 // strideOf returns a step near the golden section that visits all of n.

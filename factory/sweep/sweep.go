@@ -117,6 +117,15 @@ func (w *walker) Ask(n int) []engine.Proposal {
 	return out
 }
 
+// Sizes is how many points the walk asks, and how many there are in the whole
+// space; 0: that is not known.
+func (w *walker) Sizes() (asked, whole int) {
+	if p, ok := w.path.(interface{ sizes() (int, int) }); ok {
+		return p.sizes()
+	}
+	return 0, 0
+}
+
 // Tell implements engine.Engine.
 func (w *walker) Tell(trials []engine.Trial) {
 	for _, t := range trials {

@@ -139,3 +139,38 @@ func FuzzRestore(f *testing.F) {
 		}
 	})
 }
+
+// A knob that is switched off in half of the space does not take levels away:
+// a budget for all points is enough, though there are more combinations.
+func TestGridCountsPoints(t *testing.T) {
+	sp := benchmarks.Space{Parameters: []benchmarks.Parameter{
+		{Name: "strategy", Kind: benchmarks.Categorical, Choices: []string{"flate", "huffman"}},
+		{Name: "level", Kind: benchmarks.Int, Min: 1, Max: 9, When: map[string][]any{"strategy": {"flate"}}},
+	}}
+	for budget, want := range map[int]int{0: 6, 6: 4, 10: 10, 100: 10} {
+		e, err := Grid(engine.Config{Space: sp, Budget: budget})
+		if err != nil {
+			t.Fatal(err)
+		}
+		asked, whole := e.(interface{ Sizes() (int, int) }).Sizes()
+		if asked != want || whole != 10 {
+			t.Errorf("budget %d: asks %d of %d points, want %d of 10", budget, asked, whole, want)
+		}
+		n := 0
+		for {
+			batch := e.Ask(4)
+			if len(batch) == 0 {
+				break
+			}
+			var told []engine.Trial
+			for _, p := range batch {
+				told = append(told, engine.Trial{Point: p.Point, Loss: 1})
+			}
+			e.Tell(told)
+			n += len(batch)
+		}
+		if n != want {
+			t.Errorf("budget %d: %d points asked, want %d", budget, n, want)
+		}
+	}
+}
