@@ -48,13 +48,13 @@ func TestBBOBOptima(t *testing.T) {
 }
 
 // solve returns how many targets a run meets.
-func solve(t testing.TB, id, n int, instance uint64, budget int) int {
+func solve(t testing.TB, id, n int, instance uint64, budget, scouts int) int {
 	b := newBBOB(id, n, instance)
 	lo, hi := make([]float64, n), make([]float64, n)
 	for i := range n {
 		lo[i], hi[i] = -4, 4
 	}
-	o, err := New(Config{Dim: n, Lower: lo, Upper: hi, Unbounded: true, Sigma: .25, Seed: instance, Budget: budget})
+	o, err := New(Config{Dim: n, Lower: lo, Upper: hi, Unbounded: true, Sigma: .25, Seed: instance, Budget: budget, Scouts: scouts})
 	if err != nil {
 		t.Error(err)
 		return 0
@@ -76,7 +76,7 @@ func solve(t testing.TB, id, n int, instance uint64, budget int) int {
 
 // The share of (function, target) pairs solved, of docs/search.md's table.
 // Minutes of CPU, so only on demand: the budget per dimension, the instances,
-// and the functions if not all.
+// and the functions if not all; ARQON_BBOB_SCOUTS=-1 begins small runs anywhere.
 //
 //	ARQON_BBOB=2000 ARQON_BBOB_INSTANCES=1-9 [ARQON_BBOB_FUNCTIONS=15-24] go test ./factory/cma -run BBOBShare -v
 func TestBBOBShare(t *testing.T) {
@@ -90,11 +90,17 @@ func TestBBOBShare(t *testing.T) {
 	}
 	from, to := span(t, "ARQON_BBOB_INSTANCES", 1, 3)
 	first, last := span(t, "ARQON_BBOB_FUNCTIONS", 1, 24)
+	scouts := 0
+	if env := os.Getenv("ARQON_BBOB_SCOUTS"); env != "" {
+		if scouts, err = strconv.Atoi(env); err != nil {
+			t.Fatal(err)
+		}
+	}
 	var met [25][3]int
 	for id := first; id <= last; id++ {
 		for d, n := range bbobDims {
 			for i := from; i <= to; i++ {
-				met[id][d] += solve(t, id, n, uint64(i), budget*n)
+				met[id][d] += solve(t, id, n, uint64(i), budget*n, scouts)
 			}
 		}
 	}
