@@ -5,6 +5,7 @@ LINT_VERSION := v2.15.0
 VERSITYGW_VERSION := v1.8.0
 COSIGN_VERSION := v3.1.3
 KILLS ?= 200
+KILLS_FOR ?=
 STUDY ?= studies/infer.yaml
 RACE_ROOMS := ./runtime/... ./factory ./internal/ledger ./artifacts/... ./benchmarks/external ./benchmarks/universe ./gates
 
@@ -47,9 +48,9 @@ bench: data
 peers:
 	cd runtime/peers && $(GO) run -mod=mod . -out ../../docs/runtime-peers.md
 
-# A real object store, versitygw, on loopback; publishers killed KILLS times on it and on a directory.
+# A real object store, versitygw, on loopback; publishers killed KILLS times, or for KILLS_FOR (as 30m), on it, gofakes3 and a directory.
 integration: bin/versitygw-$(VERSITYGW_VERSION)
-	ARQON_VERSITYGW=$(CURDIR)/$< ARQON_KILLS=$(KILLS) $(GO) test -count=1 -timeout 60m -v ./artifacts/s3
+	ARQON_VERSITYGW=$(CURDIR)/$< ARQON_KILLS=$(KILLS) ARQON_KILLS_FOR=$(KILLS_FOR) $(GO) test -count=1 -timeout 180m -v ./artifacts/s3
 	ARQON_VERSITYGW=$(CURDIR)/$< $(GO) test -count=1 -run 'TestScripts/^s3$$' ./cmd/arqon
 
 bin/versitygw-$(VERSITYGW_VERSION): internal/tools/versitygw/go.mod

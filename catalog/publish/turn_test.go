@@ -78,3 +78,43 @@ func TestDeadTurn(t *testing.T) {
 		t.Errorf("cancelled: %v", err)
 	}
 }
+
+// asked counts what a publish asks of its store.
+type asked struct {
+	artifacts.Store
+	reads, lists int
+}
+
+func (c *asked) Read(ctx context.Context, name string, limit int64) ([]byte, error) {
+	c.reads++
+	return c.Store.Read(ctx, name, limit)
+}
+
+func (c *asked) List(ctx context.Context, prefix string) ([]string, error) {
+	c.lists++
+	return c.Store.List(ctx, prefix)
+}
+
+// A publish costs what its release costs, not what the repository has been
+// through: it lists nothing, and reads no more objects after many releases than
+// after a few, but for a tile of the log.
+func TestPublishDoesNotGrow(t *testing.T) {
+	store := &asked{Store: artifacts.NewMem()}
+	w := found(t, store, publish.InitOptions{Solo: true})
+	var reads []int
+	for i := range 40 {
+		store.reads, store.lists = 0, 0
+		w.release("staging", 1, 2+i%3)
+		if store.lists != 0 {
+			t.Fatalf("release %d lists the store %d times", i+1, store.lists)
+		}
+		reads = append(reads, store.reads)
+	}
+	const settled, tiles = 6, 8
+	for i, n := range reads[settled:] {
+		if n > reads[settled]+tiles {
+			t.Errorf("release %d reads %d objects, and release %d read %d", settled+i+1, n, settled+1, reads[settled])
+		}
+	}
+	t.Logf("reads of releases 1 to %d: %v", len(reads), reads)
+}

@@ -113,7 +113,8 @@ func doctor(ctx context.Context, f doctorFlags, stdout io.Writer) (err error) {
 	var c checkup
 	head, err := trust.ReadHead(ctx, store, anchor)
 	if err != nil {
-		c.add("store", levelFailure, hint(err), "%s cannot be read: %v", p.repository, err)
+		c.add("store", levelFailure, remedy(err), "%s cannot be read: %v", p.repository, err)
+		err = nil // it is a symptom now
 	} else {
 		c.add("store", levelFine, "", "%s can be read, and its metadata is signed as it should be", p.repository)
 	}
@@ -139,6 +140,14 @@ func doctor(ctx context.Context, f doctorFlags, stdout io.Writer) (err error) {
 		return errors.Join(err, no{hinted{fmt.Errorf("%d of %d checks fail", n, len(c.found)), "the lines that begin with failure say what to do"}})
 	}
 	return err
+}
+
+// remedy is the hint about a store that cannot be read.
+func remedy(err error) string {
+	if h := hint(err); h != "" && trust.ReasonOf(err) != trust.Missing {
+		return h
+	}
+	return hint(refused(err))
 }
 
 // conditions tries the conditional writes on which a publish commits.

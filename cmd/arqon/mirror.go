@@ -84,6 +84,9 @@ func mirrorTo(ctx context.Context, source, destination, root string, asJSON bool
 	if err != nil {
 		return err
 	}
+	if from.repository == to.repository {
+		return hinted{fmt.Errorf("%s: source and destination are the same", from.repository), "name another place for the copy"}
+	}
 	o, err := copyOptions(from, root)
 	if err != nil {
 		return err

@@ -174,6 +174,9 @@ func refused(err error) error {
 		}
 		return err
 	}
+	if r.Reason == trust.Missing && r.File == trust.MetadataName("root", 1) {
+		return no{hinted{err, "there is no repository here, or not all of it: check the path; arqon init founds one"}}
+	}
 	return no{hinted{err, refusalHints[r.Reason]}}
 }
 
