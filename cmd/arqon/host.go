@@ -241,7 +241,7 @@ func (h *hostRun) shadowed(id catalog.VariantID) *shadowResult {
 	if r.shadowCount = h.shadow.take(); r.Failed > 0 {
 		h.note(eventShadow, fmt.Sprintf("%d of %d copies failed: %s", r.Failed, r.Tried, r.Why))
 	}
-	if r.Tried == uint64(r.Failed) {
+	if r.Tried == r.Failed {
 		r.Values = nil
 	}
 	return r
@@ -291,12 +291,13 @@ func (h *hostRun) decided(decisions []runtime.Decision) {
 
 // inWords says why a variant was taken back.
 func inWords(why runtime.Reason) string {
-	switch why {
-	case runtime.ReasonGuardrail:
+	if why == runtime.ReasonGuardrail {
 		return "broke a signed limit"
-	case runtime.ReasonInvalidMetric:
+	}
+	if why == runtime.ReasonInvalidMetric {
 		return "gave no numbers"
-	case runtime.ReasonHarm:
+	}
+	if why == runtime.ReasonHarm {
 		return "was worse than what serves, or did not end"
 	}
 	return why.String()

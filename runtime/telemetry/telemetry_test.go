@@ -2,10 +2,12 @@ package telemetry
 
 import (
 	"math"
+	goruntime "runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"unsafe"
 
 	"pgregory.net/rapid"
 )
@@ -210,6 +212,40 @@ func TestBoardKeepsThinCellsAndCountsMissing(t *testing.T) {
 	b.Collect()
 	if b.TakeMissed() != 0 {
 		t.Fatal("a record after a new layout was missed")
+	}
+}
+
+// Arms that come and go take over the sketches of those that left, and none of
+// what was in them.
+func TestALayoutTakesOverWhatTheLastOneLeft(t *testing.T) {
+	layouts := [2]*Layout{NewLayout([][]uint32{{1, 2}}, 3), NewLayout([][]uint32{{1, 3}}, 3)}
+	b := NewBoard(2, layouts[0])
+	round := func(k int) {
+		for range 2 {
+			for i := range 2 {
+				for m := range 3 {
+					b.Shard(i).Record(uint32(2+k%2), 0, m, float64(k)) // the first after a Collect hands over
+				}
+			}
+			b.Collect()
+		}
+		b.Relayout(layouts[(k+1)%2]) // the arm that was recorded leaves with the next
+		b.Take(1, func(arm uint32, _, m int, s *Sketch) {
+			t.Errorf("round %d: arm %d, metric %d begins with %d values", k, arm, m, s.Count())
+		})
+	}
+	for k := range 20 {
+		round(k)
+	}
+	var before, after goruntime.MemStats
+	goruntime.ReadMemStats(&before)
+	const rounds = 200
+	for k := range rounds {
+		round(k)
+	}
+	goruntime.ReadMemStats(&after)
+	if each := (after.TotalAlloc - before.TotalAlloc) / rounds; each > uint64(unsafe.Sizeof(Sketch{})) {
+		t.Errorf("a change of layout allocates %d bytes", each)
 	}
 }
 
