@@ -100,3 +100,29 @@ func TestBudgetsHoldWhereverKnobsMayGo(t *testing.T) {
 		}
 	}
 }
+
+// No corner of what may move online kills the pattern.
+func TestPatternsLiveWhereverKnobsMayGo(t *testing.T) {
+	const steps = 4000
+	l := GrayScott()
+	p := prepared(t, l)
+	m := newMachine(false)
+	t.Cleanup(func() { closes(t, m.close) })
+	module, err := p.Emit(plain, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := m.compile(t.Context(), p, plain, 32, module)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for which := range uint64(1) << len(l.Knobs) {
+		got, err := k.runFrom(t.Context(), l.NewStart(32, 32, seedOf(which)), l.corner(which), steps)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c := l.Complexity(got); c < .001 {
+			t.Errorf("corner %b: the pattern is dead, complexity %v", which, c)
+		}
+	}
+}

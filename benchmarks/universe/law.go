@@ -86,10 +86,12 @@ type LawKnob struct {
 }
 
 // onlineShare is how far a knob may move while a universe steps: the share of
-// its range, to either side of its default. Error budgets are about all of it, see
-// instance.compare; an update may take a tenth of the way.
+// its range, to either side of its default. It is small because patterns die
+// where feed and kill are a little off, and nothing brings a dead one back.
+// Error budgets are about all of it, see instance.compare; an update may take a
+// tenth of the way.
 const (
-	onlineShare = .1
+	onlineShare = .03
 	onlineSteps = 10
 )
 

@@ -85,7 +85,7 @@ func (d *Domain) begin(key truthKey, height int) (*Field, []float64) {
 		}
 	case disturbShift:
 		for i, k := range l.Knobs {
-			knobs[i] = min(k.Max, max(k.Min, knobs[i]+(k.Max-k.Min)*key.disturb.Level*onlineShare*(2*r.Float64()-1)))
+			knobs[i] = min(k.Max, max(k.Min, knobs[i]+(k.Max-k.Min)*key.disturb.Level*.1*(2*r.Float64()-1)))
 		}
 	}
 	return f, knobs
@@ -181,7 +181,7 @@ func (in *instance) compare(ctx context.Context, key truthKey, values map[string
 	values[MetricError], values[MetricStatistic] = 0, 0
 	for _, corner := range []bool{false, true} {
 		if corner && (key.disturb.Kind == disturbShift || len(l.Online()) == 0) {
-			continue // a shift moves the knobs itself, as far
+			continue // a shift moves the knobs itself, and further
 		}
 		key.corner = corner
 		t, err := in.domain.truth(ctx, key)

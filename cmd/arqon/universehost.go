@@ -211,7 +211,7 @@ func (l *universeLoad) recognise(w *window, _ string) string {
 	if w == nil {
 		return l.context
 	}
-	if l.tuner != nil {
+	if l.tuner != nil && l.tuner.due(w) {
 		l.tuner.cycle(w, l.fields[0][l.widths[l.context]].Field())
 	}
 	return w.class

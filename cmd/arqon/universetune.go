@@ -10,7 +10,7 @@ import (
 	"github.com/arqon/arqon/runtime/adapt"
 )
 
-// universeTuner is Tier 2 of a universe: after every window it looks at how
+// universeTuner is Tier 2 of a universe: every few windows it looks at how
 // structured shard 0's pattern has become, and proposes where the knobs of the
 // kernel in force (feed, kill, …) should go. Tier 1 clips what leaves the
 // bounds that the entry signs, or moves too far at once.
@@ -26,6 +26,15 @@ type knobSearch struct {
 	knobs  []runtime.KnobID
 	search *adapt.Tuner
 	asked  bool // what serves now is what it asked for, as far as Tier 1 let it go
+}
+
+// tunePeriod is how many windows knobs stay: a pattern answers slowly. Of 1, 4
+// and 10, patterns fared best with 10 (docs/universe.md).
+const tunePeriod = 10
+
+// due says whether knobs have stayed long enough to be judged.
+func (t *universeTuner) due(w *window) bool {
+	return w.from/t.load.host.plan.window%tunePeriod == tunePeriod-1
 }
 
 // cycle tells the loss of the window to the search of the variant that serves
