@@ -46,6 +46,8 @@ func TestADescriptionIsCheckedByField(t *testing.T) {
 		"limits.ns":            func(d *Description) { d.Scenarios[0].Limits = map[string]float64{"ns": inf} },
 		"features.bytes":       func(d *Description) { d.Scenarios[0].Features = map[string]float64{"bytes": inf} },
 		"baseline":             func(d *Description) { d.Baseline = Point{"level": 99} },
+		"starts[1]":            func(d *Description) { d.Starts = []Point{{}, {"level": 99}} },
+		"starts: 33":           func(d *Description) { d.Starts = make([]Point, 33) },
 	} {
 		d := gzipDescription()
 		spoil(&d)
