@@ -72,7 +72,7 @@ scrubbed environment, in a directory of its own.`,
 		},
 	}
 	c.Flags().StringVar(&f.study, "study", "", "the domain of this study `FILE`")
-	c.Flags().DurationVar(&f.timeout, "timeout", 0, "of one operation of the program (default 1m to build and check, 5m to measure)")
+	c.Flags().DurationVar(&f.timeout, "timeout", 0, "of one operation of the program (default 2m)")
 	c.Flags().StringArrayVar(&f.env, "env", nil, "the `NAME` of a variable that the program may see; may be repeated")
 	c.Flags().StringVar(&f.out, "out", defaultOut, "where trained weights are kept")
 	c.Flags().BoolVar(&f.json, "json", false, "print the answer as JSON")
