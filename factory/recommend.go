@@ -193,9 +193,6 @@ func (r *recommending) makeLanes(h *hunt, baseline benchmarks.Point) error {
 	return nil
 }
 
-// gridEngine walks through a whole space.
-const gridEngine = "grid"
-
 // huntBudgetMin: less than a few points, the race and the claim is no search.
 const huntBudgetMin = 8
 
@@ -220,22 +217,6 @@ func (r *recommending) begin() error {
 		}
 	}
 	return r.journal.put(kindStudy, record)
-}
-
-// sayMatrix tells whoever walks through a whole space and has too few
-// evaluations for it what would be enough.
-func (r *recommending) sayMatrix() {
-	total := 0
-	for _, h := range r.hunts {
-		name, asked, whole, need := h.matrix()
-		total += need
-		if asked < whole {
-			r.progress.Say(fmt.Sprintf("%s: %s measures %d of the %d points of the space", h.scenario.Name, name, asked, whole))
-		}
-	}
-	if total > r.cfg.Study.Budget.Evaluations {
-		r.progress.Say(fmt.Sprintf("budget.evaluations: %d measure all of them", total))
-	}
 }
 
 // round asks every hunt for its samples, commits them in that order, and lets
