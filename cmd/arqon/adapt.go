@@ -161,9 +161,10 @@ func (a *agent) lengths(x, eligible, ms int) error {
 		got, want int
 		optional  bool
 	}{{"x", x, a.dim, true}, {"eligible", eligible, a.bandit.Arms(), false}, {"pred_ms", ms, a.bandit.Arms(), true}} {
-		if f.got != f.want && !(f.optional && f.got == 0) {
-			return fmt.Errorf("obs.%s: %d entries, the hello said %d", f.name, f.got, f.want)
+		if f.got == f.want || f.optional && f.got == 0 {
+			continue
 		}
+		return fmt.Errorf("obs.%s: %d entries, the hello said %d", f.name, f.got, f.want)
 	}
 	return nil
 }

@@ -258,6 +258,7 @@ func (b *Bandit) decide(p *Pick) int {
 type moment struct {
 	memory   int
 	common   bool
+	noise    float64 // variance
 	base     float64 // of a reward, where features move all arms alike
 	explore  float64 // standard deviations of optimism, at least
 	patience float64 // steps an arm ÷ noise; 0: requests differ, which is chance enough
@@ -269,16 +270,16 @@ type moment struct {
 
 func (b *Bandit) now() moment {
 	h := b.s.Believed
-	m := moment{memory: h.memory(), common: h.kind() == oneWeight, explore: b.s.Config.Explore}
+	m := moment{memory: h.memory(), common: h.kind() == oneWeight, explore: b.s.Config.Explore, noise: b.noise(h.kind())}
 	if m.common || b.s.Config.Dim == 0 {
-		m.patience = float64(b.s.Step) / (float64(b.s.Config.Arms) * b.noise(h.kind()))
+		m.patience = float64(b.s.Step) / (float64(b.s.Config.Arms) * m.noise)
 		m.doubtful = math.Exp(m.explore * m.explore / 2)
 	}
 	if m.common {
 		m.base = dot(b.s.Commons[m.memory].Weights.W, b.x[:b.s.Config.Dim])
 	}
 	if b.s.Config.Stay > 0 {
-		m.stay = b.s.Config.Stay * math.Sqrt(b.noise(h.kind()))
+		m.stay = b.s.Config.Stay * math.Sqrt(m.noise)
 	}
 	if b.s.Alarms > 0 {
 		m.wander = b.wander()
@@ -302,6 +303,9 @@ func (b *Bandit) belief(k int, now *moment) Finalist {
 	} else {
 		l := &a.Models[now.memory]
 		f.Mean, variance = l.mean(b.x), l.width(b.xx)
+	}
+	if a.waiting > 0 { // what is on its way will settle as much: others are asked meanwhile
+		variance /= 1 + float64(a.waiting*variance)/now.noise
 	}
 	if now.wander > 0 {
 		variance += float64(now.wander * float64(b.s.Step-a.Last))
@@ -329,6 +333,10 @@ func (b *Bandit) Serve(k int) { b.s.Serving = min(max(k, -1), b.s.Config.Arms-1)
 
 func (b *Bandit) remember(t uint64, k int, predicted []float64) {
 	c := &b.ring[t%pendingSize]
+	if c.waiting { // its reward never came
+		b.s.Arms[c.Arm].waiting--
+	}
+	b.s.Arms[k].waiting++
 	c.T, c.Arm, c.Predicted, c.waiting = t, k, 0, true
 	if k < len(predicted) && predicted[k] > 0 && usable(predicted[k]) {
 		c.Predicted = predicted[k]

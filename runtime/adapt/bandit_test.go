@@ -132,6 +132,31 @@ func TestTheBestArmIsNotGivenUp(t *testing.T) {
 	}
 }
 
+// While rewards are on their way, other arms are asked; one that never comes is
+// forgotten with its slot.
+func TestRewardsOnTheirWayCount(t *testing.T) {
+	b := newTestBandit(t, BanditConfig{Arms: 4})
+	all := []bool{true, true, true, true}
+	for k := range 4 {
+		b.Expect(k, .5, 1)
+	}
+	var asked [4]int
+	for i := range uint64(40) {
+		asked[b.Choose(i, nil, all, nil).Arm]++
+	}
+	if slices.Min(asked[:]) != 10 {
+		t.Errorf("40 requests without a reward: %v", asked)
+	}
+	for i := range uint64(pendingSize) {
+		b.Choose(40+i, nil, []bool{true, false, false, false}, nil)
+	}
+	for k, want := range []float64{pendingSize, 0, 0, 0} {
+		if got := b.s.Arms[k].waiting; got != want {
+			t.Errorf("arm %d: %g on their way, want %g", k, got, want)
+		}
+	}
+}
+
 func TestSnapshotsOfAnotherLayoutAreRefusedByName(t *testing.T) {
 	err := new(Bandit).Restore([]byte(`{"config":{"arms":1},"arms":[],"noise":{"sum":0,"n":0}}`))
 	if !errors.Is(err, ErrState) || !strings.Contains(err.Error(), "layout 0, this program reads 2") {

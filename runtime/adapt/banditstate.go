@@ -77,6 +77,7 @@ func (b *Bandit) Rearm(from []int, limitMS float64) error {
 			continue
 		}
 		b.s.Arms[i], b.s.Gate.Arms[i] = before[k], gate.Arms[k]
+		b.s.Arms[i].waiting = 0
 	}
 	b.s.Gate.refresh()
 	b.s.Serving, b.s.Turn = -1, 0
@@ -130,7 +131,11 @@ func (b *Bandit) restore(raw []byte) error {
 	for _, w := range waiting {
 		c := &b.ring[w.T%pendingSize]
 		copy(c.X, w.X)
+		if c.waiting {
+			b.s.Arms[c.Arm].waiting-- // two of one slot: the later one counts
+		}
 		c.T, c.Arm, c.Predicted, c.waiting = w.T, w.Arm, w.Predicted, true
+		b.s.Arms[c.Arm].waiting++
 	}
 	return nil
 }

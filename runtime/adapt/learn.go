@@ -11,6 +11,8 @@ type arm struct {
 	Last   uint64         `json:"last"`  // step of the last reward
 	Audit  uint64         `json:"audit"` // step since which it must be looked at again; 0: it need not
 	Odds   float64        `json:"odds"`  // of an audit: log of P(changed) ÷ P(unchanged)
+
+	waiting float64 // choices of it whose reward may still come: those in the ring
 }
 
 // Every arm has a model for each rate of forgetting; the one whose rewards
@@ -84,6 +86,7 @@ func (b *Bandit) Reward(t uint64, k int, reward, latencyMS float64) (drift bool)
 		return false
 	}
 	c.waiting = false
+	b.s.Arms[k].waiting--
 	drift = b.observe(k, c.X, reward, c.Predicted, latencyMS)
 	b.settle()
 	return drift
