@@ -55,13 +55,10 @@ func (b *Bandit) noiseOf(a *arm, kind int) float64 {
 // vary, so that loud noise is no promise of large weights.
 func (b *Bandit) plain(kind int) float64 {
 	v := b.s.Config.Ridge * b.noise(kind)
-	if b.s.Rewards.Spread.N < plainRewards {
-		return v
+	if kind != ownWeights || b.s.Config.Dim == 0 || b.s.Rewards.Spread.N < plainRewards {
+		return v // levels: rewards of the few arms that served say little of the others
 	}
-	seen := plainShare * b.s.Rewards.variance()
-	if kind == ownWeights {
-		seen /= float64(b.s.Config.Dim + 1)
-	}
+	seen := plainShare * b.s.Rewards.variance() / float64(b.s.Config.Dim+1)
 	return min(v, max(seen, b.s.Config.NoiseMin*b.s.Config.NoiseMin))
 }
 
