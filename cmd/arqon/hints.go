@@ -83,7 +83,7 @@ func hints() []knownHint {
 		{errNoPassphrase, "set " + passphraseVariable + " (it may be empty for a trial), or run in a terminal"},
 		{gates.ErrAlphaLost, "restore the ledger from a copy; runs of another budget belong into another --out"},
 		{gates.ErrUnsigned, budgetVariable + " names the key file that signed the error budget's charges"},
-		{context.Canceled, "interrupted; nothing measured is lost: arqon nightly --resume RUN goes on"},
+		{context.Canceled, "interrupted; a nightly or a discover goes on with --resume RUN, anything else is run again"},
 		{exec.ErrNotFound, "install the program, or give its path in external.command of the study"},
 		{syscall.ENOSPC, "free some space; what was already recorded is kept, so the same command, or for a night the one with --resume, goes on"},
 		{syscall.EROFS, "the place is read-only: choose another with --out or --repository"},
