@@ -271,7 +271,7 @@ type moment struct {
 func (b *Bandit) now() moment {
 	h := b.s.Believed
 	m := moment{memory: h.memory(), common: h.kind() == oneWeight, explore: b.s.Config.Explore, noise: b.noise(h.kind())}
-	if m.common || b.s.Config.Dim == 0 {
+	if (m.common || b.s.Config.Dim == 0) && b.s.Config.Stay == 0 { // where another arm is dear, optimism does not grow
 		m.patience = float64(b.s.Step) / (float64(b.s.Config.Arms) * m.noise)
 		m.doubtful = math.Exp(m.explore * m.explore / 2)
 	}
