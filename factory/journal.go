@@ -34,7 +34,7 @@ const (
 	kindSample   uint16 = 8 // sampleRecord, in a search alone
 	kindProposed uint16 = 9 // proposedRecord: what an outside proposer said
 
-	kindScreen uint16 = 10 // measureRecord: a finalist's measured guardrails, the kindest of a few pairs
+	kindScreen uint16 = 10 // measureRecord: whether a finalist is beyond a measured guardrail; no values
 )
 
 // studyRecord ties a journal to what made it.

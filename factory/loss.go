@@ -153,12 +153,16 @@ func brokenBy(metrics []benchmarks.Metric, x measurement) string {
 		if limitExcess(m, x.Values[m.Name]) > 0 {
 			return fmt.Sprintf("%s %.4g is beyond the limit %.4g", m.Name, x.Values[m.Name], *m.Limit)
 		}
-		worse := oriented(m, x.Change[m.Name])
-		if m.Role != benchmarks.Success && worse > m.Tolerance {
+		if overTolerance(m, x) {
 			return fmt.Sprintf("%s changes by %+.4g, tolerance %.4g", m.Name, x.Change[m.Name], m.Tolerance)
 		}
 	}
 	return ""
+}
+
+// overTolerance reports whether a guardrail is worse than its tolerance.
+func overTolerance(m benchmarks.Metric, x measurement) bool {
+	return m.Role != benchmarks.Success && oriented(m, x.Change[m.Name]) > m.Tolerance
 }
 
 // successOf finds the success metric; a checked description has one.

@@ -89,22 +89,37 @@ func (s *search) screen(ctx context.Context, c int, metrics []benchmarks.Metric,
 			phase: "screen", fidelity: s.cfg.Study.Fidelity, pairs: screenPairs,
 		}
 		err := s.measureAll(ctx, kindScreen, []job{j}, func(_ int, x measurement) (Outcome, error) {
-			if why := brokenBy(metrics, x); why != "" {
-				if x.Failed == "" {
-					x.Failed = fmt.Sprintf("in the kindest of %d pairs beside the baseline %s", screenPairs, why)
-				}
+			if x.Values != nil { // not from the journal, which holds the verdict alone
+				x.Failed = beyondInAll(metrics, x)
+			}
+			if x.Failed != "" {
 				beyond[key] = true
 				s.progress.Say(fmt.Sprintf("%s: a finalist leaves: %s", sc.Name, x.Failed))
 			} else {
 				passed[key] = true
 			}
-			return outcome(sc.Name, o.Point, x, 0, o.Trial), nil
+			return outcome(sc.Name, o.Point, measurement{Type: x.Type, Failed: x.Failed}, 0, o.Trial), nil
 		})
 		if err != nil {
 			return nil, err
 		}
 	}
 	return beyond, nil
+}
+
+// beyondInAll says what a finalist is beyond of in every pair, or "". It names
+// no measured number: it is all of a look that the journal keeps, so two nights
+// that decide the same have the same journal.
+func beyondInAll(metrics []benchmarks.Metric, kindest measurement) string {
+	for _, m := range metrics {
+		if limitExcess(m, kindest.Values[m.Name]) > 0 {
+			return fmt.Sprintf("%s is beyond the limit %.4g in each of %d pairs", m.Name, *m.Limit, screenPairs)
+		}
+		if overTolerance(m, kindest) {
+			return fmt.Sprintf("%s is beyond the tolerance %.4g in each of %d pairs beside the baseline", m.Name, m.Tolerance, screenPairs)
+		}
+	}
+	return ""
 }
 
 // points names the points of outcomes.
