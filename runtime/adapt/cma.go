@@ -51,9 +51,9 @@ type cma struct {
 	cMu, chi float64 // eq. 49, 53–58
 	against []float64 // weights of the worse half, below 0; only a watchful one's
 
-	z, white, step, sorted, reach []float64 // scratch
-	order                         []int
-	ys                            [][]float64
+	z, white, step, sorted, reach, factors []float64 // scratch
+	order                                  []int
+	ys                                     [][]float64
 }
 
 // warm is the walk before the search, in stretches.
@@ -336,13 +336,15 @@ func (s *cma) covariance(ys [][]float64, step []float64, norm float64) {
 		for j := range row {
 			row[j] = float64(keep*row[j]) + float64(pc*s.PC[j])
 		}
+		f := s.factors[:0] // eq. 47
 		for r, w := range s.weights {
-			addOuter(row, s.cMu*w*ys[r][i], ys[r]) // eq. 47
+			f = append(f, s.cMu*w*ys[r][i])
 		}
 		for r, w := range against {
-			y := ys[len(s.weights)+r]
-			addOuter(row, s.cMu*w*s.reach[r]*y[i], y)
+			f = append(f, s.cMu*w*s.reach[r]*ys[len(s.weights)+r][i])
 		}
+		s.factors = f
+		addOuter(row, f, ys)
 	}
 	if s.Stale++; float64(s.Stale) > .1/(s.c1+s.cMu)/float64(d) {
 		s.Stale = 0
@@ -350,11 +352,26 @@ func (s *cma) covariance(ys [][]float64, step []float64, norm float64) {
 	}
 }
 
-// addOuter adds f·y to a row of a lower triangle, element by element.
-func addOuter(row []float64, f float64, y []float64) {
-	y = y[:len(row)]
-	for j := range row {
-		row[j] += float64(f * y[j])
+// addOuter adds Σ f[r]·ys[r] to a row of a lower triangle. Four vectors go at
+// once, which reads and writes the row a quarter as often; every element still
+// gets its summands one after the other, so the bits are those of one at a time.
+func addOuter(row, f []float64, ys [][]float64) {
+	r, n := 0, len(row)
+	for ; r+4 <= len(f); r += 4 {
+		f0, f1, f2, f3 := f[r], f[r+1], f[r+2], f[r+3]
+		y0, y1, y2, y3 := ys[r][:n], ys[r+1][:n], ys[r+2][:n], ys[r+3][:n]
+		for j, v := range row {
+			v += float64(f0 * y0[j])
+			v += float64(f1 * y1[j])
+			v += float64(f2 * y2[j])
+			row[j] = v + float64(f3*y3[j])
+		}
+	}
+	for ; r < len(f); r++ {
+		y := ys[r][:n]
+		for j := range row {
+			row[j] += float64(f[r] * y[j])
+		}
 	}
 }
 
