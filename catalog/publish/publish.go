@@ -24,29 +24,36 @@ type Published struct {
 func (r *Repository) Publish(ctx context.Context, manifest artifacts.Digest) (*Published, error) {
 	var out *Published
 	// What is stale is not tried again: the approvers' signatures fit no other base.
-	err := r.retry(ctx, func() error {
-		h, err := r.finish(ctx)
-		if err != nil {
-			return err
-		}
-		p, err := r.readAt(ctx, h, manifest)
-		if err != nil {
-			return err
-		}
-		out = &Published{Release: p.release, Manifest: manifest}
-		for _, s := range p.role.Signatures {
-			out.Approvers = append(out.Approvers, s.KeyID)
-		}
-		if p.base.channels[p.Channel].manifest.Digest == manifest {
-			out.Again = true
-			return nil
-		}
-		return r.publish(ctx, p)
+	err := r.retry(ctx, func() (err error) {
+		out, err = r.tryPublish(ctx, manifest)
+		return err
 	}, nil)
 	if err != nil {
 		return nil, err
 	}
 	return out, nil
+}
+
+// tryPublish is Publish once: a lost race is errRace. Release calls it in a turn
+// of its own; a second one inside would wait for the first.
+func (r *Repository) tryPublish(ctx context.Context, manifest artifacts.Digest) (*Published, error) {
+	h, err := r.finish(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p, err := r.readAt(ctx, h, manifest)
+	if err != nil {
+		return nil, err
+	}
+	out := &Published{Release: p.release, Manifest: manifest}
+	for _, s := range p.role.Signatures {
+		out.Approvers = append(out.Approvers, s.KeyID)
+	}
+	if p.base.channels[p.Channel].manifest.Digest == manifest {
+		out.Again = true
+		return out, nil
+	}
+	return out, r.publish(ctx, p)
 }
 
 func (r *Repository) publish(ctx context.Context, p *pending) error {
@@ -99,7 +106,7 @@ func (r *Repository) Release(ctx context.Context, p Proposal) (*Published, error
 				break
 			}
 		}
-		out, err = r.Publish(ctx, prepared.Manifest)
+		out, err = r.tryPublish(ctx, prepared.Manifest)
 		return err
 	}, ErrStale)
 	if err != nil {

@@ -44,6 +44,26 @@ func TestNobodyStarves(t *testing.T) {
 	}
 }
 
+// A release takes one turn, for all of itself: a second one inside would wait
+// until the first counts as dead, and take it over.
+func TestAReleaseWaitsForNoTurnOfItsOwn(t *testing.T) {
+	store := &counting{Store: artifacts.NewMem()}
+	w := found(t, store, publish.InitOptions{Solo: true})
+	w.release("staging", 1)
+	put(t, w.store, turnName, []byte("taken by one that died\n")) // from here on turns are taken
+	store.names = nil
+	w.release("staging", 2)
+	looks := 0
+	for _, name := range store.names {
+		if name == turnName {
+			looks++
+		}
+	}
+	if patience := 40; looks < patience || looks > patience+patience/2 {
+		t.Errorf("%d looks at the turn: one dead publisher is worth %d", looks, patience)
+	}
+}
+
 // A turn that is nobody's any more is taken over, what is no turn is ignored,
 // and a publisher that is told to stop does not go on waiting.
 func TestDeadTurn(t *testing.T) {
