@@ -11,22 +11,28 @@ type Shadows struct {
 	sims   []policy
 	ratios []float64
 	seen   int
+	cold   int // uses that fill the simulations and are not counted
 }
 
 const (
 	shadowOneIn  = 16
-	shadowMemory = 800 // sampled uses, after which an old one counts 1/e
+	shadowLeast  = 250 // sampled uses counted before the ratios say anything
+	shadowMemory = 300 // sampled uses, after which an old one counts 1/e
 )
 
 // NewShadows starts one empty simulation a strategy, for a cache of the
 // capacity.
 func NewShadows(list []*Strategy, capacity int) *Shadows {
-	s := &Shadows{ratios: make([]float64, len(list))}
+	small := max(1, capacity/shadowOneIn)
+	s := &Shadows{ratios: make([]float64, len(list)), cold: 2 * small}
 	for _, x := range list {
-		s.sims = append(s.sims, x.start(max(1, capacity/shadowOneIn)))
+		s.sims = append(s.sims, x.start(small))
 	}
 	return s
 }
+
+// Warm says whether the simulations have seen enough to tell traffic by.
+func (s *Shadows) Warm() bool { return s.seen >= s.cold+shadowLeast }
 
 // Sampled says whether the shadows want to see a key: always the same ones.
 func Sampled(key uint64) bool { return mix(key^0xbb67ae8584caa73b)%shadowOneIn == 0 }
@@ -34,7 +40,10 @@ func Sampled(key uint64) bool { return mix(key^0xbb67ae8584caa73b)%shadowOneIn =
 // Use plays one use of a sampled key.
 func (s *Shadows) Use(u Use) {
 	s.seen++
-	rate := 1 / float64(min(s.seen, shadowMemory))
+	rate := 0.0
+	if s.seen > s.cold {
+		rate = 1 / float64(min(s.seen-s.cold, shadowMemory))
+	}
 	for i, p := range s.sims {
 		hit := 0.0
 		if p.get(u.Key) != none {

@@ -18,7 +18,7 @@ const (
 	cacheWindow      = 1_000 // requests between two looks at the traffic
 	cacheJudged      = 8     // windows that are judged together: a workload comes in runs
 	cacheSettle      = 4     // times the capacity in requests until a changed cache is judged
-	cacheNearer      = .01   // how much nearer another context must look
+	cacheNearer      = .03   // how much nearer another context must look
 )
 
 // cacheLoad serves one live cache while the workload changes. The host is told
@@ -67,7 +67,7 @@ func (l *cacheLoad) plan(_ context.Context, rel *catalog.Release) (plan, error) 
 	if l.live, err = cache.NewLive(cache.BuiltIn(), cache.LiveConfig{Entries: l.capacity, Shards: 4}); err != nil {
 		return plan{}, err
 	}
-	l.strategy = l.live.Strategy()
+	l.strategy, l.unsettled = l.live.Strategy(), cacheSettle*l.capacity
 	if err := l.learn(); err != nil {
 		return plan{}, err
 	}
@@ -83,7 +83,7 @@ func (l *cacheLoad) plan(_ context.Context, rel *catalog.Release) (plan, error) 
 		// Tier 2 does not propose: in a cache, a share of the keys is not a
 		// share of the traffic's worth, so a canary shows nothing.
 		config: cfg, contexts: l.phases, requests: cacheRequests, requestsMax: cacheRequestsMax,
-		window: cacheWindow, judged: cacheJudged, samples: 1,
+		window: cacheWindow, judged: cacheJudged, samples: 1, best: l.best,
 		series: []series{{name: cache.MetricHitRatio, header: "hit ratio", unit: unitShare, higher: true}},
 		legend: "start: the first tenth of a phase; settled, LRU and bound (Belady's): its second half",
 	}, nil
@@ -199,6 +199,9 @@ func (l *cacheLoad) recognise(w *window, class string) string {
 		}
 	}
 	l.unsettled -= w.n
+	if !l.shadows.Warm() {
+		return class
+	}
 	nearest, least := class, cache.Distance(l.shadows.Ratios(), l.signatures[class])-cacheNearer
 	for _, c := range l.phases {
 		if d := cache.Distance(l.shadows.Ratios(), l.signatures[c]); d < least {
@@ -209,6 +212,14 @@ func (l *cacheLoad) recognise(w *window, class string) string {
 		l.unsettled = cacheSettle * l.capacity
 	}
 	return nearest
+}
+
+// best is Belady's bound on a group of the phase's windows, on everything so
+// far: the windows of a scan may have nothing to hit.
+func (l *cacheLoad) best(g span) []float64 {
+	end := min(l.from+g.to*cacheWindow, len(l.all.Uses))
+	t := cache.Trace{Uses: l.all.Uses[:end], Warm: l.from + g.from*cacheWindow}
+	return []float64{cache.Bound(&t, l.capacity).Hit}
 }
 
 // end says what LRU has and Belady allows, on everything so far, in the part

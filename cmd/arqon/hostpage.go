@@ -156,7 +156,7 @@ func (r runResult) seriesFigure(series int) (figureView, bool) {
 	r.eventMarks(d, x, plot.ChartBottom-6)
 	return figureView{
 		Title: s.header, Plot: d.Done(),
-		Text: "One point a window; thick lines are signed limits of what the host took the traffic for. Diamonds: guardrail trips, rollbacks and ends in shadow; circles: releases adopted and variants proposed by hand." + r.shadowNote(),
+		Text: "One point a window; thick lines are signed limits of the phase's context. Diamonds: guardrail trips, rollbacks and ends in shadow; circles: releases adopted and variants proposed by hand." + r.shadowNote(),
 	}, true
 }
 

@@ -92,6 +92,7 @@ type phaseResult struct {
 	Shadowed    int               `json:"shadow_windows"`
 	ShadowStops int               `json:"stopped_in_shadow"`
 	Violations  int               `json:"slo_violations"`
+	Beyond      int               `json:"out_of_reach"` // windows over a limit that nothing could have kept; not among the violations
 	Dropped     int               `json:"dropped"`
 	Torn        int               `json:"torn_snapshots"`
 	Recovery    recovery          `json:"recovery"`
@@ -203,9 +204,7 @@ func (p *phaseResult) account(h *hostRun, w *window) {
 	for _, s := range h.plan.series {
 		x.Values = append(x.Values, s.of(samples))
 	}
-	if h.limit(&x); x.Broke {
-		p.Violations++
-	}
+	h.limit(&x, p.Context)
 	if last := h.last; last != nil && last.Variant != x.Variant {
 		p.Swaps++
 	}
@@ -228,6 +227,9 @@ func (r *runResult) add(h *hostRun, p *phaseResult) {
 	for _, s := range h.plan.series {
 		p.Facts = append(p.Facts, fact{s.name, s.header, s.unit, s.of(p.samples)})
 	}
+	overLimit(p.Windows, h.plan.judged, h.plan.best)
+	p.Violations = counting(p.Windows, func(w windowResult) bool { return w.Broke })
+	p.Beyond = counting(p.Windows, func(w windowResult) bool { return w.Beyond })
 	h.load.end(p)
 	p.Trips, p.Rollbacks, p.ShadowStops = r.Trips-p.trips, r.Rollbacks-p.rollbacks, r.ShadowStops-p.stops
 	for id, n := range p.served {
@@ -299,7 +301,7 @@ type runVerdict struct {
 // from, whether what serves then kept the signed limits, and whether a request
 // was lost.
 func (r runResult) verdict() runVerdict {
-	var bad, before []string
+	var bad, before, beyond []string
 	slowest, swings := 0, 0
 	for _, p := range r.Phases {
 		name := plot.Clean(p.Context, 40)
@@ -310,6 +312,9 @@ func (r runResult) verdict() runVerdict {
 			bad = append(bad, fmt.Sprintf("%s was over a signed limit in %s after it had recovered", name, counted(p.Recovery.OverLimit, "window")))
 		case p.Violations > 0:
 			before = append(before, fmt.Sprintf("%s in %s", counted(p.Violations, "window"), name))
+		}
+		if p.Beyond > 0 {
+			beyond = append(beyond, fmt.Sprintf("%s of %s", counted(p.Beyond, "window"), name))
 		}
 		slowest, swings = max(slowest, p.Recovery.Requests), swings+p.Recovery.Oscillation
 	}
@@ -324,6 +329,9 @@ func (r runResult) verdict() runVerdict {
 		text += "; over a signed limit only until the host had reacted: " + strings.Join(before, ", ")
 	} else {
 		text += "; no window over a signed limit"
+	}
+	if len(beyond) > 0 {
+		text += "; out of anything's reach was a signed limit in " + strings.Join(beyond, ", ")
 	}
 	return runVerdict{Absorbed: true, Text: text}
 }

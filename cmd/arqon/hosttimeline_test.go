@@ -48,6 +48,79 @@ func TestRecovery(t *testing.T) {
 	}
 }
 
+// Windows are held to a limit together with those they are judged with, the
+// rest of a phase with its last group; what even the best possible would break
+// is told apart.
+func TestLimitsHoldForWhatIsJudgedTogether(t *testing.T) {
+	least := .4
+	phase := func(values ...float64) []windowResult {
+		ws := windowsOf(values)
+		for i := range ws {
+			ws[i].Limits = []windowLimit{{0, &least, nil}}
+		}
+		return ws
+	}
+	for _, c := range []struct {
+		name   string
+		values []float64
+		judged int
+		best   func(span) []float64
+		broke  string // a letter a window: b(roke), o(ut of reach)
+	}{
+		{"each alone", []float64{.9, .1, .9, .3}, 1, nil, ".b.b"},
+		{"runs of a scan among hits", []float64{.9, .1, .1, .9}, 2, nil, "...."},
+		{"a bad group", []float64{.9, .9, .1, .3, .9, .9}, 2, nil, "..bb.."},
+		{"the rest is judged with the last group", []float64{.9, .9, .9, .9, .1}, 2, nil, "....."},
+		{"less than a group", []float64{.9, .1}, 8, nil, ".."},
+		{"nothing could have been better", []float64{.1, .1, .1, .1}, 2, func(g span) []float64 { return []float64{.3 + float64(g.from)} }, "oobb"},
+		{"nothing was served", nil, 8, nil, ""},
+	} {
+		ws := phase(c.values...)
+		overLimit(ws, c.judged, c.best)
+		got := ""
+		for _, w := range ws {
+			switch {
+			case w.Broke:
+				got += "b"
+			case w.Beyond:
+				got += "o"
+			default:
+				got += "."
+			}
+		}
+		if got != c.broke {
+			t.Errorf("%s: %s, want %s", c.name, got, c.broke)
+		}
+	}
+}
+
+// What a phase settles at is no recovery while it breaks a signed limit.
+func TestRecoveryKeepsTheLimits(t *testing.T) {
+	ws := windowsOf([]float64{.9, .2, .3, .9, .2, .9, .3, .9, .2})
+	ws[1].Broke, ws[2].Broke, ws[4].Broke = true, true, true
+	if got := recoveryOf(ws, []series{{name: "hit ratio", higher: true}}, 1); got != (recovery{true, 5, 50, 0, 0}) {
+		t.Errorf("%+v", got)
+	}
+}
+
+// The limits of a phase are those signed for its traffic, not for what the
+// host took it for.
+func TestAPhaseIsHeldToItsOwnLimits(t *testing.T) {
+	low, high := .1, .6
+	h := &hostRun{
+		plan: plan{series: []series{{name: "hit_ratio", higher: true}}},
+		limits: []catalog.Guardrail{
+			{Metric: "hit_ratio", Context: "scan", Min: &low}, {Metric: "hit_ratio", Context: "recency", Min: &high},
+			{Metric: "other", Min: &high},
+		},
+	}
+	w := windowResult{Class: "recency", Values: []float64{.3}}
+	h.limit(&w, "scan")
+	if len(w.Limits) != 1 || w.Limits[0].Min != &low {
+		t.Errorf("%+v", w.Limits)
+	}
+}
+
 // A run is absorbed if every phase recovered and kept the limits from then on;
 // windows over a limit before that are counted and named.
 func TestTheVerdictOfARun(t *testing.T) {
@@ -70,6 +143,7 @@ func TestTheVerdictOfARun(t *testing.T) {
 	}{
 		{"quiet", runResult{Phases: []*phaseResult{phase()}}, true, "the slowest after 20 requests; 0 changes of variant after that; nothing dropped; no window over a signed limit"},
 		{"over a limit until it reacts", runResult{Phases: []*phaseResult{phase(0, 1)}}, true, "only until the host had reacted: 2 windows in shifted"},
+		{"out of reach", runResult{Phases: []*phaseResult{{Context: "scan", Recovery: recovery{Recovered: true}, Beyond: 8}}}, true, "out of anything's reach was a signed limit in 8 windows of scan"},
 		{"over a limit later", runResult{Phases: []*phaseResult{phase(), phase(0, 7)}}, false, "shifted was over a signed limit in 1 window after it had recovered"},
 		{"never again", runResult{Phases: []*phaseResult{lost}}, false, "shifted did not recover"},
 		{"lost", runResult{Phases: []*phaseResult{phase()}, Dropped: 2}, false, "2 requests dropped, 0 snapshots torn"},

@@ -48,13 +48,14 @@ type plan struct {
 	contexts    []string       // the phases, in order
 	requests    int            // a phase, unless --requests says otherwise
 	requestsMax int
-	window      int      // requests between two looks at the traffic
-	judged      int      // windows that are judged together
-	adapt       bool     // Tier 2 proposes; otherwise only what has passed a canary is installed
-	shadow      bool     // serve gives hostRun.shadow copies of requests
-	samples     int      // kinds of values that a request gives
-	series      []series // what the tables and plots show of them; the first is what the domain is about
-	legend      string   // below the table
+	window      int                    // requests between two looks at the traffic
+	judged      int                    // windows that are judged together
+	best        func(g span) []float64 // the best of each series that a group of the phase's windows allowed; nil: the domain does not know
+	adapt       bool                   // Tier 2 proposes; otherwise only what has passed a canary is installed
+	shadow      bool                   // serve gives hostRun.shadow copies of requests
+	samples     int                    // kinds of values that a request gives
+	series      []series               // what the tables and plots show of them; the first is what the domain is about
+	legend      string                 // below the table
 }
 
 // series is one figure of the requests of a window or a phase.
