@@ -427,12 +427,7 @@ func Dates() []Attack {
 		{Name: "expired snapshot", Holds: head, Reason: trust.Expired, Do: again(func(ctx context.Context, f *Forger, h *trust.Head) error {
 			return f.snapshot(ctx, h, h.Snapshot.Signed.Version+1, f.days(-1), func(map[string]*metadata.MetaFiles) {})
 		})},
-		{Name: "expired staging", Holds: nightly, Reason: trust.Expired, Do: again(func(ctx context.Context, f *Forger, h *trust.Head) error {
-			m := *h.Roles[staging]
-			m.Signed.Version++
-			m.Signed.Expires = f.days(-1)
-			return f.resign(ctx, h, staging, &m)
-		})},
+		{Name: "expired staging", Holds: nightly, Reason: trust.Expired, Do: func(ctx context.Context, f *Forger) error { return f.Expire(ctx, staging) }},
 		{Name: "expired targets", Holds: publisher, Reason: trust.Expired, Do: again(func(ctx context.Context, f *Forger, h *trust.Head) error {
 			m := *h.Targets
 			m.Signed.Version++

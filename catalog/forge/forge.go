@@ -290,19 +290,24 @@ func (f *Forger) Approve(ctx context.Context, key Key, r catalog.Release, manife
 		return err
 	}
 	subject := trust.Subject{Name: trust.ManifestTarget(r.Channel), Digest: manifest}
-	s, err := trust.EncodeStatement(trust.Statement{PredicateType: catalog.PredicateApproval, Subjects: []trust.Subject{subject}, Predicate: predicate})
-	if err != nil {
-		return err
-	}
-	sig, err := key.sign(trust.PreAuth(s))
-	if err != nil {
-		return err
-	}
-	b, err := trust.Bundle(s, sig, &key.Private.PublicKey)
+	b, err := key.statement(catalog.PredicateApproval, subject, predicate)
 	if err != nil {
 		return err
 	}
 	return f.Put(ctx, trust.ApprovalName(manifest, key.ID), b)
+}
+
+// statement is a bundle that the key has signed.
+func (k Key) statement(kind string, about trust.Subject, predicate []byte) ([]byte, error) {
+	s, err := trust.EncodeStatement(trust.Statement{PredicateType: kind, Subjects: []trust.Subject{about}, Predicate: predicate})
+	if err != nil {
+		return nil, err
+	}
+	sig, err := k.sign(trust.PreAuth(s))
+	if err != nil {
+		return nil, err
+	}
+	return trust.Bundle(s, sig, &k.Private.PublicKey)
 }
 
 // spelled is Manifest that may spell the files otherwise.
@@ -321,6 +326,17 @@ func (f *Forger) spelled(ctx context.Context, change func(*catalog.Release), spe
 	return f.Release(ctx, staging, staging, spell(files), version+1)
 }
 
+// Words puts an approval of prod's newest release where the key with the id
+// would have it; another key has signed it.
+func (f *Forger) Words(ctx context.Context, id string, key Key) error {
+	r, manifest, version, err := f.Newest(ctx, string(catalog.ScopeProd))
+	if err != nil {
+		return err
+	}
+	key.ID = id
+	return f.Approve(ctx, key, r, manifest, version)
+}
+
 // Prod signs the next prod release, with the newest one's content, by the
 // given approvers only, and publishes it.
 func (f *Forger) Prod(ctx context.Context, approvers ...Key) error {
@@ -336,6 +352,73 @@ func (f *Forger) Prod(ctx context.Context, approvers ...Key) error {
 		return err
 	}
 	return f.RoleSignedBy(ctx, prod, trust.ManifestTarget(prod), files.Manifest, version+1, f.days(10), approvers...)
+}
+
+// Expire signs the newest metadata of a channel again, past its date.
+func (f *Forger) Expire(ctx context.Context, channel string) error {
+	h, err := f.Head(ctx)
+	if err != nil {
+		return err
+	}
+	if h.Roles[channel] == nil {
+		return fmt.Errorf("channel %s has no release", channel)
+	}
+	m := *h.Roles[channel]
+	m.Signed.Version++
+	m.Signed.Expires = f.days(-1)
+	return f.resign(ctx, h, channel, &m)
+}
+
+// Report forges the next release of staging: the evidence of its first entry
+// is a report that the given key has signed.
+func (f *Forger) Report(ctx context.Context, key Key) error {
+	r, _, _, err := f.Newest(ctx, staging)
+	if err != nil {
+		return err
+	}
+	v := r.Entries[0].Variant
+	b, err := key.statement(catalog.PredicateReport, trust.Subject{Name: v.Name, Digest: v.Identity}, []byte("{}"))
+	if err != nil {
+		return err
+	}
+	ref := artifacts.RefOf("report.sigstore.json", trust.BundleMediaType, b)
+	if err := f.Put(ctx, trust.EvidenceName(ref), b); err != nil {
+		return err
+	}
+	return f.approved(ctx, func(r *catalog.Release) {
+		r.Entries[0].Evidence = []catalog.Evidence{{Gate: "report", Ref: ref}}
+	})
+}
+
+// SignProposal puts a key's signature and the words of its approval beside a
+// proposal, as arqon sign does and without asking whether the key may.
+func (f *Forger) SignProposal(ctx context.Context, manifest artifacts.Digest, key Key) error {
+	at := func(name string) string { return "proposals/" + manifest.Hex() + "/" + name }
+	b, err := f.Store.Read(ctx, at("role.json"), 1<<20)
+	if err != nil {
+		return err
+	}
+	role, err := metadata.Targets().FromBytes(b)
+	if err != nil {
+		return err
+	}
+	if _, err := Sealed(role, key); err != nil {
+		return err
+	}
+	if b, err = json.Marshal(role.Signatures[0]); err != nil {
+		return err
+	}
+	if err := f.Put(ctx, at("signatures/"+key.ID+".json"), b); err != nil {
+		return err
+	}
+	if b, err = f.Store.Read(ctx, at("catalog.json"), 1<<26); err != nil {
+		return err
+	}
+	r, err := catalog.ReadRelease(ctx, b, artifacts.Blobs{Store: f.Store})
+	if err != nil {
+		return err
+	}
+	return f.Approve(ctx, key, r, manifest, role.Signed.Version)
 }
 
 const staging = string(catalog.ScopeStaging)

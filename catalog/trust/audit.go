@@ -30,6 +30,7 @@ type ReleaseReport struct {
 	Approvers []string // ids of the distinct keys that signed
 	Threshold int
 	Evidence  int // files of evidence that were verified
+	Here      int // entries that a host like Config.Host would be given, withdrawn ones aside
 }
 
 // Approval is the predicate of an approval: which bytes became which version
@@ -47,7 +48,8 @@ type Approval struct {
 // that it reads is a *Refusal naming that file, and so is a missing file.
 //
 // It adopts nothing and changes no state, but holds what it reads against the
-// state that there is. What this host could run does not matter.
+// state that there is. What this host could run does not matter: it is counted in
+// ReleaseReport.Here.
 func (c *Client) VerifyAll(ctx context.Context, channel string) (Report, error) {
 	if channel != "" && !isChannel(channel) {
 		return Report{}, fmt.Errorf("channel %.80q: want one of %v", channel, catalog.Channels())
@@ -56,9 +58,28 @@ func (c *Client) VerifyAll(ctx context.Context, channel string) (Report, error) 
 	defer c.mu.Unlock()
 	next := c.state.clone()
 	w, firstUse := c.walk(next)
+	if channel != "" {
+		w.only = []string{channel, RoleYank} // another channel's date says nothing about this one
+	}
 	rep, err := w.auditAll(ctx, next, channel)
 	rep.FirstUse = firstUse
+	for i := range rep.Releases {
+		rep.Releases[i].Here = c.here(next, &rep.Releases[i].Release)
+	}
 	return rep, err
+}
+
+// here counts what a host like this one would be given of a release.
+func (c *Client) here(s *state, r *catalog.Release) (n int) {
+	if r.RuntimeMin > catalog.RuntimeABI {
+		return 0
+	}
+	for i := range r.Entries {
+		if _, yanked := s.Yanked[r.Entries[i].ID]; !yanked && fits(r.Entries[i].Envelope.Hardware, c.cfg.Host) {
+			n++
+		}
+	}
+	return n
 }
 
 // AuditClosure is VerifyAll for a publisher: everything that the head reaches,

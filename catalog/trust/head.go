@@ -457,8 +457,30 @@ func (w *walk) role(ctx context.Context, tm *trustedmetadata.TrustedMetadata, h 
 			return err
 		}
 	}
+	if err := independent(name, h.Rules, d, m.Signatures); err != nil {
+		return err
+	}
 	h.Roles[d.Name] = m
 	return w.floor(d.Name, name, m.Signed.Version)
+}
+
+// independent refuses a prod release for which too few people signed who have
+// not made its evidence: a key that was given both roles counts for one of
+// them. Where one person holds every key there is nobody else.
+func independent(name string, rules Rules, d metadata.DelegatedRole, signatures []metadata.Signature) error {
+	if d.Name != string(catalog.ScopeProd) || rules.Solo {
+		return nil
+	}
+	others := 0
+	for _, s := range signatures {
+		if !slices.Contains(rules.EvidenceKeys, s.KeyID) {
+			others++
+		}
+	}
+	if others < d.Threshold {
+		return refuse(Threshold, name, "%d of %d needed keys that have not made the evidence", others, d.Threshold)
+	}
+	return nil
 }
 
 // floor refuses a version below the one seen before, and one so far above it

@@ -59,7 +59,8 @@ func cmdAttack(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(a.Do(context.Background(), f))
 	switch {
 	case a.HostOnly:
-		ts.Check(ts.Exec("arqon", "verify", "--repository", "repo"))
+		ts.Check(ts.Exec("arqon", "verify", "--repository", "repo", "--json"))
+		cmdJSON(ts, false, []string{"stdout", "releases.0.here", "==", "0"})
 	case a.Reason == trust.NoRelease:
 		cmdRefused(ts, false, []string{args[1], "--channel", "staging"})
 	default:
@@ -231,19 +232,72 @@ func cmdForgeProd(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 4 {
 		ts.Fatalf("usage: forgeprod REPOSITORY SNAPSHOT.key TIMESTAMP.key PROD.key…")
 	}
-	store, err := artifacts.OpenExistingDir(ts.MkAbs(args[0]))
+	forging(ts, args[0], args[1:], func(ctx context.Context, f *forge.Forger) error {
+		return f.Prod(ctx, f.Keys[2:]...)
+	})
+}
+
+// forging opens a repository to a forger who holds the key files.
+func forging(ts *testscript.TestScript, repository string, keys []string, do func(context.Context, *forge.Forger) error) {
+	store, err := artifacts.OpenExistingDir(ts.MkAbs(repository))
 	ts.Check(err)
 	defer func() { ts.Check(store.Close()) }()
 	f := &forge.Forger{Store: store, Now: now()}
-	var approvers []forge.Key
-	for i, file := range args[1:] {
-		k := stolen(ts, ts.MkAbs(file))
-		f.Keys = append(f.Keys, k)
-		if i >= 2 {
-			approvers = append(approvers, k)
-		}
+	for _, file := range keys {
+		f.Keys = append(f.Keys, stolen(ts, ts.MkAbs(file)))
 	}
-	ts.Check(f.Prod(context.Background(), approvers...))
+	ts.Check(do(context.Background(), f))
+}
+
+// cmdForgeStatement signs a bundle with a key that is not of its role; the last
+// file is that key. A report goes with the next staging release; the words of
+// an approval go where the owner of the other key of prod's newest release has
+// theirs:
+//
+//	forgestatement report REPOSITORY SNAPSHOT.key TIMESTAMP.key STAGING.key KEY
+//	forgestatement words REPOSITORY PROD.key KEY
+func cmdForgeStatement(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 || (args[0] != "report" || len(args) != 6) && (args[0] != "words" || len(args) != 4) {
+		ts.Fatalf("usage: forgestatement report REPOSITORY SNAPSHOT.key TIMESTAMP.key STAGING.key KEY | words REPOSITORY PROD.key KEY")
+	}
+	forging(ts, args[1], args[2:], func(ctx context.Context, f *forge.Forger) error {
+		key := f.Keys[len(f.Keys)-1]
+		if args[0] == "words" {
+			return f.Words(ctx, f.Keys[0].ID, key)
+		}
+		return f.Report(ctx, key)
+	})
+}
+
+// cmdForgeSignature puts a signature beside a proposal by hand, and the words
+// of its approval, without asking whether the key may:
+//
+//	forgesignature REPOSITORY PROPOSAL KEY
+func cmdForgeSignature(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: forgesignature REPOSITORY PROPOSAL KEY")
+	}
+	at, err := os.ReadDir(filepath.Join(ts.MkAbs(args[0]), "proposals"))
+	ts.Check(err)
+	i := slices.IndexFunc(at, func(d fs.DirEntry) bool { return strings.HasPrefix(d.Name(), args[1]) })
+	if i < 0 {
+		ts.Fatalf("no proposal %s", args[1])
+	}
+	manifest, err := artifacts.ParseDigest("sha256:" + at[i].Name())
+	ts.Check(err)
+	forging(ts, args[0], args[2:], func(ctx context.Context, f *forge.Forger) error {
+		return f.SignProposal(ctx, manifest, f.Keys[0])
+	})
+}
+
+// cmdExpire lets a channel's role be past its date, by its own keys:
+//
+//	expire REPOSITORY CHANNEL SNAPSHOT.key TIMESTAMP.key ROLE.key
+func cmdExpire(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 5 {
+		ts.Fatalf("usage: expire REPOSITORY CHANNEL SNAPSHOT.key TIMESTAMP.key ROLE.key")
+	}
+	forging(ts, args[0], args[2:], func(ctx context.Context, f *forge.Forger) error { return f.Expire(ctx, args[1]) })
 }
 
 // cmdSetProposal sets a variable to the proposal that a command says it made:

@@ -100,8 +100,10 @@ func runHost(ctx context.Context, f runFlags, stdout, stderr io.Writer) (err err
 		s.say("refused: %v", err)
 		s.say("serving the last good release; nothing new is adopted")
 		rel = last
+		s.say("%s release %d (%d entries) was verified before", f.channel, rel.Release().Sequence, len(rel.Release().Entries))
+	} else {
+		s.say("verified %s release %d (%d entries) in %s", f.channel, rel.Release().Sequence, len(rel.Release().Entries), time.Since(start).Round(time.Millisecond))
 	}
-	s.say("verified %s release %d (%d entries) in %s", f.channel, rel.Release().Sequence, len(rel.Release().Entries), time.Since(start).Round(time.Millisecond))
 	h, err := newHost(ctx, f, rel, s)
 	if err != nil {
 		return err

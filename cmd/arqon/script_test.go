@@ -35,7 +35,8 @@ import (
 //	cptree FROM TO
 //	bucket NAME               a real S3 server with a bucket, if [gateway]
 //	cosigned REPO KEYS TYPE…  every bundle, and what is wrong with it, given to cosign, if [cosign]
-//	attack NAME REASON        see cmdAttack; refused, serves, become and forgeprod too
+//	attack NAME REASON        see cmdAttack; refused, serves, become, forgeprod, forgestatement,
+//	                          forgesignature and expire too
 //	keep NAME                 what is in the directory now is the fixture of that name
 func scriptParams(dir string) testscript.Params {
 	return testscript.Params{
@@ -50,6 +51,7 @@ func scriptParams(dir string) testscript.Params {
 			"capture": cmdCapture, "setjson": cmdSetJSON, "same": cmdSame, "cptree": cmdCopyTree,
 			"setfile": cmdSetFile, "ask": cmdAsk, "models": cmdModels,
 			"attack": cmdAttack, "refused": cmdRefused, "serves": cmdServes, "forgeprod": cmdForgeProd, "become": cmdBecome,
+			"forgestatement": cmdForgeStatement, "forgesignature": cmdForgeSignature, "expire": cmdExpire,
 			"setproposal": cmdSetProposal, "hostile": cmdHostile,
 			"cosigned": cmdCosigned, "smalldisk": cmdSmallDisk, "morespace": cmdMoreSpace,
 		},

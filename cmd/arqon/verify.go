@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -81,6 +83,7 @@ type verifiedRelease struct {
 	Evidence  int              `json:"evidence"`
 	Approvers []string         `json:"approvers"`
 	Threshold int              `json:"threshold"`
+	Here      int              `json:"here"` // entries that a host on this machine would be given
 }
 
 func verify(ctx context.Context, f verifyFlags, stdout, stderr io.Writer) (err error) {
@@ -115,7 +118,7 @@ func verify(ctx context.Context, f verifyFlags, stdout, stderr io.Writer) (err e
 	}
 	for _, r := range rep.Releases {
 		v.Releases = append(v.Releases, verifiedRelease{
-			r.Release.Channel, r.Release.Sequence, r.Manifest, len(r.Release.Entries), r.Evidence, r.Approvers, r.Threshold,
+			r.Release.Channel, r.Release.Sequence, r.Manifest, len(r.Release.Entries), r.Evidence, r.Approvers, r.Threshold, r.Here,
 		})
 	}
 	if f.json {
@@ -154,6 +157,11 @@ func (v verified) print(stdout, stderr io.Writer, files, smoke bool) {
 	if smoke {
 		fmt.Fprintf(stdout, "answers: %d entries were opened and answer as they did when they were signed\n", v.Answered)
 	}
+	for _, r := range v.Releases {
+		if r.Here == 0 {
+			fmt.Fprintf(stderr, "note: no entry of %s release %d is for this machine or this version: a host here refuses it and serves what it has\n", r.Channel, r.Sequence)
+		}
+	}
 	if v.FirstUse {
 		fmt.Fprintln(stderr, "note: no root was pinned for this path, so the repository vouches for itself; pin it with --root FILE")
 	}
@@ -177,7 +185,22 @@ func refused(err error) error {
 	if r.Reason == trust.Missing && r.File == trust.MetadataName("root", 1) {
 		return no{hinted{err, "there is no repository here, or not all of it: check the path; arqon init founds one"}}
 	}
+	if r.Reason == trust.Expired {
+		return no{hinted{err, "nobody has renewed it: " + renewalOf(r.File) + "; hosts go on serving what they have"}}
+	}
 	return no{hinted{err, refusalHints[r.Reason]}}
+}
+
+// renewalOf says who can bring a file past its date back, and how.
+func renewalOf(file string) string {
+	role, isRole := strings.CutSuffix(path.Base(file), ".json")
+	if _, name, ok := strings.Cut(role, "."); ok { // VERSION.ROLE
+		role = name
+	}
+	if path.Dir(file) != "metadata" || !isRole {
+		return "the next release of its channel has a new date"
+	}
+	return renewal(role)
 }
 
 var refusalHints = map[trust.Reason]string{
@@ -189,7 +212,6 @@ var refusalHints = map[trust.Reason]string{
 	trust.Threshold:    "approvals are missing: arqon sign",
 	trust.BadRole:      "the roles are not as they may be: ask who owns the root keys",
 	trust.ForeignRoot:  "this is another repository than the one that was pinned; if that is meant, pin its root with --root FILE",
-	trust.Expired:      "nobody has renewed it: arqon publish --renew, by who holds the timestamp key; hosts go on serving what they have",
 	trust.Rollback:     "this copy is older than what was seen before: get a newer one",
 	trust.FastForward:  "versions jumped: ask who owns the root keys before believing it",
 	trust.MixAndMatch:  "parts of different releases: copy the whole repository again",
