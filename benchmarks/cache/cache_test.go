@@ -55,7 +55,7 @@ func drawStrategy(t *rapid.T) *Strategy {
 		in := instruction{op: operation(rapid.IntRange(0, len(operations)-1).Draw(t, "op"))}
 		for k, to := range []*uint8{&in.a, &in.b, &in.c} {
 			if k < operations[in.op].arity {
-				*to = uint8(rapid.IntRange(0, featureCount+i-1).Draw(t, "operand"))
+				*to = rapid.SampledFrom(operandNumbers(i)).Draw(t, "operand")
 			}
 		}
 		s.program = append(s.program, in)

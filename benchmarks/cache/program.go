@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -57,6 +58,15 @@ var features = []string{
 	"sixteenth",
 }
 
+// moreFeatures are numbered after the results, because files name operands by
+// number and the first eight came first.
+var moreFeatures = []string{
+	"reuse",   // between the last two uses, those before it came in too; farReuse if none is remembered
+	"missed",  // share of misses among the latest uses when it came in: near 1 in a scan, 0 to 1
+	"decayed", // uses since it came in, an old one counting half after a capacity
+	"often",   // uses, those before it came in too, an old one counting half after 16 capacities
+}
+
 const (
 	ofRecency = iota
 	ofAge
@@ -69,7 +79,31 @@ const (
 	featureCount
 )
 
-const registers = featureCount + instructionsMax
+// Where the features of moreFeatures lie.
+const (
+	ofReuse = featureCount + instructionsMax + iota
+	ofMissed
+	ofDecayed
+	ofOften
+	registers
+)
+
+// known reports whether instruction i may refer to an operand.
+func known(operand uint8, i int) bool {
+	return int(operand) < featureCount+i || operand >= ofReuse && operand < registers
+}
+
+// uses reports whether the program refers to an operand.
+func (p program) uses(operand uint8) bool {
+	return slices.ContainsFunc(p, func(in instruction) bool {
+		for k, r := range [3]uint8{in.a, in.b, in.c} {
+			if k < operations[in.op].arity && r == operand {
+				return true
+			}
+		}
+		return false
+	})
+}
 
 // instruction computes one register from others.
 type instruction struct {
@@ -106,7 +140,7 @@ func (p program) check(sample int) error {
 				}
 				continue
 			}
-			if int(r) >= featureCount+i {
+			if !known(r, i) {
 				return fmt.Errorf("%w: instruction %d: operand %d is not known yet", errProgram, i, r)
 			}
 			if want := in.op == opPick && k == 0; truth[r] != want {
@@ -215,8 +249,11 @@ func (p program) String() string {
 }
 
 func operandName(r uint8) string {
-	if int(r) < featureCount {
+	switch {
+	case int(r) < featureCount:
 		return features[r]
+	case r >= ofReuse:
+		return moreFeatures[r-ofReuse]
 	}
 	return fmt.Sprintf("r%d", int(r)-featureCount)
 }

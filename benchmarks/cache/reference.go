@@ -53,7 +53,7 @@ func (s *Strategy) reference(capacity int) slow {
 	case "climber":
 		return newSlowClimber(capacity, s.climberParts())
 	case scoreName:
-		return &slowScore{c: capacity, s: s, freq: newSketch(capacity), is: map[uint64]*slowUse{}, draw: sampleSeed}
+		return &slowScore{then: newHistory(capacity), c: capacity, s: s, freq: newSketch(capacity), is: map[uint64]*slowUse{}, draw: sampleSeed}
 	}
 	return nil
 }
@@ -73,7 +73,11 @@ func (p *slowLRU) use(k uint64, _ uint32) bool {
 }
 
 // slowUse is everything about a key.
-type slowUse struct{ count, last, gap, born, size int }
+type slowUse struct {
+	count, last, gap, born, size int
+	before                       int     // for programs
+	missed, decayed, often       float32 // for programs
+}
 
 type slowLFU struct {
 	c, most, every, used, clock int
@@ -376,19 +380,29 @@ type slowScore struct {
 	c, clock int
 	s        *Strategy
 	freq     sketch
+	then     history
 	is       map[uint64]*slowUse
 	resident keys
 	draw     uint64
+	missing  float32
 }
 
 func (p *slowScore) use(k uint64, size uint32) bool {
 	p.clock++
 	p.freq.add(k)
+	before, often := p.then.use(k, uint32(p.clock), 1/float64(p.c))
+	missed := float32(1)
+	if p.is[k] != nil {
+		missed = 0
+	}
+	p.missing += (missed - p.missing) / missesMemory
 	if u := p.is[k]; u != nil {
+		u.often = often
+		u.decayed = 1 + u.decayed/(1+float32(float64(p.clock-u.last)*(1/float64(p.c))))
 		u.gap, u.last, u.count = p.clock-u.last, p.clock, u.count+1
 		return true
 	}
-	p.is[k] = &slowUse{count: 1, last: p.clock, born: p.clock, size: int(size)}
+	p.is[k] = &slowUse{count: 1, last: p.clock, born: p.clock, size: int(size), before: int(before), often: often, missed: p.missing, decayed: 1}
 	if len(p.resident) < p.c {
 		p.resident.add(k)
 		return false
@@ -414,6 +428,9 @@ func (p *slowScore) use(k uint64, size uint32) bool {
 func (p *slowScore) value(k uint64, i int) float64 {
 	in := p.s.program[i]
 	of := func(r uint8) float64 {
+		if r >= ofReuse {
+			return p.feature(k, moreFeatures[r-ofReuse])
+		}
 		if int(r) >= featureCount {
 			return p.value(k, int(r)-featureCount)
 		}
@@ -471,6 +488,20 @@ func (p *slowScore) feature(k uint64, name string) float64 {
 		return float64(p.freq.count(k))
 	case "size":
 		return float64(u.size) / 1024
+	case "reuse":
+		if u.gap > 0 {
+			return float64(u.gap) * scale
+		}
+		if u.before > 0 {
+			return float64(u.before) * scale
+		}
+		return farReuse
+	case "missed":
+		return float64(u.missed)
+	case "decayed":
+		return float64(u.decayed / (1 + float32(float64(p.clock-u.last)*scale)))
+	case "often":
+		return float64(u.often / (1 + float32(float64(p.clock-u.last)*(scale/16))))
 	case "one":
 		return 1
 	case "sixteenth":

@@ -50,12 +50,15 @@ func starts() []benchmarks.Point {
 		admit int64
 		lines [][]string // an operation and its operands
 	}{
-		{0, [][]string{{"neg", "recency"}}},                                     // LRU, of a sample
-		{0, [][]string{{"max", "count", "count"}}},                              // LFU
-		{1, [][]string{{"max", "freq", "freq"}}},                                // TinyLFU without a window
-		{0, [][]string{{"div", "count", "age"}}},                                // hyperbolic caching (Blankstein, Sen, Freedman 2017)
-		{0, [][]string{{"max", "gap", "recency"}, {"neg", "r0"}}},               // LIRS's recency of reuse
-		{1, [][]string{{"add", "recency", "sixteenth"}, {"div", "freq", "r0"}}}, // how often, the sooner the better
+		{0, [][]string{{"neg", "recency"}}},                                                         // LRU, of a sample
+		{0, [][]string{{"max", "count", "count"}}},                                                  // LFU
+		{1, [][]string{{"max", "freq", "freq"}}},                                                    // TinyLFU without a window
+		{0, [][]string{{"div", "count", "age"}}},                                                    // hyperbolic caching (Blankstein, Sen, Freedman 2017)
+		{0, [][]string{{"max", "gap", "recency"}, {"neg", "r0"}}},                                   // LIRS's recency of reuse
+		{1, [][]string{{"add", "recency", "sixteenth"}, {"div", "freq", "r0"}}},                     // how often, the sooner the better
+		{1, [][]string{{"div", "decayed", "missed"}}},                                               // LRFU (Lee et al. 2001), and what came in with a scan is worth less
+		{1, [][]string{{"add", "recency", "one"}, {"mul", "r0", "missed"}, {"div", "often", "r1"}}}, // the same over a long history
+		{1, [][]string{{"mul", "missed", "reuse"}, {"div", "often", "r0"}}},                         // LIRS's distance beside it
 	} {
 		p := benchmarks.Point{
 			paramPolicy: scoreName, "score_sample": int64(16), "score_admit": x.admit, paramLength: strconv.Itoa(len(x.lines)),
@@ -154,11 +157,22 @@ func opChoices() []string {
 	return out
 }
 
-// operandChoices are what instruction i may refer to.
+// operandChoices are what instruction i may refer to: every number that is
+// known to it, by name.
 func operandChoices(i int) []string {
-	out := make([]string, featureCount+i)
-	for r := range out {
-		out[r] = operandName(uint8(r))
+	var out []string
+	for _, r := range operandNumbers(i) {
+		out = append(out, operandName(r))
+	}
+	return out
+}
+
+func operandNumbers(i int) []uint8 {
+	var out []uint8
+	for r := range uint8(registers) {
+		if known(r, i) {
+			out = append(out, r)
+		}
 	}
 	return out
 }

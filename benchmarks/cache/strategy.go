@@ -154,7 +154,9 @@ func strategyOf(p benchmarks.Point) (*Strategy, error) {
 			in := instruction{op: operation(slices.IndexFunc(opChoices(), func(o string) bool { return o == op }))}
 			for k, to := range []*uint8{&in.a, &in.b, &in.c} {
 				v, _ := p[operandParameter(k, i)].(string)
-				*to = uint8(max(0, slices.Index(operandChoices(i), v)))
+				if at := slices.Index(operandChoices(i), v); at >= 0 {
+					*to = operandNumbers(i)[at]
+				}
 			}
 			s.program = append(s.program, in)
 		}
