@@ -40,6 +40,25 @@ func AskedOf(all []string, named []string) ([]string, error) {
 	return named, nil
 }
 
+// AnswerEach answers those of a domain's questions that are asked, in their
+// order. The answer's Question is filled in.
+func AnswerEach(ctx context.Context, all, named []string, answer func(question string) Golden) ([]Golden, error) {
+	asked, err := AskedOf(all, named)
+	if err != nil {
+		return nil, err
+	}
+	var out []Golden
+	for _, q := range asked {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		g := answer(q)
+		g.Question = q
+		out = append(out, g)
+	}
+	return out, nil
+}
+
 // GoldenBytes is an answer of bytes that are the same on every machine.
 func GoldenBytes(question string, answer []byte) Golden {
 	return Golden{Question: question, Digest: artifacts.DigestOf(answer)}

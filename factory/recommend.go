@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"strings"
 
 	"github.com/arqon/arqon/benchmarks"
@@ -396,54 +395,6 @@ func (r *recommending) result() Recommendations {
 		out.Contexts = append(out.Contexts, x)
 		out.Evaluations += x.Evaluations
 		out.Measurements += x.Measurements
-	}
-	return out
-}
-
-// fidelity: the search is measured as the study says, the claim in full, and
-// the race in between.
-func (h *hunt) fidelity(search float64) float64 {
-	switch h.phase {
-	case phaseSearch:
-		return search
-	case phaseRace:
-		return h.raceFidelity(search)
-	}
-	return 1
-}
-
-func (h *hunt) note() string {
-	if math.IsInf(h.best, 1) {
-		return "nothing measured yet"
-	}
-	if !feasible(h.best) {
-		return "nothing inside the limits yet"
-	}
-	// The loss of a feasible point is w/(1+|w|); see loss.
-	return fmt.Sprintf("lowest so far %s", describeChange(h.success, h.changeOf(h.best)))
-}
-
-func (h *hunt) changeOf(loss float64) float64 {
-	w := loss / (1 - math.Abs(loss))
-	if h.success.Direction == benchmarks.Higher {
-		return -w
-	}
-	return w
-}
-
-// recommendation reads the claim off the winner's fresh samples.
-func (h *hunt) recommendation() Recommendation {
-	x := h.joined(h.winner.claim, h.scaleIn(phaseClaim))
-	claim, base := h.claimed()
-	if x.Failed == "" {
-		x.Values[h.success.Name] = claim.value()
-	}
-	out := Recommendation{
-		Context: h.scenario.Name, Point: h.winner.point.Canonical(), Metric: h.success.Name, Unit: h.success.Unit,
-		Claimed: claim.value(), Interval: claim.interval(), Values: x.Values, Baseline: base.value(),
-		Feasible: x.Failed == "" && brokenBy(h.metrics, x) == "", Engine: h.winner.engine, Origin: h.winner.origin,
-		Noise: h.noiseFloor(), Evaluations: h.total(), Points: len(h.arms),
-		Spent: map[string]int{"search": h.spent[phaseSearch], "race": h.spent[phaseRace], "claim": h.spent[phaseClaim], "baseline": h.spent[phaseOpen] + h.refs},
 	}
 	return out
 }

@@ -13,17 +13,10 @@ package cache
 // full cache of warm keys never lets go of one whose time has passed; with it
 // the set that a loop keeps renews itself.
 type climber struct {
-	arena
-	sketch
-	capacity                         int
-	windowMax, mainMax, protectedMax int
-	window, probation, protected     list
-
+	tinyLFU
 	every, used, hits int
 	stepFirst, step   float64 // entries; negative: the window shrinks
 	before            float64 // hit ratio of the last period
-	luck              uint    // 0: none
-	draw              uint64
 }
 
 const (
@@ -52,22 +45,9 @@ func (c climberParts) sizes(capacity int) (window, protected, every, memory int,
 
 func newClimber(capacity int, c climberParts) *climber {
 	window, protected, every, memory, step := c.sizes(capacity)
-	return &climber{
-		arena: newArena(capacity + 1), sketch: newSketchOf(capacity, memory), capacity: capacity,
-		windowMax: window, mainMax: capacity - window, protectedMax: protected,
-		window: newList(), probation: newList(), protected: newList(),
-		every: every, stepFirst: step, step: -step, luck: uint(c.luck), draw: sampleSeed,
-	}
-}
-
-func (p *climber) table() *arena { return &p.arena }
-func (p *climber) bytes() int    { return p.arena.bytes() + p.sketch.bytes() }
-
-// order is W-TinyLFU's.
-func (p *climber) order(to []int32) []int32 {
-	to = appendList(to, p.links, p.probation)
-	to = appendList(to, p.links, p.window)
-	return appendList(to, p.links, p.protected)
+	t := tinyLFUOf(capacity, window, protected, newSketchOf(capacity, memory))
+	t.luck = uint(c.luck)
+	return &climber{tinyLFU: t, every: every, stepFirst: step, step: -step}
 }
 
 func (p *climber) get(key uint64) int32 {
@@ -81,34 +61,6 @@ func (p *climber) get(key uint64) int32 {
 		p.climb()
 	}
 	return x
-}
-
-func (p *climber) touch(x int32) {
-	switch p.nodes[x].where {
-	case inWindow:
-		p.window.moveFront(p.links, x)
-	case inProtected:
-		p.protected.moveFront(p.links, x)
-	case inProbation:
-		p.move(&p.probation, &p.protected, inProtected, x)
-		p.demote()
-	}
-}
-
-func (p *climber) push(l *list, where uint8, x int32) {
-	p.nodes[x].where = where
-	l.pushFront(p.links, x)
-}
-
-func (p *climber) move(from, to *list, where uint8, x int32) {
-	from.remove(p.links, x)
-	p.push(to, where, x)
-}
-
-func (p *climber) demote() {
-	for int(p.protected.n) > p.protectedMax {
-		p.move(&p.protected, &p.probation, inProbation, p.protected.tail)
-	}
 }
 
 // climb ends a period.
@@ -148,49 +100,4 @@ func (p *climber) widen(n int) {
 		from := p.weakest()
 		p.move(from, &p.window, inWindow, from.tail)
 	}
-}
-
-// weakest is the part of the main space that gives up first.
-func (p *climber) weakest() *list {
-	if p.probation.n > 0 {
-		return &p.probation
-	}
-	return &p.protected
-}
-
-func (p *climber) put(key uint64, _ uint32) int32 {
-	x := p.arena.add(key)
-	p.push(&p.window, inWindow, x)
-	if int(p.window.n) <= p.windowMax {
-		return x
-	}
-	y := p.window.tail // windowMax ≥ 1, so this is not x
-	if int(p.probation.n+p.protected.n) < p.mainMax {
-		p.move(&p.window, &p.probation, inProbation, y)
-		return x
-	}
-	from := p.weakest()
-	victim := from.tail
-	if victim == none || !p.admit(p.nodes[y].key, p.nodes[victim].key) {
-		p.window.remove(p.links, y)
-		p.gone(y)
-		p.drop(y)
-		return x
-	}
-	from.remove(p.links, victim)
-	p.gone(victim)
-	p.drop(victim)
-	p.move(&p.window, &p.probation, inProbation, y)
-	return x
-}
-
-func (p *climber) admit(key, victim uint64) bool {
-	if p.count(key) > p.count(victim) {
-		return true
-	}
-	if p.luck == 0 {
-		return false
-	}
-	p.draw += 0x9e3779b97f4a7c15
-	return mix(p.draw)>>(64-p.luck) == 0
 }

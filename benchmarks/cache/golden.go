@@ -26,22 +26,13 @@ var _ benchmarks.Answerer = (*instance)(nil)
 
 // Answer implements benchmarks.Answerer.
 func (in *instance) Answer(ctx context.Context, questions ...string) ([]benchmarks.Golden, error) {
-	asked, err := benchmarks.AskedOf([]string{questionHits}, questions)
-	if err != nil {
-		return nil, err
-	}
-	var out []benchmarks.Golden
-	for _, q := range asked {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		g := benchmarks.Golden{Question: q, Values: in.strategy.goldenHits()}
+	return benchmarks.AnswerEach(ctx, []string{questionHits}, questions, func(string) benchmarks.Golden {
+		g := benchmarks.Golden{Values: in.strategy.goldenHits()}
 		if len(in.strategy.program) > 0 {
 			g.Tolerance = goldenTolerance
 		}
-		out = append(out, g)
-	}
-	return out, nil
+		return g
+	})
 }
 
 func (s *Strategy) goldenHits() []float64 {

@@ -3,14 +3,23 @@ package cache
 // remove forgets a resident node as if it had never come in: the owner deleted
 // it. What a policy remembers of its key's past elsewhere (a sketch) stays.
 
-func (p *lru) remove(x int32) {
-	p.all.remove(p.links, x)
-	p.drop(x)
+// unlink takes a node off the list that it is in, and frees it.
+func (a *arena) unlink(from *list, x int32) {
+	from.remove(a.links, x)
+	a.drop(x)
 }
 
+func either(first bool, a, b *list) *list {
+	if first {
+		return a
+	}
+	return b
+}
+
+func (p *lru) remove(x int32) { p.unlink(&p.all, x) }
+
 func (p *lfu) remove(x int32) {
-	p.by[p.nodes[x].count-1].remove(p.links, x)
-	p.drop(x)
+	p.unlink(&p.by[p.nodes[x].count-1], x)
 	p.n--
 }
 
@@ -18,47 +27,26 @@ func (p *sieve) remove(x int32) {
 	if p.hand == x {
 		p.hand = p.links[x].prev
 	}
-	p.all.remove(p.links, x)
-	p.drop(x)
+	p.unlink(&p.all, x)
 }
 
 func (p *s3fifo) remove(x int32) {
-	from := &p.main
-	if p.nodes[x].where == inSmall {
-		from = &p.small
-	}
-	from.remove(p.links, x)
-	p.drop(x)
+	p.unlink(either(p.nodes[x].where == inSmall, &p.small, &p.main), x)
 }
 
+// remove is the climber's too.
 func (p *tinyLFU) remove(x int32) {
-	partOf(p.nodes[x].where, &p.window, &p.probation, &p.protected).remove(p.links, x)
-	p.drop(x)
-}
-
-func (p *climber) remove(x int32) {
-	partOf(p.nodes[x].where, &p.window, &p.probation, &p.protected).remove(p.links, x)
-	p.drop(x)
-}
-
-func partOf(where uint8, window, probation, protected *list) *list {
-	switch where {
+	from := &p.protected
+	switch p.nodes[x].where {
 	case inWindow:
-		return window
+		from = &p.window
 	case inProbation:
-		return probation
+		from = &p.probation
 	}
-	return protected
+	p.unlink(from, x)
 }
 
-func (p *arc) remove(x int32) {
-	from := &p.t2
-	if p.nodes[x].where == inT1 {
-		from = &p.t1
-	}
-	from.remove(p.links, x)
-	p.drop(x)
-}
+func (p *arc) remove(x int32) { p.unlink(either(p.nodes[x].where == inT1, &p.t1, &p.t2), x) }
 
 func (p *lirs) remove(x int32) {
 	if p.nodes[x].where == isLIR {
@@ -79,10 +67,5 @@ func (p *scored) remove(x int32) {
 }
 
 func (p *twoQueue) remove(x int32) {
-	from := &p.frequent
-	if p.nodes[x].where == inRecent {
-		from = &p.recent
-	}
-	from.remove(p.links, x)
-	p.drop(x)
+	p.unlink(either(p.nodes[x].where == inRecent, &p.recent, &p.frequent), x)
 }

@@ -26,18 +26,9 @@ var _ benchmarks.Answerer = (*instance)(nil)
 
 // Answer implements benchmarks.Answerer.
 func (in *instance) Answer(ctx context.Context, questions ...string) ([]benchmarks.Golden, error) {
-	asked, err := benchmarks.AskedOf([]string{questionImages}, questions)
-	if err != nil {
-		return nil, err
-	}
-	var out []benchmarks.Golden
-	for _, q := range asked {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		out = append(out, benchmarks.Golden{Question: q, Values: in.model.expectedClasses(), Tolerance: goldenTolerance})
-	}
-	return out, nil
+	return benchmarks.AnswerEach(ctx, []string{questionImages}, questions, func(string) benchmarks.Golden {
+		return benchmarks.Golden{Values: in.model.expectedClasses(), Tolerance: goldenTolerance}
+	})
 }
 
 func goldenStream() *rand.Rand { return seed.Stream(1, "infer/golden") }
