@@ -12,6 +12,7 @@ package benchmarks
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/arqon/arqon/artifacts"
 	"github.com/arqon/arqon/catalog"
@@ -217,6 +218,17 @@ type Request struct {
 	// separate them measures all.
 	OnlyDeterministic bool
 	OnlyMeasured      bool
+}
+
+// Check refuses a request that asks for nothing.
+func (r Request) Check() error {
+	if !(r.Fidelity > 0 && r.Fidelity <= 1) || r.Repeats < 1 {
+		return fmt.Errorf("fidelity %v and %d repeats: want (0, 1] and at least 1", r.Fidelity, r.Repeats)
+	}
+	if r.OnlyDeterministic && r.OnlyMeasured {
+		return errors.New("a request for deterministic metrics alone and measured ones alone asks for nothing")
+	}
+	return nil
 }
 
 // Sample is one repeat.

@@ -348,12 +348,7 @@ func (w *walk) timestamp(ctx context.Context, tm *trustedmetadata.TrustedMetadat
 
 func (w *walk) snapshot(ctx context.Context, tm *trustedmetadata.TrustedMetadata, h *Head) error {
 	meta := tm.Timestamp.Signed.Meta["snapshot.json"]
-	name := MetadataName(metadata.SNAPSHOT, meta.Version)
-	b, err := w.fetchRef(ctx, name, metaRef(meta))
-	if err != nil {
-		return err
-	}
-	m, err := decodeExact(name, b, metadata.Snapshot())
+	name, b, m, err := promisedFile(ctx, w.fetchRef, metadata.SNAPSHOT, meta, metadata.Snapshot())
 	if err != nil {
 		return err
 	}
@@ -389,12 +384,7 @@ func (w *walk) snapshot(ctx context.Context, tm *trustedmetadata.TrustedMetadata
 
 func (w *walk) targets(ctx context.Context, tm *trustedmetadata.TrustedMetadata, h *Head) error {
 	meta := h.Snapshot.Signed.Meta["targets.json"]
-	name := MetadataName(metadata.TARGETS, meta.Version)
-	b, err := w.known(ctx, name, metaRef(meta))
-	if err != nil {
-		return err
-	}
-	m, err := decodeExact(name, b, metadata.Targets())
+	name, b, m, err := promisedFile(ctx, w.known, metadata.TARGETS, meta, metadata.Targets())
 	if err != nil {
 		return err
 	}
@@ -437,12 +427,7 @@ func (w *walk) role(ctx context.Context, tm *trustedmetadata.TrustedMetadata, h 
 	if meta == nil {
 		return nil
 	}
-	name := MetadataName(d.Name, meta.Version)
-	b, err := w.known(ctx, name, metaRef(meta))
-	if err != nil {
-		return err
-	}
-	m, err := decodeExact(name, b, metadata.Targets())
+	name, b, m, err := promisedFile(ctx, w.known, d.Name, meta, metadata.Targets())
 	if err != nil {
 		return err
 	}

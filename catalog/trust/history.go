@@ -167,12 +167,7 @@ func (t *tale) commit(ctx context.Context, n int64, root *metadata.Metadata[meta
 	if err := t.delegations(ctx, root, s.Signed.Meta["targets.json"]); err != nil {
 		return err
 	}
-	name := MetadataName(t.channel, meta.Version)
-	b, err := t.walk.fetchRef(ctx, name, metaRef(meta))
-	if err != nil {
-		return err
-	}
-	m, err := decodeExact(name, b, metadata.Targets())
+	name, _, m, err := promisedFile(ctx, t.walk.fetchRef, t.channel, meta, metadata.Targets())
 	if err != nil {
 		return err
 	}
@@ -195,12 +190,7 @@ func (t *tale) delegations(ctx context.Context, root *metadata.Metadata[metadata
 	if t.targets != nil && t.targets.Signed.Version == meta.Version {
 		return nil
 	}
-	name := MetadataName(metadata.TARGETS, meta.Version)
-	b, err := t.walk.fetchRef(ctx, name, metaRef(meta))
-	if err != nil {
-		return err
-	}
-	m, err := decodeExact(name, b, metadata.Targets())
+	name, _, m, err := promisedFile(ctx, t.walk.fetchRef, metadata.TARGETS, meta, metadata.Targets())
 	if err != nil {
 		return err
 	}

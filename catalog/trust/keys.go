@@ -2,6 +2,7 @@ package trust
 
 import (
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/sha256"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/secure-systems-lab/go-securesystemslib/cjson"
 	"github.com/theupdateframework/go-tuf/v2/metadata"
+
+	"github.com/arqon/arqon/artifacts"
 )
 
 // checkKey accepts one kind of key, under its own id: ECDSA on P-256. A key
@@ -115,6 +118,19 @@ func verifySignatures(file string, signed any, signatures []metadata.Signature, 
 func verify(public *ecdsa.PublicKey, message, sig []byte) bool {
 	sum := sha256.Sum256(message)
 	return ecdsa.VerifyASN1(public, sum[:], sig)
+}
+
+// promisedFile reads the version of a role's metadata that another file
+// promises, by one of walk's ways to read, in its one form.
+func promisedFile[T metadata.Roles](
+	ctx context.Context, read func(context.Context, string, artifacts.Ref) ([]byte, error), role string, meta *metadata.MetaFiles, empty *metadata.Metadata[T],
+) (name string, b []byte, m *metadata.Metadata[T], err error) {
+	name = MetadataName(role, meta.Version)
+	if b, err = read(ctx, name, metaRef(meta)); err != nil {
+		return name, nil, nil, err
+	}
+	m, err = decodeExact(name, b, empty)
+	return name, b, m, err
 }
 
 // decodeExact decodes a metadata file and refuses every spelling but the one
