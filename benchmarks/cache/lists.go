@@ -28,9 +28,7 @@ func (p *lru) get(key uint64) int32 {
 func (p *lru) put(key uint64, _ uint32) int32 {
 	if int(p.all.n) == p.capacity {
 		x := p.all.tail
-		p.all.remove(p.links, x)
-		p.gone(x)
-		p.drop(x)
+		p.evict(&p.all, x)
 	}
 	x := p.add(key)
 	p.all.pushFront(p.links, x)
@@ -171,9 +169,7 @@ func (p *sieve) put(key uint64, _ uint32) int32 {
 			}
 		}
 		p.hand = p.links[x].prev
-		p.all.remove(p.links, x)
-		p.gone(x)
-		p.drop(x)
+		p.evict(&p.all, x)
 	}
 	x := p.add(key)
 	p.all.pushFront(p.links, x)

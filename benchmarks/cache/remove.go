@@ -9,6 +9,14 @@ func (a *arena) unlink(from *list, x int32) {
 	a.drop(x)
 }
 
+// evict is unlink for a node whose key gives way to another: whoever keeps its
+// value is told.
+func (a *arena) evict(from *list, x int32) {
+	from.remove(a.links, x)
+	a.gone(x)
+	a.drop(x)
+}
+
 func either(first bool, a, b *list) *list {
 	if first {
 		return a

@@ -58,6 +58,7 @@ func starts() []benchmarks.Point {
 		{1, [][]string{{"add", "recency", "sixteenth"}, {"div", "freq", "r0"}}},                     // how often, the sooner the better
 		{1, [][]string{{"div", "decayed", "missed"}}},                                               // LRFU (Lee et al. 2001), and what came in with a scan is worth less
 		{1, [][]string{{"add", "recency", "one"}, {"mul", "r0", "missed"}, {"div", "often", "r1"}}}, // the same over a long history
+		{1, [][]string{{"sub", "count", "missed"}}},                                                 // LFU that lets no scan in
 		{1, [][]string{{"mul", "missed", "reuse"}, {"div", "often", "r0"}}},                         // LIRS's distance beside it
 	} {
 		p := benchmarks.Point{

@@ -107,14 +107,10 @@ func (p *tinyLFU) put(key uint64, _ uint32) int32 {
 	from := p.weakest()
 	victim := from.tail
 	if victim == none || !p.admit(p.nodes[y].key, p.nodes[victim].key) {
-		p.window.remove(p.links, y)
-		p.gone(y)
-		p.drop(y)
+		p.evict(&p.window, y)
 		return x
 	}
-	from.remove(p.links, victim)
-	p.gone(victim)
-	p.drop(victim)
+	p.evict(from, victim)
 	p.move(&p.window, &p.probation, inProbation, y)
 	return x
 }

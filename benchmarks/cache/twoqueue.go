@@ -79,9 +79,7 @@ func (p *twoQueue) makeRoom(remembered bool) {
 	n := int(p.recent.n)
 	if n == 0 || n < p.recentMax || n == p.recentMax && remembered {
 		x := p.frequent.tail
-		p.frequent.remove(p.links, x)
-		p.gone(x)
-		p.drop(x)
+		p.evict(&p.frequent, x)
 		return
 	}
 	x := p.recent.tail

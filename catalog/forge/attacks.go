@@ -112,13 +112,19 @@ func stranger() (Key, error) {
 	return NewKey(private)
 }
 
-// strangersHead is a newer head, well-formed, signed by a key of the attacker's own.
-func strangersHead(ctx context.Context, f *Forger) error {
+// stranger gives a key that nobody trusts to an attack on the newest head.
+func (f *Forger) stranger(ctx context.Context) (*trust.Head, Key, error) {
 	h, err := f.Head(ctx)
 	if err != nil {
-		return err
+		return nil, Key{}, err
 	}
 	k, err := stranger()
+	return h, k, err
+}
+
+// strangersHead is a newer head, well-formed, signed by a key of the attacker's own.
+func strangersHead(ctx context.Context, f *Forger) error {
+	h, k, err := f.stranger(ctx)
 	if err != nil {
 		return err
 	}
@@ -127,11 +133,7 @@ func strangersHead(ctx context.Context, f *Forger) error {
 
 // ownRoot is a next root that makes the attacker's key the root's.
 func ownRoot(ctx context.Context, f *Forger) error {
-	h, err := f.Head(ctx)
-	if err != nil {
-		return err
-	}
-	k, err := stranger()
+	h, k, err := f.stranger(ctx)
 	if err != nil {
 		return err
 	}

@@ -36,6 +36,17 @@ var peers = []peer{
 	{"golang-lru", newLRU}, {"golang-2q", newTwoQueue},
 }
 
+// used is how every peer is used: get, and add after a miss.
+func used(get func(key uint64) bool, add func(key uint64)) func(key uint64) bool {
+	return func(key uint64) bool {
+		hit := get(key)
+		if !hit {
+			add(key)
+		}
+		return hit
+	}
+}
+
 // newOtter runs otter's maintenance in the caller, so that every use sees the
 // ones before it; left alone it runs in the background and evicts later.
 func newOtter(capacity int) (func(uint64) bool, func(), error) {
@@ -45,13 +56,11 @@ func newOtter(capacity int) (func(uint64) bool, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	use := used(func(key uint64) bool { _, ok := c.GetIfPresent(key); return ok }, func(key uint64) { c.Set(key, key) })
 	return func(key uint64) bool {
-		_, ok := c.GetIfPresent(key)
-		if !ok {
-			c.Set(key, key)
-		}
+		hit := use(key)
 		c.CleanUp()
-		return ok
+		return hit
 	}, func() { c.InvalidateAll() }, nil
 }
 
@@ -63,14 +72,10 @@ func newRistretto(capacity int) (func(uint64) bool, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return func(key uint64) bool {
-		_, ok := c.Get(key)
-		if !ok {
-			c.Set(key, key, 1)
-			c.Wait()
-		}
-		return ok
-	}, c.Close, nil
+	return used(func(key uint64) bool { _, ok := c.Get(key); return ok }, func(key uint64) {
+		c.Set(key, key, 1)
+		c.Wait()
+	}), c.Close, nil
 }
 
 func newLRU(capacity int) (func(uint64) bool, func(), error) {
@@ -78,13 +83,7 @@ func newLRU(capacity int) (func(uint64) bool, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return func(key uint64) bool {
-		_, ok := c.Get(key)
-		if !ok {
-			c.Add(key, key)
-		}
-		return ok
-	}, func() {}, nil
+	return used(func(key uint64) bool { _, ok := c.Get(key); return ok }, func(key uint64) { c.Add(key, key) }), func() {}, nil
 }
 
 func newTwoQueue(capacity int) (func(uint64) bool, func(), error) {
@@ -92,13 +91,7 @@ func newTwoQueue(capacity int) (func(uint64) bool, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return func(key uint64) bool {
-		_, ok := c.Get(key)
-		if !ok {
-			c.Add(key, key)
-		}
-		return ok
-	}, func() {}, nil
+	return used(func(key uint64) bool { _, ok := c.Get(key); return ok }, func(key uint64) { c.Add(key, key) }), func() {}, nil
 }
 
 // chosen is what `arqon inspect --json` says about a release, as far as it is
