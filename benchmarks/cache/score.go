@@ -14,6 +14,7 @@ type scored struct {
 	capacity, sample int
 	admit            bool
 	program          program
+	asked            []uint8 // the features that it refers to
 	uses             []uses  // by node
 	resident         []int32 // in no particular order
 	at               []int32 // node → place in resident
@@ -103,9 +104,15 @@ func newScored(capacity, sample int, admit bool, p program) *scored {
 	if p.uses(ofReuse) || p.uses(ofOften) {
 		before = newHistory(capacity)
 	}
+	var asked []uint8
+	for r := range uint8(registers) {
+		if (r < featureCount || r >= ofReuse) && p.uses(r) {
+			asked = append(asked, r)
+		}
+	}
 	return &scored{
-		history: before,
-		arena:   a, sketch: newSketch(capacity), capacity: capacity, sample: sample, admit: admit, program: p,
+		asked: asked, history: before,
+		arena: a, sketch: newSketch(capacity), capacity: capacity, sample: sample, admit: admit, program: p,
 		uses: make([]uses, len(a.nodes)), at: make([]int32, len(a.nodes)), resident: make([]int32, 0, capacity),
 		draw: sampleSeed, scale: 1 / float64(capacity),
 	}
@@ -203,28 +210,45 @@ func (p *scored) random(n int) int {
 	return int(mix(p.draw) >> 32 * uint64(n) >> 32)
 }
 
+// score computes just what the program asks for: it is most of the cost of an
+// eviction.
 func (p *scored) score(x int32) float64 {
 	u, n := &p.uses[x], &p.nodes[x]
 	var r [registers]float64
-	r[ofRecency] = float64(p.clock-u.last) * p.scale
-	r[ofAge] = float64(p.clock-u.born) * p.scale
-	r[ofGap] = float64(u.gap) * p.scale
-	if u.gap == 0 {
-		r[ofGap] = r[ofAge]
+	for _, feature := range p.asked {
+		v := 0.0
+		switch feature {
+		case ofRecency:
+			v = float64(p.clock-u.last) * p.scale
+		case ofAge:
+			v = float64(p.clock-u.born) * p.scale
+		case ofGap:
+			if v = float64(u.gap) * p.scale; u.gap == 0 {
+				v = float64(p.clock-u.born) * p.scale
+			}
+		case ofCount:
+			v = float64(n.count)
+		case ofFreq:
+			v = float64(p.count(n.key))
+		case ofSize:
+			v = float64(u.size) * (1.0 / 1024)
+		case ofOne:
+			v = 1
+		case ofSixteenth:
+			v = 1.0 / 16
+		case ofReuse:
+			v = farReuse
+			if ago := cmp.Or(u.gap, u.before); ago > 0 {
+				v = float64(ago) * p.scale
+			}
+		case ofMissed:
+			v = float64(u.missed)
+		case ofDecayed:
+			v = float64(p.decayed(u))
+		case ofOften:
+			v = float64(faded(u.often, p.clock-u.last, p.scale/oftenMemory))
+		}
+		r[feature] = v
 	}
-	r[ofCount] = float64(n.count)
-	r[ofFreq] = float64(p.count(n.key))
-	r[ofSize] = float64(u.size) * (1.0 / 1024)
-	r[ofOne], r[ofSixteenth] = 1, 1.0/16
-	switch {
-	case u.gap > 0:
-		r[ofReuse] = float64(u.gap) * p.scale
-	case u.before > 0:
-		r[ofReuse] = float64(u.before) * p.scale
-	default:
-		r[ofReuse] = farReuse
-	}
-	r[ofMissed], r[ofDecayed] = float64(u.missed), float64(p.decayed(u))
-	r[ofOften] = float64(faded(u.often, p.clock-u.last, p.scale/oftenMemory))
 	return p.program.run(&r)
 }
