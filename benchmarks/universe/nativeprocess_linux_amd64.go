@@ -10,6 +10,7 @@ import (
 	"sync"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -141,6 +142,7 @@ const (
 	nativeStepsMax  = 2 * time.Second        // and for every cell and step:
 	nativeCellMax   = 500 * time.Nanosecond  // ten times the slowest kernel
 	nativeLook      = 100 * time.Millisecond // how often the context is looked at meanwhile
+	nativeSoon      = 200 * time.Microsecond // how long nobody else may have the processor
 	nativeWordBytes = 8
 )
 
@@ -171,6 +173,7 @@ func (p *nativeProcess) steps(ctx context.Context, cur, next, height, width, n i
 // answer waits for one, or for the process to end.
 func (p *nativeProcess) answer(ctx context.Context, limit time.Duration) (uint64, error) {
 	until := time.Now().Add(limit)
+	p.soon()
 	for {
 		wait := min(nativeLook, time.Until(until))
 		if wait <= 0 {
@@ -200,6 +203,16 @@ func (p *nativeProcess) answer(ctx context.Context, limit time.Duration) (uint64
 		}
 		return binary.LittleEndian.Uint64(word[:]), nil
 	}
+}
+
+// soon waits a little for an answer without telling Go's scheduler, which would
+// give the processor to another thread and back: that takes longer than a small
+// grid's steps. What stops the world meanwhile waits as long. Whatever comes of
+// it, who waits in earnest sees again.
+func (p *nativeProcess) soon() {
+	fd := unix.PollFd{Fd: int32(p.answers), Events: unix.POLLIN}
+	limit := unix.NsecToTimespec(int64(nativeSoon))
+	_, _, _ = unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&fd)), 1, uintptr(unsafe.Pointer(&limit)), 0, 0, 0)
 }
 
 // lose kills the process and says why it is of no use any more: because of
