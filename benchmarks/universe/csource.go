@@ -170,7 +170,7 @@ func (c *cWriter) kernel() {
 
 // fullParts is how many vectors of a row are written out for x86, if it has no
 // more: the loop costs a short row a tenth.
-const fullParts = 8
+const fullParts = 4
 
 // step takes a band one step further, row after row.
 func (c *cWriter) step() {

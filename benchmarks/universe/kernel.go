@@ -217,7 +217,7 @@ func (g *grid) elsewhere() (time.Duration, error) {
 	if g.process == nil {
 		return 0, nil
 	}
-	return g.process.cpu()
+	return g.process.settled()
 }
 
 // trapOfCounter is how wazero reports the instruction unreachable, which

@@ -33,6 +33,7 @@ type Staged struct {
 	kernels *Kernels
 	grid    *grid
 	lost    bool // its process is gone; guarded by the universe's mu
+	taken   time.Duration
 }
 
 // NewUniverse begins a universe with a field, which it keeps.
@@ -52,19 +53,29 @@ func (u *Universe) Stage(ctx context.Context, k *Kernels) (*Staged, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Staged{kernels: k, grid: g}, nil
+	s := &Staged{kernels: k, grid: g}
+	_ = s.TakeCPU() // its start is nobody's step
+	return s, nil
 }
 
 // Close frees the grid.
 func (s *Staged) Close() error { return s.grid.close() }
 
-// ProcessCPU is the processor time that the grid's own process has taken, which
-// no clock of this program's shows; 0 if it has none, or has lost it.
-func (s *Staged) ProcessCPU() time.Duration {
-	if d, err := s.grid.elsewhere(); err == nil {
-		return d
+// TakeCPU is the processor time that the grid's own process has taken since the
+// last call, which no clock of this program's shows: 0 if it has none, or has
+// lost it. Of the newest step a part may come with the next call. Who steps
+// calls it.
+func (s *Staged) TakeCPU() time.Duration {
+	if s.grid.process == nil {
+		return 0
 	}
-	return 0
+	now, err := s.grid.process.cpu()
+	if err != nil {
+		return 0
+	}
+	d := now - s.taken
+	s.taken = now
+	return d
 }
 
 // Kernels is what was staged.
@@ -154,11 +165,10 @@ func (u *Universe) carry(from, to *grid) {
 
 // handOver makes a variant the one that steps.
 func (u *Universe) handOver(t *Staged) {
-	switch from := u.now; {
-	case from == nil:
+	if u.now == nil {
 		t.grid.write(u.field)
-	default:
-		u.carry(from.grid, t.grid)
+	} else {
+		u.carry(u.now.grid, t.grid)
 	}
 	if u.knobs != nil {
 		t.grid.setKnobs(u.knobs)

@@ -218,26 +218,30 @@ func (in *instance) timed(ctx context.Context, key truthKey, fidelity float64) (
 	steps := min(timedStepsMax, max(timedStepsMin, int(fidelity*timedCellSteps)/cells))
 	goruntime.LockOSThread()
 	defer goruntime.UnlockOSThread()
-	from, err := g.cpu()
-	if err != nil {
-		return 0, err
-	}
-	if err := g.steps(ctx, steps); err != nil {
-		return 0, err
-	}
-	to, err := g.cpu()
-	if err != nil {
-		return 0, err
-	}
-	return float64(to-from) / float64(steps*cells), nil
+	spent, err := g.spent(func() error { return g.steps(ctx, steps) })
+	return float64(spent) / float64(steps*cells), err
 }
 
-// cpu is the processor time of the calling thread, which must be locked to its
-// goroutine, and of the grid's own process.
-func (g *grid) cpu() (time.Duration, error) {
-	here, err := benchmarks.ThreadCPU()
-	there, thereErr := g.elsewhere()
-	return here + there, errors.Join(err, thereErr)
+// spent is the processor time that f takes of the calling thread, which must be
+// locked to its goroutine, and of the grid's own process.
+func (g *grid) spent(f func() error) (time.Duration, error) {
+	there, err := g.elsewhere()
+	if err != nil {
+		return 0, err
+	}
+	from, err := benchmarks.ThreadCPU()
+	if err != nil {
+		return 0, err
+	}
+	if err := f(); err != nil {
+		return 0, err
+	}
+	to, err := benchmarks.ThreadCPU() // before it waits for the other account
+	if err != nil {
+		return 0, err
+	}
+	after, err := g.elsewhere()
+	return to - from + after - there, err
 }
 
 // Check implements benchmarks.Instance: each width's kernel against the

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	goruntime "runtime"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -265,6 +266,33 @@ func (p *nativeProcess) cpu() (time.Duration, error) {
 		return 0, fmt.Errorf("processor time of a kernel's process: %w", err)
 	}
 	return time.Duration(ts.Nano()), nil
+}
+
+// settled is cpu when the process waits for a command. The system's account of
+// another process lacks what it has run since it was last interrupted, and an
+// answer is here before who wrote it sleeps: a whole command may be missing.
+func (p *nativeProcess) settled() (time.Duration, error) {
+	const looks, pause = 500, 20 * time.Microsecond
+	last := time.Duration(-1)
+	for range looks {
+		now, err := p.cpu()
+		if err != nil {
+			return 0, err
+		}
+		if now == last && p.sleeps() {
+			return now, nil
+		}
+		last = now
+		time.Sleep(pause)
+	}
+	return last, nil // it ran all the time: its account is a tick old at most
+}
+
+// sleeps reads the state behind the name in /proc/PID/stat.
+func (p *nativeProcess) sleeps() bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.process.Pid))
+	_, state, _ := strings.Cut(string(b), ") ")
+	return err == nil && strings.HasPrefix(state, "S")
 }
 
 // close ends the process and gives back what it had.

@@ -28,6 +28,8 @@ func (*nativeProcess) steps(context.Context, int, int, int, int, int) (int, erro
 
 func (*nativeProcess) cpu() (time.Duration, error) { return 0, errNoNative }
 
+func (*nativeProcess) settled() (time.Duration, error) { return 0, errNoNative }
+
 func (*nativeProcess) close() error { return nil }
 
 func (*nativeProcess) lose(why error) error { return why }

@@ -199,7 +199,6 @@ func (l *universeLoad) serve(w *window, s *shard) error {
 		}
 		wanted := h.staged[s.index][width]
 		u.Switch(wanted)
-		there := wanted.ProcessCPU()
 		by, err := u.Step(context.Background(), stepsARequest)
 		if err != nil {
 			return err
@@ -209,7 +208,7 @@ func (l *universeLoad) serve(w *window, s *shard) error {
 		}
 		if to, err := benchmarks.ThreadCPU(); cpuErr == nil && err == nil { // read on Linux only
 			if by == wanted {
-				to += wanted.ProcessCPU() - there
+				to += wanted.TakeCPU()
 			}
 			x := float64(to-from) / float64(stepsARequest*width*width)
 			s.rec.Record(id, w.id, 0, x)
