@@ -137,9 +137,11 @@ func space(compiler *Clang, native *Native) benchmarks.Space {
 	}
 	if native != nil {
 		builders.Choices = append(builders.Choices, builderNative)
-		more = append(more, benchmarks.Parameter{
-			Name: paramCPU, Kind: benchmarks.Ordinal, Choices: native.levels, Default: native.levels[len(native.levels)-1], When: map[string][]any{paramBuilder: {builderNative}},
-		})
+		if len(native.levels) > 1 { // one is no choice
+			more = append(more, benchmarks.Parameter{
+				Name: paramCPU, Kind: benchmarks.Ordinal, Choices: native.levels, Default: native.levels[len(native.levels)-1], When: map[string][]any{paramBuilder: {builderNative}},
+			})
+		}
 	}
 	out.Parameters = append(append(out.Parameters, builders), more...)
 	return out

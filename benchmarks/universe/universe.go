@@ -9,6 +9,9 @@
 // needed. A bundle holds a module for each of the [Widths]; [Loader] stages it
 // and a [Universe] steps under one and changes to another between two steps.
 //
+// With a compiler kernels may also be C that clang has built, for WebAssembly,
+// or for this machine's processor where the host allows that: see native.go.
+//
 // Every kernel agrees bit by bit with the interpreter of its own precision;
 // what the precisions differ by is the error that contexts have budgets for.
 //
@@ -80,7 +83,10 @@ func (d *Domain) Build(ctx context.Context, p benchmarks.Point, buildSeed uint64
 	case builderClang:
 		out.Files, err = d.program.clangFiles(ctx, d.clang, plan, fmt.Sprint(p[paramLevel]))
 	case builderNative:
-		cpu := fmt.Sprint(p[paramCPU])
+		cpu, chosen := p[paramCPU].(string)
+		if !chosen {
+			cpu = d.native.levels[0]
+		}
 		out.Files, err = d.program.nativeFiles(ctx, d.native, plan, cpu)
 		out.Type, out.Needs = "native-kernel", []string{FeatureNative, cpu}
 	default:
