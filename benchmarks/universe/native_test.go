@@ -288,7 +288,7 @@ func TestWhatANativeBuilderSignedIsWhatIsOpened(t *testing.T) {
 // parameter comes; with ARQON_ALL=1 all plans. Bits are the interpreter's.
 func TestNativeKernelsAgreeWithTheInterpreterBitByBit(t *testing.T) {
 	n := needsNative(t)
-	stride := 601
+	stride := 901
 	if os.Getenv("ARQON_ALL") != "" {
 		stride = 1
 	}
