@@ -162,8 +162,13 @@ func (p *nativeProcess) steps(ctx context.Context, cur, next, height, width, n i
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}
+		if errors.Is(err, unix.EPIPE) {
+			err = p.lose(nil) // how it ended says more
+		} else if err != nil {
+			err = p.lose(err)
+		}
 		if err != nil {
-			return 0, p.lose(err)
+			return 0, err
 		}
 		break
 	}

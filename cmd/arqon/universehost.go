@@ -46,7 +46,8 @@ type universeLoad struct {
 	turned    []knobTurn      // of shard 0's knobs since then; the first are those it began with
 	rehearsed bool
 
-	lost [shards]error // in this window, by shard: of a native kernel's process
+	lost [shards]error         // in this window, by shard: of a native kernel's process
+	gone [shards]*kernelHandle // whose it was
 }
 
 // kernelHandle is a variant with a grid for each field that it may step.
@@ -204,7 +205,7 @@ func (l *universeLoad) serve(w *window, s *shard) error {
 			return err
 		}
 		if by != wanted { // its process is lost: the request was served, by another
-			id, l.lost[s.index] = catalog.BuiltIn, u.Lost()
+			id, l.lost[s.index], l.gone[s.index] = catalog.BuiltIn, u.Lost(), h
 		}
 		if to, err := benchmarks.ThreadCPU(); cpuErr == nil && err == nil { // read on Linux only
 			if by == wanted {
@@ -238,14 +239,28 @@ func (l *universeLoad) recognise(w *window, _ string) string {
 	return w.class
 }
 
-// tellLost takes back a variant whose process was lost while it served.
+// tellLost takes back a variant whose process was lost while it served, and
+// gives it another for when its cool-down is over. Nobody serves meanwhile.
 func (l *universeLoad) tellLost(w *window) {
 	err := errors.Join(l.lost[:]...)
 	if err == nil {
 		return
 	}
-	l.lost = [shards]error{}
 	l.host.note("lost", err.Error())
+	for i, h := range l.gone {
+		width := l.widths[l.context]
+		if h == nil {
+			continue
+		}
+		s, err := l.fields[i][width].Stage(context.Background(), h.kernels)
+		if err != nil {
+			l.host.note("lost", "and there is no other: "+err.Error())
+			continue
+		}
+		_ = h.staged[i][width].Close() // its process has ended
+		h.staged[i][width] = s
+	}
+	l.lost, l.gone = [shards]error{}, [shards]*kernelHandle{}
 	if t, ok := l.host.rt.Executor().Snapback(w.id, runtime.ReasonHarm, l.host.tick); ok {
 		l.host.moved([]runtime.Transition{t})
 	}
