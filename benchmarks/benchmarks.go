@@ -261,6 +261,7 @@ type Bundle struct {
 	Type  string // the variant type, in the domain's words: "early-exit", …
 	Files []File
 	Knobs []catalog.Knob // what may move online, and how far; the entry carries them
+	Needs []string       // what a host must offer beside its system: the envelope's cpu_features
 }
 
 // Refs describes the files, in order.

@@ -95,9 +95,9 @@ func (s Search) variant(prefix string, p benchmarks.Point, b benchmarks.Bundle) 
 	return v
 }
 
-func envelope(metrics []benchmarks.Metric, context string) catalog.Envelope {
+func envelope(metrics []benchmarks.Metric, context string, b benchmarks.Bundle) catalog.Envelope {
 	e := catalog.Envelope{
-		Hardware: catalog.Hardware{OS: goruntime.GOOS, Arch: goruntime.GOARCH}, Contexts: []string{context},
+		Hardware: catalog.Hardware{OS: goruntime.GOOS, Arch: goruntime.GOARCH, CPUFeatures: b.Needs}, Contexts: []string{context},
 	}
 	for _, m := range metrics {
 		if m.Limit != nil {
@@ -115,7 +115,7 @@ func (s Search) reference(run string, sc benchmarks.Scenario, p benchmarks.Point
 	v := s.variant("baseline", p, b)
 	v.Labels = map[string]string{"run": run, "origin": "baseline"}
 	return gates.Candidate{
-		Variant: v, Envelope: envelope(metrics, sc.Name), Context: sc.Name, Bundle: b, Reference: true,
+		Variant: v, Envelope: envelope(metrics, sc.Name, b), Context: sc.Name, Bundle: b, Reference: true,
 		Claim:   gates.Claim{Metric: successOf(metrics).Name},
 		Lineage: gates.Lineage{Run: run, Trial: -1, Origin: "baseline", Context: sc.Name},
 	}
@@ -127,7 +127,7 @@ func (s Search) candidate(run string, sc benchmarks.Scenario, o Outcome, b bench
 	t := s.Trials[o.Trial]
 	v := s.variant(sc.Name, o.Point, b)
 	v.Labels = map[string]string{"run": run, "engine": t.Engine, "trial": fmt.Sprint(o.Trial), "origin": t.Origin, "context": sc.Name}
-	e := envelope(metrics, sc.Name)
+	e := envelope(metrics, sc.Name, b)
 	e.FailureModes = s.failureModes(o)
 	evaluations := 0
 	for _, t := range s.Trials {

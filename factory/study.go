@@ -40,6 +40,9 @@ type Study struct {
 	Channel     string // "": staging
 	Candidates  int    // at most, a context
 	Fidelity    float64
+	// Native lets a domain build and run machine code outside of its sandbox.
+	// False is the policy: such variants are then not in the space, and refused.
+	Native bool
 
 	path         string
 	source       []byte // the file as it was read
@@ -126,6 +129,7 @@ type studyFile struct {
 	Channel     string                    `yaml:"channel"`
 	Candidates  int                       `yaml:"candidates_per_context"`
 	Fidelity    float64                   `yaml:"fidelity"`
+	Native      bool                      `yaml:"native"`
 }
 
 // rawNode keeps its source for somebody else to decode.
@@ -227,7 +231,7 @@ func parseStudy(file string, b []byte, readPolicy func(string) (string, []byte, 
 	s := Study{
 		Name: raw.Name, Domain: raw.Domain, External: raw.External, Command: raw.Command, Seed: raw.Seed,
 		Workers: raw.Workers, Budget: raw.Budget, Metrics: raw.Metrics, Engines: raw.Engines, Descriptors: raw.Descriptors, Proposers: raw.Proposers,
-		Repository: raw.Repository, Channel: raw.Channel, Candidates: raw.Candidates, Fidelity: raw.Fidelity,
+		Repository: raw.Repository, Channel: raw.Channel, Candidates: raw.Candidates, Fidelity: raw.Fidelity, Native: raw.Native,
 		Policy: raw.Policy.policy, path: file, doc: doc, source: b,
 	}
 	for _, c := range raw.Contexts {
@@ -296,9 +300,10 @@ func (s Study) Digest() (artifacts.Digest, error) {
 		Fidelity            float64
 		Descriptors         []engine.Descriptor `json:",omitempty"` // so that older runs keep their digests
 		Proposers           []ProposerShare     `json:",omitempty"`
+		Native              bool                `json:",omitempty"`
 	}{
 		s.Name, s.Domain, s.External, command, s.Seed, s.Budget, s.Contexts, s.Metrics, s.Engines,
-		s.Policy.Digest(), s.Repository, s.Channel, s.Candidates, s.Fidelity, s.Descriptors, s.Proposers,
+		s.Policy.Digest(), s.Repository, s.Channel, s.Candidates, s.Fidelity, s.Descriptors, s.Proposers, s.Native,
 	})
 	if err != nil {
 		return "", fmt.Errorf("study %s: %w", s.Name, err)

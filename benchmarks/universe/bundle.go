@@ -19,9 +19,11 @@ const (
 	kernelFile      = "kernel.json"
 	kernelMediaType = "application/vnd.arqon.universe-kernel+json"
 	moduleMediaType = "application/wasm"
+	nativeMediaType = "application/x-elf"
 )
 
 func moduleFile(width int) string { return fmt.Sprintf("kernel-%d.wasm", width) }
+func nativeName(width int) string { return fmt.Sprintf("kernel-%d.elf", width) }
 
 // emitterVersion names what Emit writes. Change it with the first byte that
 // changes: modules of another version are refused, because nothing else shows
@@ -38,19 +40,21 @@ type kernelHeader struct {
 
 // builderFile says who built the modules, so that anybody can build them again.
 type builderFile struct {
-	Name     string        `json:"name"`     // "clang"
+	Name     string        `json:"name"`     // "clang" or "native"
 	Version  string        `json:"version"`  // what the compiler says of itself
 	Compiler string        `json:"compiler"` // SHA-256 of it, see Clang.Digest
 	Flags    []string      `json:"flags"`
-	Meter    int           `json:"meter"`   // meterVersion
-	Modules  []builtModule `json:"modules"` // in the order of Widths
+	Meter    int           `json:"meter,omitempty"`  // meterVersion, of clang
+	Native   *nativeFile   `json:"native,omitempty"` // what runs the kernels, of native
+	Modules  []builtModule `json:"modules"`          // in the order of Widths
 }
 
 // builtModule is a module as a builder left it.
 type builtModule struct {
-	Source  string `json:"source"`  // SHA-256 of Program.C
-	Memory  int    `json:"memory"`  // its maximum, bytes: the linker's --max-memory
-	Metered string `json:"metered"` // SHA-256 of what meter makes of it, which is what was judged
+	Source  string `json:"source"`            // SHA-256 of Program.C
+	Memory  int    `json:"memory"`            // its maximum, bytes: the linker's --max-memory
+	Metered string `json:"metered,omitempty"` // SHA-256 of what meter makes of it, which is what was judged
+	Code    string `json:"code,omitempty"`    // of a native kernel: SHA-256 of it
 }
 
 type planFile struct {
@@ -85,7 +89,11 @@ func (p *Program) files(plan Plan, modules [][]byte, builder *builderFile) ([]be
 	}
 	out := []benchmarks.File{{Name: kernelFile, MediaType: kernelMediaType, Bytes: header}}
 	for i, width := range Widths {
-		out = append(out, benchmarks.File{Name: moduleFile(width), MediaType: moduleMediaType, Bytes: modules[i]})
+		f := benchmarks.File{Name: moduleFile(width), MediaType: moduleMediaType, Bytes: modules[i]}
+		if builder != nil && builder.Native != nil {
+			f.Name, f.MediaType = nativeName(width), nativeMediaType
+		}
+		out = append(out, f)
 	}
 	return out, nil
 }
@@ -94,11 +102,12 @@ func (p *Program) files(plan Plan, modules [][]byte, builder *builderFile) ([]be
 type Loader struct {
 	machine *machine
 	known   *Program // whose law is not prepared again
+	may     permission
 }
 
 // NewLoader starts a loader. A law that is the program's needs no preparation;
 // nil knows none.
-func NewLoader(known *Program) *Loader { return &Loader{newMachine(false), known} }
+func NewLoader(known *Program) *Loader { return &Loader{machine: newMachine(false), known: known} }
 
 // Close frees everything that the loader has compiled: nothing may step any
 // more.
@@ -118,7 +127,8 @@ type Kernels struct {
 // proof that a kernel ends and touches nothing but its memory: wazero's check
 // at every turn of a loop makes kernels ten times slower. A module of a
 // compiler cannot be emitted anew: it is metered, see meter, must then be what
-// was judged, and must compute what the interpreter does. Anything else is
+// was judged, and must compute what the interpreter does. A native kernel must be
+// allowed, and compute that too. Anything else is
 // refused with what is wrong with it, wrapping ErrBadKernel or ErrBadLaw.
 func (o *Loader) Open(ctx context.Context, files []benchmarks.File) (*Kernels, error) {
 	p, plan, builder, err := o.header(files)
@@ -129,9 +139,12 @@ func (o *Loader) Open(ctx context.Context, files []benchmarks.File) (*Kernels, e
 	for i, width := range Widths {
 		f := files[i+1]
 		var k *kernel
-		if builder != nil {
+		switch {
+		case builder != nil && builder.Native != nil:
+			k, err = o.native(ctx, p, plan, width, f.Bytes, builder.Modules[i].Code)
+		case builder != nil:
 			k, err = o.foreign(ctx, p, plan, width, f.Bytes, builder.Modules[i].Metered)
-		} else {
+		default:
 			k, err = o.emitted(ctx, p, plan, width, f.Bytes)
 		}
 		if err != nil {
@@ -180,14 +193,18 @@ func (o *Loader) header(files []benchmarks.File) (*Program, Plan, *builderFile, 
 	if len(files) != 1+len(Widths) || files[0].Name != kernelFile {
 		return bad(fmt.Errorf("a bundle of %d files: want %s and %d modules", len(files), kernelFile, len(Widths)))
 	}
-	for i, width := range Widths {
-		if files[i+1].Name != moduleFile(width) {
-			return bad(fmt.Errorf("file %.40q where %s belongs", files[i+1].Name, moduleFile(width)))
-		}
-	}
 	var h kernelHeader
 	if err := strictJSON(files[0].Bytes, 2*lawBytesMax, &h); err != nil {
 		return bad(err)
+	}
+	named := moduleFile
+	if h.Builder != nil && h.Builder.Native != nil {
+		named = nativeName
+	}
+	for i, width := range Widths {
+		if files[i+1].Name != named(width) {
+			return bad(fmt.Errorf("file %.40q where %s belongs", files[i+1].Name, named(width)))
+		}
 	}
 	if h.Emitter != emitterVersion {
 		return bad(fmt.Errorf("made by emitter %d, this program has %d: build it again", h.Emitter, emitterVersion))
@@ -205,6 +222,11 @@ func (o *Loader) header(files []benchmarks.File) (*Program, Plan, *builderFile, 
 		if err := h.Builder.check(); err != nil {
 			return bad(fmt.Errorf("builder: %w", err))
 		}
+		if n := h.Builder.Native; n != nil {
+			if err := o.may.check(n); err != nil {
+				return bad(err)
+			}
+		}
 	}
 	if o.known != nil && bytes.Equal(h.Law, o.known.law.Encode()) {
 		return o.known, plan, h.Builder, nil
@@ -220,18 +242,27 @@ func (o *Loader) header(files []benchmarks.File) (*Program, Plan, *builderFile, 
 // check refuses a builder that this program knows nothing of.
 func (b *builderFile) check() error {
 	switch {
-	case b.Name != builderClang:
-		return fmt.Errorf("%.40q is not one whose kernels this program opens: want %s, or none", b.Name, builderClang)
-	case b.Meter != meterVersion:
+	case b.Name != builderClang && b.Name != builderNative:
+		return fmt.Errorf("%.40q is not one whose kernels this program opens: want %s, %s, or none", b.Name, builderClang, builderNative)
+	case (b.Name == builderNative) != (b.Native != nil):
+		return fmt.Errorf("%s, and native is something else: say which processors it is for, or nothing", b.Name)
+	case b.Native == nil && b.Meter != meterVersion:
 		return fmt.Errorf("judged with counter %d, this program has %d: build it again", b.Meter, meterVersion)
 	case len(b.Modules) != len(Widths):
 		return fmt.Errorf("%d modules, want %d", len(b.Modules), len(Widths))
 	case b.Version == "" || len(b.Flags) == 0 || !digestShaped(b.Compiler):
 		return errors.New("version, flags or the compiler's SHA-256 is missing: say what built it")
 	}
+	judged := func(m builtModule) string { return m.Metered }
+	if b.Native != nil {
+		if err := b.Native.check(); err != nil {
+			return fmt.Errorf("native: %w", err)
+		}
+		judged = func(m builtModule) string { return m.Code }
+	}
 	for i, m := range b.Modules {
-		if !digestShaped(m.Source) || !digestShaped(m.Metered) {
-			return fmt.Errorf("modules[%d]: want SHA-256 of the source and of the metered module", i)
+		if !digestShaped(m.Source) || !digestShaped(judged(m)) {
+			return fmt.Errorf("modules[%d]: want SHA-256 of the source and of what was judged: the metered module, or the code", i)
 		}
 	}
 	return nil
@@ -287,6 +318,9 @@ func (k *Kernels) String() string {
 	out := k.program.law.Name + " " + k.plan.String()
 	if k.builder != nil {
 		out += fmt.Sprintf(" by %s %s", k.builder.Name, k.builder.Flags[0])
+		if n := k.builder.Native; n != nil {
+			out += " for " + n.CPU
+		}
 	}
 	return out
 }

@@ -54,6 +54,37 @@ var clangFlags = []string{
 // programs are if path is empty. It compiles a kernel to see whether that
 // works. An error says what is missing; a machine without is no less of one.
 func FindClang(ctx context.Context, path string) (*Clang, error) {
+	c, err := clangAt(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	said, err := c.run(ctx, nil, "--target=wasm32-unknown-unknown", "-print-prog-name=wasm-ld")
+	if err != nil {
+		return nil, err
+	}
+	if c.linker, err = exec.LookPath(strings.TrimSpace(string(said))); err != nil {
+		return nil, fmt.Errorf("%s has no linker for WebAssembly (Debian package lld): %w", c.path, err)
+	}
+	if c.linker, err = filepath.EvalSymlinks(c.linker); err != nil {
+		return nil, err
+	}
+	p, err := Prepare(GrayScott())
+	if err != nil {
+		return nil, err
+	}
+	plan := Plan{Precision: I16, SIMD: true, Unroll: 1, Fuse: 1, Rows: bands[0]}
+	module, _, err := c.compile(ctx, p, plan, Widths[0], levels[0])
+	if err == nil {
+		_, err = meter(module, fuelOf(plan, layoutOf(p, plan, Widths[0])))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s (%s) does not build kernels: %w", c.path, c.version, err)
+	}
+	return c, nil
+}
+
+// clangAt is the compiler at path, "" for where programs are, without a linker.
+func clangAt(ctx context.Context, path string) (*Clang, error) {
 	if path == "" {
 		path = "clang"
 	}
@@ -70,27 +101,6 @@ func FindClang(ctx context.Context, path string) (*Clang, error) {
 		return nil, err
 	}
 	c.version, _, _ = strings.Cut(string(said), "\n")
-	if said, err = c.run(ctx, nil, "--target=wasm32-unknown-unknown", "-print-prog-name=wasm-ld"); err != nil {
-		return nil, err
-	}
-	if c.linker, err = exec.LookPath(strings.TrimSpace(string(said))); err != nil {
-		return nil, fmt.Errorf("%s has no linker for WebAssembly (Debian package lld): %w", found, err)
-	}
-	if c.linker, err = filepath.EvalSymlinks(c.linker); err != nil {
-		return nil, err
-	}
-	p, err := Prepare(GrayScott())
-	if err != nil {
-		return nil, err
-	}
-	plan := Plan{Precision: I16, SIMD: true, Unroll: 1, Fuse: 1, Rows: bands[0]}
-	module, _, err := c.compile(ctx, p, plan, Widths[0], levels[0])
-	if err == nil {
-		_, err = meter(module, fuelOf(plan, layoutOf(p, plan, Widths[0])))
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s (%s) does not build kernels: %w", found, c.version, err)
-	}
 	return c, nil
 }
 
@@ -159,18 +169,23 @@ func (c *Clang) compile(ctx context.Context, p *Program, plan Plan, width int, l
 	if source, err = p.C(plan, width); err != nil {
 		return nil, "", fmt.Errorf("%w: %w", benchmarks.ErrBadCandidate, err)
 	}
+	flags := append(c.flags(plan, level), fmt.Sprintf("-Wl,--max-memory=%d", layoutOf(p, plan, width).pages(width)*pageBytes))
+	module, err = c.build(ctx, source, "kernel.wasm", flags)
+	return module, source, err
+}
+
+// build compiles and links a source, in a folder that is gone afterwards.
+func (c *Clang) build(ctx context.Context, source, name string, flags []string) (out []byte, err error) {
 	dir, err := os.MkdirTemp("", "arqon-clang-")
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	to := filepath.Join(dir, "kernel.wasm")
-	args := append(c.flags(plan, level), fmt.Sprintf("-Wl,--max-memory=%d", layoutOf(p, plan, width).pages(width)*pageBytes), "-x", "c", "-o", to, "-")
-	if _, err := c.run(ctx, []byte(source), args...); err != nil {
-		return nil, "", fmt.Errorf("%w: %w", benchmarks.ErrBuildFailed, err)
+	to := filepath.Join(dir, name)
+	if _, err := c.run(ctx, []byte(source), append(flags, "-x", "c", "-o", to, "-")...); err != nil {
+		return nil, fmt.Errorf("%w: %w", benchmarks.ErrBuildFailed, err)
 	}
-	module, err = os.ReadFile(to)
-	return module, source, err
+	return os.ReadFile(to)
 }
 
 // Digest is the SHA-256 of the compiler: of its program, its linker, and the

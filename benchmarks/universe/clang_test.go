@@ -112,7 +112,7 @@ func TestTheContractIsKeptWithClang(t *testing.T) {
 // Without a compiler there is nothing to choose: points and spaces are what
 // they were, and a point that asks for clang is refused.
 func TestAMachineWithNothingButGoSeesNoBuilder(t *testing.T) {
-	if _, there := space(nil).Parameter(paramBuilder); there {
+	if _, there := space(nil, nil).Parameter(paramBuilder); there {
 		t.Error("a builder to choose, and no compiler")
 	}
 	d := grayScott(t)

@@ -2,6 +2,7 @@ package universe
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 )
@@ -11,11 +12,31 @@ import (
 // over the same memory, and every operation rounded where Emit's is. It needs
 // clang's or gcc's vectors and nothing else: no header, no library. Pure.
 func (p *Program) C(plan Plan, width int) (string, error) {
+	return p.source(plan, width, wasmTarget)
+}
+
+// cTarget is a machine that C is written for.
+type cTarget struct {
+	base   int  // where the kernel's memory begins
+	vector int  // bytes of its vectors
+	x86    bool // instead of WebAssembly
+}
+
+var wasmTarget = cTarget{vector: 16}
+
+func (p *Program) source(plan Plan, width int, to cTarget) (string, error) {
 	e, err := p.emitter(plan, width)
 	if err != nil {
 		return "", err
 	}
-	c := &cWriter{emitter: e}
+	c := &cWriter{emitter: e, to: to, parts: plan.Unroll}
+	if plan.SIMD {
+		c.to.vector = min(to.vector, e.at.turnBytes) // a turn is no longer for longer vectors
+		c.parts = e.at.turnBytes / c.to.vector
+	}
+	if to.x86 && plan.Precision == I16 {
+		c.lowest = p.lowestSlots()
+	}
 	c.preamble()
 	c.kernel()
 	return c.text.String(), nil
@@ -24,9 +45,15 @@ func (p *Program) C(plan Plan, width int) (string, error) {
 // cWriter writes what emitter knows as C.
 type cWriter struct {
 	*emitter
-	text  strings.Builder
-	depth int
+	to     cTarget
+	parts  int    // vectors (or cells) a turn
+	lowest []bool // by slot: may it be −32768? Known for x86 alone
+	text   strings.Builder
+	depth  int
 }
+
+// partAt is how far from its beginning part u of the turn is.
+func (c *cWriter) partAt(u int) int { return u * c.at.turnBytes / c.parts }
 
 // line writes a line at the present depth.
 func (c *cWriter) line(format string, args ...any) {
@@ -62,8 +89,8 @@ func (c *cWriter) preamble() {
 		c.scalars()
 		return
 	}
-	c.line("typedef %s V __attribute__((vector_size(16)));", cCell[in])
-	c.line("typedef %s M __attribute__((vector_size(16)));", cMask[in])
+	c.line("typedef %s V __attribute__((vector_size(%d)));", cCell[in], c.to.vector)
+	c.line("typedef %s M __attribute__((vector_size(%d)));", cMask[in], c.to.vector)
 	c.line("typedef V U __attribute__((aligned(1), may_alias));")
 	c.line("#define LESS(a, b) ((M)((a) < (b)))")
 	c.line("#define PICK(t, a, b) ((V)(((t) & (M)(a)) | (~(t) & (M)(b))))")
@@ -73,16 +100,20 @@ func (c *cWriter) preamble() {
 		c.line("static inline V MAX(V a, V b) { return PICK(LESS(a, b), b, a); }")
 		return
 	}
-	c.line("#ifdef __wasm__")
-	c.line("#define MUL(a, b) __builtin_wasm_q15mulr_sat_s_i16x8(a, b)")
+	product, sum, difference := "__builtin_wasm_q15mulr_sat_s_i16x8", "__builtin_wasm_add_sat_s_i16x8", "__builtin_wasm_sub_sat_s_i16x8"
+	if c.to.x86 {
+		bits := c.to.vector * 8
+		product, sum, difference = fmt.Sprintf("__builtin_ia32_pmulhrsw%d", bits), fmt.Sprintf("__builtin_ia32_paddsw%d", bits), fmt.Sprintf("__builtin_ia32_psubsw%d", bits)
+		c.line("#define RAW(a, b) %s(a, b)", product)
+		// The one product that pmulhrsw does not saturate is (−1)·(−1).
+		c.line("static inline V MUL(V a, V b) { V r = RAW(a, b); return r ^ (V)(r == (short)-32768); }")
+	} else {
+		c.line("#define MUL(a, b) %s(a, b)", product)
+	}
 	c.line("#if __has_builtin(__builtin_elementwise_add_sat)")
 	c.line("#define ADD(a, b) __builtin_elementwise_add_sat(a, b)\n#define SUB(a, b) __builtin_elementwise_sub_sat(a, b)")
 	c.line("#else")
-	c.line("#define ADD(a, b) __builtin_wasm_add_sat_s_i16x8(a, b)\n#define SUB(a, b) __builtin_wasm_sub_sat_s_i16x8(a, b)")
-	c.line("#endif\n#else")
-	// The one product that pmulhrsw does not saturate is (−1)·(−1).
-	c.line("static inline V MUL(V a, V b) { V r = __builtin_ia32_pmulhrsw128(a, b); return r ^ (V)(r == (short)-32768); }")
-	c.line("#define ADD(a, b) __builtin_ia32_paddsw128(a, b)\n#define SUB(a, b) __builtin_ia32_psubsw128(a, b)")
+	c.line("#define ADD(a, b) %s(a, b)\n#define SUB(a, b) %s(a, b)", sum, difference)
 	c.line("#endif")
 	c.line("static inline V MIN(V a, V b) { return PICK(LESS(b, a), b, a); }")
 	c.line("static inline V MAX(V a, V b) { return PICK(LESS(a, b), b, a); }")
@@ -137,13 +168,17 @@ func (c *cWriter) kernel() {
 	}, "__attribute__((visibility(\"default\"))) char *run(char *cur, char *next, u32 height, u32 steps)")
 }
 
+// fullParts is how many vectors of a row are written out for x86, if it has no
+// more: the loop costs a short row a tenth.
+const fullParts = 4
+
 // step takes a band one step further, row after row.
 func (c *cWriter) step() {
 	reach, stride := c.at.reach, c.at.stride
 	c.line("const u32 extra = %d * (k - 1 - s);", reach)
 	c.line("u32 rows = h + 2 * extra;")
 	scratch := func(step string) string {
-		return fmt.Sprintf("(char *)(unsigned long)(%d + (%s & 1) * %d + s * %d)", c.at.scratchAt, step, c.at.scratchBytes, reach*stride)
+		return fmt.Sprintf("(char *)(unsigned long)(%d + (%s & 1) * %d + s * %d)", c.to.base+c.at.scratchAt, step, c.at.scratchBytes, reach*stride)
 	}
 	if c.plan.Fuse == 1 {
 		c.line("const char *src = cur + y0 * %d;", stride)
@@ -160,6 +195,9 @@ func (c *cWriter) step() {
 		data := c.at.width * c.at.valueBytes
 		c.line("const char *restrict p = src - %d;", reach*stride)
 		c.line("char *restrict q = dst;")
+		if c.to.x86 && data/c.at.turnBytes*c.parts <= fullParts { // its flags unroll nothing else
+			c.line("#pragma clang loop unroll(full)")
+		}
 		c.block(c.turn, "for (const char *const end = p + %d; p < end; p += %d, q += %d)", data, c.at.turnBytes, c.at.turnBytes)
 		for channel := range c.channels {
 			base := channel * c.at.channelBytes
@@ -174,9 +212,10 @@ func (c *cWriter) step() {
 
 // turn writes one turn of the inner loop.
 func (c *cWriter) turn() {
-	// The furthest cell first, as in emitter.turn.
-	c.line("(void)*(const volatile U *)(p + %d);", c.cellAt(c.channels-1, c.at.reach, c.at.reach, c.plan.Unroll-1))
-	for u := range c.plan.Unroll {
+	if !c.to.x86 { // the furthest cell first, as in emitter.turn
+		c.line("(void)*(const volatile U *)(p + %d);", c.cellAt(c.channels-1, c.at.reach, c.at.reach, c.plan.Unroll-1))
+	}
+	for u := range c.parts {
 		c.block(func() {
 			for i, n := range c.nodes {
 				if !c.still[i] {
@@ -184,7 +223,7 @@ func (c *cWriter) turn() {
 				}
 			}
 			for channel, root := range c.roots {
-				c.line("*(U *)(q + %d) = v%d;", channel*c.at.channelBytes+edgeBytes+u*c.at.turnBytes/c.plan.Unroll, root)
+				c.line("*(U *)(q + %d) = v%d;", channel*c.at.channelBytes+edgeBytes+c.partAt(u), root)
 			}
 		}, "")
 	}
@@ -200,7 +239,7 @@ func (c *cWriter) typeOf(n node) string {
 
 // cell reads the cells at (dx, dy) of part u of the turn.
 func (c *cWriter) cell(channel, dx, dy, u int) string {
-	return fmt.Sprintf("*(const U *)(p + %d)", c.cellAt(channel, dx, dy, u))
+	return fmt.Sprintf("*(const U *)(p + %d)", c.cellAt(channel, dx, dy, 0)+c.partAt(u))
 }
 
 var cOp = map[Op]string{Add: "ADD", Sub: "SUB", Mul: "MUL", Min: "MIN", Max: "MAX", Less: "LESS"}
@@ -214,7 +253,7 @@ func (c *cWriter) node(n node, u int) string {
 	case Const:
 		return c.splatted(c.literal(n.value))
 	case Knob, slotOp:
-		return c.splatted(fmt.Sprintf("*(const T *)%dL", n.index*8))
+		return c.splatted(fmt.Sprintf("*(const T *)%dL", c.to.base+n.index*8))
 	case Cell:
 		return c.cell(n.index, 0, 0, u)
 	case Lap:
@@ -229,9 +268,36 @@ func (c *cWriter) node(n node, u int) string {
 		return c.moved(fmt.Sprintf("v%d", n.a), n.index)
 	case Pick:
 		return fmt.Sprintf("PICK(v%d, v%d, v%d)", n.a, n.b, n.c)
+	case Mul:
+		return c.product(fmt.Sprintf("v%d", n.a), fmt.Sprintf("v%d", n.b), c.tame(n.a) || c.tame(n.b))
 	default:
 		return call(n.op, fmt.Sprintf("v%d", n.a), fmt.Sprintf("v%d", n.b))
 	}
+}
+
+// product multiplies. Where one factor is known to be no −32768, nothing is
+// left to saturate, and x86 has one instruction for it.
+func (c *cWriter) product(a, b string, tame bool) string {
+	if tame && c.to.x86 && c.plan.SIMD && c.plan.Precision == I16 {
+		return "RAW(" + a + ", " + b + ")"
+	}
+	return call(Mul, a, b)
+}
+
+// tame reports whether a node is a slot that no knob makes −32768.
+func (c *cWriter) tame(i int) bool {
+	return c.nodes[i].op == slotOp && c.lowest != nil && !c.lowest[c.nodes[i].index]
+}
+
+// lowestSlots says which slots may be −32768 with the knobs anywhere in the
+// law's bounds: operations and rounding are monotonic, so ends become ends.
+func (p *Program) lowestSlots() []bool {
+	bounds := p.stillBounds()
+	out := make([]bool, len(p.fixed.slots))
+	for k, s := range p.fixed.slots {
+		out[k] = !s.truth && quantize(bounds[s.node][0], s.scale) == math.MinInt16
+	}
+	return out
 }
 
 // literal is a constant in floating point, exactly.
@@ -247,7 +313,7 @@ func (c *cWriter) splatted(x string) string {
 	if !c.plan.SIMD {
 		return x
 	}
-	return "((V){" + strings.TrimSuffix(strings.Repeat(x+", ", precisions[c.plan.Precision].lanes), ", ") + "})"
+	return "((V){" + strings.TrimSuffix(strings.Repeat(x+", ", c.to.vector/c.at.valueBytes), ", ") + "})"
 }
 
 // laplace is what emitter.lap pushes.
@@ -284,7 +350,7 @@ func (c *cWriter) moved(v string, down int) string {
 	case down > 15:
 		return c.splatted("0")
 	case down > 0:
-		return call(Mul, v, c.splatted(strconv.Itoa(1<<(15-down))))
+		return c.product(v, c.splatted(strconv.Itoa(1<<(15-down))), true)
 	}
 	return strings.Repeat("TWICE(", -down) + v + strings.Repeat(")", -down)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"time"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
@@ -16,6 +17,10 @@ import (
 // ErrBadKernel is wrapped by every refusal of a module and by the failure of
 // one that runs: its instance is gone then.
 var ErrBadKernel = errors.New("bad kernel")
+
+// ErrKernelLost is wrapped by the error of a native kernel whose process
+// crashed, hung, or answered nonsense: it is gone, and its field with it.
+var ErrKernelLost = errors.New("the kernel's process is lost")
 
 // machine compiles and runs modules. One is shared by everything in the room;
 // compiled modules are closed by who made them.
@@ -33,13 +38,14 @@ func newMachine(guarded bool) *machine {
 
 func (m *machine) close() error { return m.runtime.Close(context.Background()) }
 
-// kernel is a compiled module for grids of one width.
+// kernel is a compiled module, or a native program, for grids of one width.
 type kernel struct {
 	machine  *machine
 	program  *Program
 	plan     Plan
 	at       layout
 	compiled wazero.CompiledModule
+	native   *nativeImage // nil: compiled
 }
 
 // compile refuses what is not a kernel, before any of it runs: an import, a
@@ -63,7 +69,12 @@ func (m *machine) compile(ctx context.Context, l *Program, p Plan, width int, mo
 	return k, nil
 }
 
-func (k *kernel) close() error { return k.compiled.Close(context.Background()) }
+func (k *kernel) close() error {
+	if k.native != nil {
+		return k.native.close()
+	}
+	return k.compiled.Close(context.Background())
+}
 
 // checkSections lets through type, function, memory, export and code, in this
 // order and nothing else: no import, table, global, start, element or data.
@@ -150,6 +161,7 @@ type grid struct {
 	kernel    *kernel
 	module    api.Module
 	run       api.Function
+	process   *nativeProcess // nil: module
 	memory    []byte
 	height    int
 	cur, next int
@@ -164,12 +176,22 @@ func (k *kernel) open(ctx context.Context, height int) (*grid, error) {
 	if height < k.at.haloRows || height > k.at.width {
 		return nil, fmt.Errorf("height %d: want %d to %d", height, k.at.haloRows, k.at.width)
 	}
+	g := &grid{kernel: k, height: height}
+	g.cur, g.next = k.at.grids(height)
+	if k.native != nil {
+		var err error
+		if g.process, err = k.native.start(ctx); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrBadKernel, err)
+		}
+		g.memory = g.process.memory
+		g.setKnobs(k.program.law.Defaults())
+		return g, nil
+	}
 	module, err := k.machine.runtime.InstantiateModule(ctx, k.compiled, noStart())
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrBadKernel, err)
 	}
-	g := &grid{kernel: k, module: module, run: module.ExportedFunction(exportRun), height: height}
-	g.cur, g.next = k.at.grids(height)
+	g.module, g.run = module, module.ExportedFunction(exportRun)
 	mem := module.Memory()
 	if pages := k.at.pages(height); pages > int(mem.Size()/pageBytes) {
 		if _, ok := mem.Grow(uint32(pages) - mem.Size()/pageBytes); !ok {
@@ -181,7 +203,22 @@ func (k *kernel) open(ctx context.Context, height int) (*grid, error) {
 	return g, nil
 }
 
-func (g *grid) close() error { return g.module.Close(context.Background()) }
+func (g *grid) close() error {
+	if g.process != nil {
+		g.memory = nil
+		return g.process.close()
+	}
+	return g.module.Close(context.Background())
+}
+
+// elsewhere is the processor time of the grid's own process, 0 if it has none:
+// a thread's own clock does not see it.
+func (g *grid) elsewhere() (time.Duration, error) {
+	if g.process == nil {
+		return 0, nil
+	}
+	return g.process.settled()
+}
 
 // trapOfCounter is how wazero reports the instruction unreachable, which
 // neither Emit nor the subset of meter has.
@@ -190,6 +227,16 @@ const trapOfCounter = "unreachable"
 // steps advances the field. An error means that the grid is of no use any
 // more, and wraps ErrBadKernel or the context's error.
 func (g *grid) steps(ctx context.Context, n int) error {
+	if g.process != nil {
+		at, err := g.process.steps(ctx, g.cur, g.next, g.height, g.kernel.at.width, n)
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrBadKernel, err)
+		}
+		if err := g.arrived(at); err != nil {
+			return fmt.Errorf("%w: %w", ErrBadKernel, g.process.lose(err))
+		}
+		return nil
+	}
 	g.stack = [paramCount]uint64{uint64(g.cur), uint64(g.next), uint64(g.height), uint64(n)}
 	if err := g.run.CallWithStack(ctx, g.stack[:]); err != nil {
 		var exit *sys.ExitError
@@ -201,12 +248,20 @@ func (g *grid) steps(ctx context.Context, n int) error {
 		}
 		return fmt.Errorf("%w: %w", ErrBadKernel, err)
 	}
-	switch at := int(uint32(g.stack[0])); at {
+	if err := g.arrived(int(uint32(g.stack[0]))); err != nil {
+		return fmt.Errorf("%w: %w", ErrBadKernel, err)
+	}
+	return nil
+}
+
+// arrived takes a kernel's word for where the result is.
+func (g *grid) arrived(at int) error {
+	switch at {
 	case g.cur:
 	case g.next:
 		g.cur, g.next = g.next, g.cur
 	default:
-		return fmt.Errorf("%w: the result is at %d, which is neither grid", ErrBadKernel, at)
+		return fmt.Errorf("the result is at %d, which is neither grid", at)
 	}
 	return nil
 }

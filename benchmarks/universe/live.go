@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Universe is a field that steps under one variant and goes over to another
@@ -20,6 +21,10 @@ type Universe struct {
 	steps  uint64
 	moved  uint64 // hand-overs
 	broken error
+
+	rescue *Staged // what takes over from a native kernel whose process is lost; nil: nothing
+	held   held
+	lost   error // why it had to, the last time
 }
 
 // Staged is a variant with a grid of the universe's size: all that a switch
@@ -27,6 +32,8 @@ type Universe struct {
 type Staged struct {
 	kernels *Kernels
 	grid    *grid
+	lost    bool // its process is gone; guarded by the universe's mu
+	taken   time.Duration
 }
 
 // NewUniverse begins a universe with a field, which it keeps.
@@ -46,11 +53,30 @@ func (u *Universe) Stage(ctx context.Context, k *Kernels) (*Staged, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Staged{k, g}, nil
+	s := &Staged{kernels: k, grid: g}
+	_ = s.TakeCPU() // its start is nobody's step
+	return s, nil
 }
 
 // Close frees the grid.
 func (s *Staged) Close() error { return s.grid.close() }
+
+// TakeCPU is the processor time that the grid's own process has taken since the
+// last call, which no clock of this program's shows: 0 if it has none, or has
+// lost it. Of the newest step a part may come with the next call. Who steps
+// calls it.
+func (s *Staged) TakeCPU() time.Duration {
+	if s.grid.process == nil {
+		return 0
+	}
+	now, err := s.grid.process.cpu()
+	if err != nil {
+		return 0
+	}
+	d := now - s.taken
+	s.taken = now
+	return d
+}
 
 // Kernels is what was staged.
 func (s *Staged) Kernels() *Kernels { return s.kernels }
@@ -76,14 +102,29 @@ func (u *Universe) SetKnobs(l Law, values []float64) error {
 	if u.now != nil {
 		u.now.grid.setKnobs(u.knobs)
 	}
+	u.held.grid = nil // what is kept was for other knobs
 	return nil
 }
 
 // ErrNothingStaged is returned by a step before the first Switch.
 var ErrNothingStaged = errors.New("no kernel has been switched to")
 
+// SetRescue names what takes over where the process of a native kernel is lost:
+// kernels in WebAssembly, staged here. The field goes on from the last whole
+// one that was kept, and no step is missing. nil: such a loss is an error.
+func (u *Universe) SetRescue(s *Staged) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.rescue = s
+}
+
+// Lost says why a rescue took over the last time, wrapping ErrKernelLost; nil if
+// it never had to.
+func (u *Universe) Lost() error { u.mu.Lock(); defer u.mu.Unlock(); return u.lost }
+
 // Step takes n steps under the variant that was switched to last, and returns
-// it. After an error the field is of no use.
+// the one that took them: another if that one's process is lost. After an error
+// the field is of no use.
 func (u *Universe) Step(ctx context.Context, n int) (*Staged, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -94,28 +135,40 @@ func (u *Universe) Step(ctx context.Context, n int) (*Staged, error) {
 	if t == nil {
 		return nil, ErrNothingStaged
 	}
+	if t.lost && u.rescue != nil {
+		t = u.rescue
+	}
 	if t != u.now {
 		u.handOver(t)
 	}
+	u.hold(n)
 	if err := u.now.grid.steps(ctx, n); err != nil {
-		u.broken = err
-		return nil, err
+		if err = u.recover(ctx, err); err != nil {
+			u.broken = err
+			return nil, err
+		}
 	}
 	u.steps += uint64(n)
-	return t, nil
+	return u.now, nil
 }
 
-// handOver copies the field: bytes between kernels of one precision and law,
+// carry copies the field: bytes between kernels of one precision and law,
 // through numbers otherwise.
+func (u *Universe) carry(from, to *grid) {
+	if from.kernel.plan.Precision == to.kernel.plan.Precision && from.kernel.at.stride == to.kernel.at.stride {
+		copy(to.whole(), from.whole())
+		return
+	}
+	from.read(u.field)
+	to.write(u.field)
+}
+
+// handOver makes a variant the one that steps.
 func (u *Universe) handOver(t *Staged) {
-	switch from := u.now; {
-	case from == nil:
+	if u.now == nil {
 		t.grid.write(u.field)
-	case from.kernels.plan.Precision == t.kernels.plan.Precision && from.grid.kernel.at.stride == t.grid.kernel.at.stride:
-		copy(t.grid.whole(), from.grid.whole())
-	default:
-		from.grid.read(u.field)
-		t.grid.write(u.field)
+	} else {
+		u.carry(u.now.grid, t.grid)
 	}
 	if u.knobs != nil {
 		t.grid.setKnobs(u.knobs)
@@ -123,7 +176,7 @@ func (u *Universe) handOver(t *Staged) {
 	if u.now != nil {
 		u.moved++
 	}
-	u.now = t
+	u.now, u.held.grid = t, nil
 }
 
 // Field copies the field out.

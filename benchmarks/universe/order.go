@@ -12,7 +12,7 @@ import (
 func ordered(files []benchmarks.File) []benchmarks.File {
 	names := []string{kernelFile}
 	for _, width := range Widths {
-		names = append(names, moduleFile(width))
+		names = append(names, moduleFile(width), nativeName(width)) // a bundle has one of the two
 	}
 	place := func(f benchmarks.File) int {
 		if i := slices.Index(names, f.Name); i >= 0 {

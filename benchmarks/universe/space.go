@@ -70,7 +70,7 @@ const moduleLimit = 4096 // bytes
 func (d *Domain) Describe(context.Context) (benchmarks.Description, error) {
 	limit := float64(moduleLimit)
 	out := benchmarks.Description{
-		Name: Name, Version: "1", Space: space(d.clang), Baseline: Baseline(),
+		Name: Name, Version: "1", Space: space(d.clang, d.native), Baseline: Baseline(),
 		Metrics: []benchmarks.Metric{
 			{Name: MetricNS, Unit: "ns", Direction: benchmarks.Lower, Kind: benchmarks.Measured, Role: benchmarks.Success, Compare: benchmarks.Ratio, Tolerance: .05},
 			{Name: MetricError, Unit: "1", Direction: benchmarks.Lower, Kind: benchmarks.Deterministic, Role: benchmarks.GuardRole, Compare: benchmarks.Difference},
@@ -98,8 +98,10 @@ const (
 	paramOrder     = "order"
 	paramBuilder   = "builder"
 	paramLevel     = "level"
+	paramCPU       = "cpu"
 	builderGo      = "go" // Emit
 	builderClang   = "clang"
+	builderNative  = "native"
 	orderForward   = "forward"
 	orderSerpent   = "serpentine"
 )
@@ -111,7 +113,7 @@ func Baseline() benchmarks.Point {
 }
 
 // space is what there is to choose: with a compiler, who builds the kernel too.
-func space(compiler *Clang) benchmarks.Space {
+func space(compiler *Clang, native *Native) benchmarks.Space {
 	var names []string
 	for p := range precisionCount {
 		names = append(names, p.String())
@@ -124,11 +126,24 @@ func space(compiler *Clang) benchmarks.Space {
 		{Name: paramRows, Kind: benchmarks.Ordinal, Choices: choices(bands), Default: strconv.Itoa(bands[0]), When: map[string][]any{paramFuse: {"2", "4", "8"}}},
 		{Name: paramOrder, Kind: benchmarks.Categorical, Choices: []string{orderForward, orderSerpent}, Default: orderForward},
 	}}
-	if compiler != nil {
-		out.Parameters = append(out.Parameters,
-			benchmarks.Parameter{Name: paramBuilder, Kind: benchmarks.Categorical, Choices: []string{builderGo, builderClang}, Default: builderGo},
-			benchmarks.Parameter{Name: paramLevel, Kind: benchmarks.Ordinal, Choices: levels, Default: levels[1], When: map[string][]any{paramBuilder: {builderClang}}})
+	if compiler == nil && native == nil {
+		return out
 	}
+	builders := benchmarks.Parameter{Name: paramBuilder, Kind: benchmarks.Categorical, Choices: []string{builderGo}, Default: builderGo}
+	var more []benchmarks.Parameter
+	if compiler != nil {
+		builders.Choices = append(builders.Choices, builderClang)
+		more = append(more, benchmarks.Parameter{Name: paramLevel, Kind: benchmarks.Ordinal, Choices: levels, Default: levels[1], When: map[string][]any{paramBuilder: {builderClang}}})
+	}
+	if native != nil {
+		builders.Choices = append(builders.Choices, builderNative)
+		if len(native.levels) > 1 { // one is no choice
+			more = append(more, benchmarks.Parameter{
+				Name: paramCPU, Kind: benchmarks.Ordinal, Choices: native.levels, Default: native.levels[len(native.levels)-1], When: map[string][]any{paramBuilder: {builderNative}},
+			})
+		}
+	}
+	out.Parameters = append(append(out.Parameters, builders), more...)
 	return out
 }
 

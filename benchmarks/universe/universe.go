@@ -9,6 +9,9 @@
 // needed. A bundle holds a module for each of the [Widths]; [Loader] stages it
 // and a [Universe] steps under one and changes to another between two steps.
 //
+// With a compiler kernels may also be C that clang has built, for WebAssembly,
+// or for this machine's processor where the host allows that: see native.go.
+//
 // Every kernel agrees bit by bit with the interpreter of its own precision;
 // what the precisions differ by is the error that contexts have budgets for.
 //
@@ -29,7 +32,8 @@ import (
 type Domain struct {
 	program *Program
 	loader  *Loader
-	clang   *Clang // nil: there is none
+	clang   *Clang  // nil: there is none
+	native  *Native // nil: there is none, or nobody wants it
 
 	mu     sync.Mutex
 	truths map[truthKey]*truth
@@ -49,6 +53,14 @@ func New(l Law, compiler *Clang) (*Domain, error) {
 	return &Domain{program: p, loader: NewLoader(p), clang: compiler, truths: map[truthKey]*truth{}}, nil
 }
 
+// AllowNative lets the domain open native kernels, which it refuses otherwise,
+// and build them too where builder is not nil: the space is larger then.
+// Nothing else of the domain may have been called.
+func (d *Domain) AllowNative(builder *Native) {
+	d.native = builder
+	d.loader.AllowNative()
+}
+
 // Close frees the compiled kernels.
 func (d *Domain) Close() error { return d.loader.Close() }
 
@@ -58,7 +70,7 @@ func (d *Domain) Loader() *Loader { return d.loader }
 // Build implements benchmarks.Domain: pure, of the point and the law alone, and
 // of the compiler where the point names it.
 func (d *Domain) Build(ctx context.Context, p benchmarks.Point, buildSeed uint64) (benchmarks.Bundle, error) {
-	p, err := space(d.clang).Normalize(p)
+	p, err := space(d.clang, d.native).Normalize(p)
 	if err != nil {
 		return benchmarks.Bundle{}, err
 	}
@@ -66,16 +78,26 @@ func (d *Domain) Build(ctx context.Context, p benchmarks.Point, buildSeed uint64
 	if err != nil {
 		return benchmarks.Bundle{}, err
 	}
-	var files []benchmarks.File
-	if p[paramBuilder] == builderClang {
-		files, err = d.program.clangFiles(ctx, d.clang, plan, fmt.Sprint(p[paramLevel]))
-	} else if files, err = d.program.Files(plan); err != nil {
-		err = fmt.Errorf("%w: %w", err, benchmarks.ErrBadCandidate)
+	out := benchmarks.Bundle{Point: p, Seed: buildSeed, Type: "kernel", Knobs: d.program.law.Online()}
+	switch p[paramBuilder] {
+	case builderClang:
+		out.Files, err = d.program.clangFiles(ctx, d.clang, plan, fmt.Sprint(p[paramLevel]))
+	case builderNative:
+		cpu, chosen := p[paramCPU].(string)
+		if !chosen {
+			cpu = d.native.levels[0]
+		}
+		out.Files, err = d.program.nativeFiles(ctx, d.native, plan, cpu)
+		out.Type, out.Needs = "native-kernel", []string{FeatureNative, cpu}
+	default:
+		if out.Files, err = d.program.Files(plan); err != nil {
+			err = fmt.Errorf("%w: %w", err, benchmarks.ErrBadCandidate)
+		}
 	}
 	if err != nil {
 		return benchmarks.Bundle{}, err
 	}
-	return benchmarks.Bundle{Point: p, Seed: buildSeed, Type: "kernel", Files: files, Knobs: d.program.law.Online()}, nil
+	return out, nil
 }
 
 // Open implements benchmarks.Domain: it verifies and compiles.

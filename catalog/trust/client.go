@@ -33,6 +33,11 @@ type Config struct {
 	// Host is what this machine is; entries made for others are left out of
 	// a verified release. The zero Host is the machine that runs the program.
 	Host catalog.Hardware
+	// LeftOut hears of each entry that is left out of a release because it is
+	// made for other machines, and of the first feature that this one does not
+	// offer ("" if it is another system). It may hear of one several times.
+	// nil: nobody does.
+	LeftOut func(e catalog.Entry, feature string)
 	// Smoke opens one entry of a verified release and runs what the host knows
 	// it must answer, before the release may be served. It sees every entry
 	// that was not good already; an error or a panic refuses the release, and
@@ -311,7 +316,7 @@ func (c *Client) servable(name string, s *state, r catalog.Release) (catalog.Rel
 	out.Tombstones = slices.Clone(r.Tombstones)
 	kept := make(map[catalog.VariantID]bool, len(r.Entries)+1)
 	kept[catalog.BuiltIn] = true
-	foreign := 0
+	foreign, missing := 0, ""
 	for i := range r.Entries {
 		e := &r.Entries[i]
 		reason, yanked := s.Yanked[e.ID]
@@ -320,13 +325,20 @@ func (c *Client) servable(name string, s *state, r catalog.Release) (catalog.Rel
 			out.Tombstones = append(out.Tombstones, catalog.Tombstone{ID: e.ID, Identity: e.Variant.Identity, Reason: "yanked: " + reason})
 		case !fits(e.Envelope.Hardware, c.cfg.Host):
 			foreign++
+			missing = lacks(e.Envelope.Hardware, c.cfg.Host)
+			if c.cfg.LeftOut != nil {
+				c.cfg.LeftOut(*e, missing)
+			}
 		default:
 			kept[e.ID] = true
 			out.Entries = append(out.Entries, *e)
 		}
 	}
 	if foreign > 0 && len(out.Entries) == 0 {
-		return out, refuse(Hardware, name, "no entry is made for %s/%s", c.cfg.Host.OS, c.cfg.Host.Arch)
+		if missing != "" {
+			missing = ": this host does not offer " + missing
+		}
+		return out, refuse(Hardware, name, "no entry is made for %s/%s%s", c.cfg.Host.OS, c.cfg.Host.Arch, missing)
 	}
 	if !kept[out.Baseline] {
 		out.Baseline = catalog.BuiltIn
@@ -356,12 +368,17 @@ func fits(need, host catalog.Hardware) bool {
 	if (need.OS != "" && need.OS != host.OS) || (need.Arch != "" && need.Arch != host.Arch) || need.CoresMin > host.CoresMin {
 		return false
 	}
+	return lacks(need, host) == ""
+}
+
+// lacks is the first feature that is needed and not offered.
+func lacks(need, host catalog.Hardware) string {
 	for _, f := range need.CPUFeatures {
 		if !slices.Contains(host.CPUFeatures, f) {
-			return false
+			return f
 		}
 	}
-	return true
+	return ""
 }
 
 func sameEntries(a, b *catalog.Release) bool {

@@ -39,6 +39,9 @@ func openDomain(st factory.Study, out string, crashesMax int, say func(string)) 
 		o.Env, o.StartTimeout = e.Env, startTimeout(e.Timeout)
 		o.BuildTimeout, o.MeasureTimeout, o.CheckTimeout = e.Timeout, e.Timeout, e.Timeout
 	}
+	if st.Native && st.Domain != universe.Name {
+		return open{}, hinted{errors.New("native: this domain has no native variants"), "domain " + universe.Name + " has; leave the key out"}
+	}
 	switch {
 	case len(st.Command) > 0:
 		t, err := external.DecodeTemplate(st.Command)
@@ -57,8 +60,7 @@ func openDomain(st factory.Study, out string, crashesMax int, say func(string)) 
 		d, err := cacheDomain()
 		return open{d, nothingToClose{}}, err
 	case st.Domain == universe.Name:
-		d, err := universe.New(universe.GrayScott(), findClang(say))
-		return open{d, d}, err
+		return universeDomain(st.Native, say)
 	case st.Domain == universe.LawName:
 		d := universe.NewLawDomain()
 		return open{d, d}, nil
@@ -67,6 +69,28 @@ func openDomain(st factory.Study, out string, crashesMax int, say func(string)) 
 		fmt.Errorf("domain %q is not built in", st.Domain),
 		"built in: " + builtIn + "; any other program goes under external.command, see studies/compress.yaml",
 	}
+}
+
+// universeDomain is the domain of kernels. Native ones are in its space only
+// where a study asks for them, and then they must be possible.
+func universeDomain(native bool, say func(string)) (open, error) {
+	var builder *universe.Native
+	if native {
+		path := os.Getenv(clangVariable)
+		if path == "none" {
+			return open{}, hinted{errors.New("native: kernels need a compiler, and " + clangVariable + " is none"), "unset " + clangVariable + ", or leave native out of the study"}
+		}
+		var err error
+		if builder, err = universe.FindNative(context.Background(), path); err != nil {
+			return open{}, hinted{fmt.Errorf("native: %w", err), "Debian packages clang and lld build native kernels; without native in the study nothing but Go is needed"}
+		}
+		say("native kernels, outside of WebAssembly's sandbox, are built by " + builder.String())
+	}
+	d, err := universe.New(universe.GrayScott(), findClang(say))
+	if err == nil && native {
+		d.AllowNative(builder)
+	}
+	return open{d, d}, err
 }
 
 // clangVariable names the compiler that may build kernels: a program, or none.

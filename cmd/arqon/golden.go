@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	goruntime "runtime"
+	"slices"
 
 	"github.com/arqon/arqon/artifacts"
 	"github.com/arqon/arqon/benchmarks"
@@ -21,9 +22,13 @@ import (
 // at a time.
 type smoker struct {
 	domains map[string]open
+	offers  []string // what envelopes may ask of this host beside its system
 }
 
 func newSmoker() *smoker { return &smoker{domains: map[string]open{}} }
+
+// allowNative offers native kernels, as far as this machine has them.
+func (s *smoker) allowNative() { s.offers = universe.NativeFeatures() }
 
 // Close closes the domains.
 func (s *smoker) Close() error {
@@ -67,6 +72,9 @@ func (s *smoker) domain(name string) (benchmarks.Domain, bool, error) {
 	}
 	d, err := make()
 	if err == nil {
+		if u, ok := d.Domain.(*universe.Domain); ok && len(s.offers) > 0 {
+			u.AllowNative(nil)
+		}
 		s.domains[name] = d
 	}
 	return d, true, err
@@ -78,6 +86,9 @@ func (s *smoker) load(ctx context.Context, file, out string) error {
 	st, err := factory.LoadStudy(file)
 	if err != nil {
 		return err
+	}
+	if st.Native {
+		s.allowNative()
 	}
 	d, err := openDomain(st, out, 0, func(string) {})
 	if err != nil {
@@ -186,6 +197,11 @@ func asked(ctx context.Context, domain benchmarks.Domain, entries []catalog.Entr
 	return nil
 }
 
+// offered reports whether this host offers all that an envelope asks for.
+func (s *smoker) offered(features []string) bool {
+	return !slices.ContainsFunc(features, func(f string) bool { return !slices.Contains(s.offers, f) })
+}
+
 // smokeAll asks what a host on this machine would serve of verified releases.
 // The error is the refusal that the host would give.
 func (s *smoker) smokeAll(ctx context.Context, rep trust.Report, blobs artifacts.Getter) (entries int, err error) {
@@ -200,7 +216,7 @@ func (s *smoker) smokeAll(ctx context.Context, rep trust.Report, blobs artifacts
 			if err != nil {
 				return entries, err
 			}
-			if !known || withdrawn[e.ID] || len(e.Golden) == 0 || (h.OS != "" && h.OS != goruntime.GOOS) || (h.Arch != "" && h.Arch != goruntime.GOARCH) {
+			if !known || withdrawn[e.ID] || len(e.Golden) == 0 || (h.OS != "" && h.OS != goruntime.GOOS) || (h.Arch != "" && h.Arch != goruntime.GOARCH) || !s.offered(h.CPUFeatures) {
 				continue
 			}
 			if err := s.smoke(ctx, e, blobs); err != nil {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/arqon/arqon/artifacts"
 	"github.com/arqon/arqon/artifacts/s3"
+	"github.com/arqon/arqon/catalog"
 	"github.com/arqon/arqon/catalog/publish"
 	"github.com/arqon/arqon/catalog/trust"
 )
@@ -185,9 +186,9 @@ const rootBytesMax = 1 << 20
 // client makes the verifying client of the repository. anchor is the file of a
 // root to believe; "" takes the one that init left beside the keys, if any.
 func (p place) client(store artifacts.Store, anchor string, how reader) (*trust.Client, error) {
-	cfg := trust.Config{Store: store, Now: how.clock}
+	cfg := trust.Config{Store: store, Now: how.clock, LeftOut: how.leftOut}
 	if how.smoker != nil {
-		cfg.Smoke = how.smoker.smoke
+		cfg.Smoke, cfg.Host.CPUFeatures = how.smoker.smoke, how.smoker.offers
 	}
 	if how.remember {
 		cfg.StateDir = p.state
@@ -216,6 +217,7 @@ type reader struct {
 	remember bool             // keep what was seen; false is for looking at a copy once
 	smoker   *smoker          // asks golden questions of what it has not seen; nil asks none
 	clock    func() time.Time // nil: now; another one may only be ahead
+	leftOut  func(e catalog.Entry, feature string)
 }
 
 // openReading opens a repository and a client that believes the root in the
@@ -227,7 +229,17 @@ func openReading(repository, keys, anchor string) (*reading, error) {
 // openServing is openReading for a host: it remembers, and what it has not
 // served before answers its golden questions first.
 func openServing(repository, keys, anchor string) (*reading, error) {
-	return openReadingAs(repository, keys, anchor, reader{remember: true, smoker: newSmoker()})
+	return openHosting(repository, keys, anchor, false, nil)
+}
+
+// openHosting is openServing for a host that may allow native kernels and wants
+// to hear of entries that it leaves out.
+func openHosting(repository, keys, anchor string, native bool, leftOut func(catalog.Entry, string)) (*reading, error) {
+	s := newSmoker()
+	if native {
+		s.allowNative()
+	}
+	return openReadingAs(repository, keys, anchor, reader{remember: true, smoker: s, leftOut: leftOut})
 }
 
 func openReadingAs(repository, keys, anchor string, how reader) (*reading, error) {

@@ -8,10 +8,12 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/arqon/arqon/benchmarks/universe"
 	"github.com/arqon/arqon/catalog"
 )
 
@@ -24,6 +26,7 @@ type runFlags struct {
 	seed                                      uint64
 	refresh                                   time.Duration
 	json, quiet, requestsGiven, fixedKnobs    bool
+	allowNative                               bool
 }
 
 func newRun() *cobra.Command {
@@ -70,6 +73,7 @@ has the same.`,
 	c.Flags().IntVar(&f.requests, "requests", 0, "requests a phase (unless given, the domain's own: 6000 images, 60000 uses of a cache)")
 	c.Flags().Uint64Var(&f.seed, "seed", 1, "seed of the traffic")
 	c.Flags().BoolVar(&f.fixedKnobs, "fixed-knobs", false, "universe: leave the law's knobs at their defaults instead of letting Tier 2 turn them")
+	c.Flags().BoolVar(&f.allowNative, "allow-native", false, "universe: run native kernels too, each in a process of its own but outside of WebAssembly's sandbox")
 	c.Flags().DurationVar(&f.refresh, "refresh", 500*time.Millisecond, "how often to look for a newer release")
 	c.Flags().BoolVar(&f.json, "json", false, "print the result as JSON")
 	c.Flags().BoolVar(&f.quiet, "quiet", false, "no story on standard error")
@@ -83,13 +87,13 @@ func runHost(ctx context.Context, f runFlags, stdout, stderr io.Writer) (err err
 	if err := f.shadow.check(); err != nil {
 		return err
 	}
-	in, err := openServing(f.repository, f.keys, f.root)
+	s := newStory(stderr, f.quiet)
+	defer s.close()
+	in, err := openHosting(f.repository, f.keys, f.root, f.allowNative, leftOut(s))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, in.Close()) }()
-	s := newStory(stderr, f.quiet)
-	defer s.close()
 	start := time.Now()
 	rel, err := in.client.Refresh(ctx, f.channel)
 	if err != nil {
@@ -129,6 +133,28 @@ func runHost(ctx context.Context, f runFlags, stdout, stderr io.Writer) (err err
 		return printJSON(stdout, result)
 	}
 	return result.print(stdout)
+}
+
+// leftOut tells once of each entry that this host does not serve.
+func leftOut(s *story) func(catalog.Entry, string) {
+	var mu sync.Mutex
+	told := map[catalog.VariantID]bool{}
+	return func(e catalog.Entry, feature string) {
+		mu.Lock()
+		defer mu.Unlock()
+		if told[e.ID] {
+			return
+		}
+		told[e.ID] = true
+		switch feature {
+		case "":
+			s.say("variant %d (%s) is left out: it is made for other machines", e.ID, e.Variant.Name)
+		case universe.FeatureNative:
+			s.say("variant %d (%s) is left out: it is a native kernel, outside of WebAssembly's sandbox; --allow-native runs it", e.ID, e.Variant.Name)
+		default:
+			s.say("variant %d (%s) is left out: it needs %s, which this machine does not have", e.ID, e.Variant.Name, feature)
+		}
+	}
 }
 
 // proposed is the variant that is to be proposed in a phase.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +16,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/arqon/arqon/benchmarks/universe"
 )
 
 // scriptParams is what all scripts share: their environment and the commands
@@ -71,11 +74,15 @@ func scriptSetup(e *testscript.Env) error {
 }
 
 // scriptCondition knows [root]: may mount file systems; and [gateway]: there
-// is an S3 server to start; and [cosign]: there is a cosign to run.
+// is an S3 server to start; and [cosign]: there is a cosign to run; and
+// [native]: there is a compiler for native kernels, and a processor for them.
 func scriptCondition(name string) (bool, error) {
 	switch name {
 	case "root":
 		return os.Geteuid() == 0, nil
+	case "native":
+		_, err := universe.FindNative(context.Background(), "")
+		return err == nil, nil
 	case "gateway":
 		return os.Getenv(gatewayVariable) != "", nil
 	case "cosign":

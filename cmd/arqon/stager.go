@@ -49,7 +49,9 @@ func (s stager) start(ctx context.Context, c gates.Candidate, v gates.Verdict) (
 		return nil, fmt.Errorf("scratch release: %w", err)
 	}
 	k := &canary{s: s, c: c, client: client, pairer: benchmarks.NewPairer(s.description)}
-	k.rt, err = runtime.Open(ctx, runtime.Config{Stage: k.stage, BuiltIn: c.Context, Seed: s.seed}, rel)
+	k.rt, err = runtime.Open(ctx, runtime.Config{
+		Stage: k.stage, BuiltIn: c.Context, Seed: s.seed, Host: runtime.Host{CPUFeatures: c.Envelope.Hardware.CPUFeatures},
+	}, rel)
 	if err != nil {
 		return nil, errors.Join(err, k.Close())
 	}
@@ -108,7 +110,10 @@ func (s stager) scratch(ctx context.Context, c gates.Candidate, v gates.Verdict)
 	}); err != nil {
 		return nil, nil, err
 	}
-	client, err := trust.Open(trust.Config{Store: store, Root: created.Root, Now: now})
+	client, err := trust.Open(trust.Config{
+		Store: store, Root: created.Root, Now: now,
+		Host: catalog.Hardware{CPUFeatures: c.Envelope.Hardware.CPUFeatures}, // that the study allows it is the domain's to say
+	})
 	if err != nil {
 		return nil, nil, err
 	}

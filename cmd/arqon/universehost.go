@@ -45,6 +45,9 @@ type universeLoad struct {
 	moves     int             // of knobs until then
 	turned    []knobTurn      // of shard 0's knobs since then; the first are those it began with
 	rehearsed bool
+
+	lost [shards]error         // in this window, by shard: of a native kernel's process
+	gone [shards]*kernelHandle // whose it was
 }
 
 // kernelHandle is a variant with a grid for each field that it may step.
@@ -61,6 +64,11 @@ func (l *universeLoad) plan(ctx context.Context, rel *catalog.Release) (plan, er
 		return plan{}, err
 	}
 	l.loader = l.domain.Loader()
+	var offers []string
+	if l.host.flags.allowNative {
+		l.loader.AllowNative()
+		offers = universe.NativeFeatures()
+	}
 	l.widths = map[string]int{}
 	for _, c := range rel.Contexts {
 		if l.widths[c], err = universe.Width(c); err != nil {
@@ -86,8 +94,13 @@ func (l *universeLoad) plan(ctx context.Context, rel *catalog.Release) (plan, er
 	if l.exact, err = l.open(ctx, b.Files, rel.Contexts); err != nil {
 		return plan{}, err
 	}
+	for i := range l.fields {
+		for w, u := range l.fields[i] {
+			u.SetRescue(l.exact.staged[i][w])
+		}
+	}
 	cfg := runtime.Config{
-		Stage: l.stage, BuiltIn: l.exact,
+		Stage: l.stage, BuiltIn: l.exact, Host: runtime.Host{CPUFeatures: offers},
 		Metrics: []runtime.Metric{{Name: universe.MetricNS}}, Success: map[string]string{},
 	}
 	for _, c := range rel.Contexts {
@@ -185,11 +198,19 @@ func (l *universeLoad) serve(w *window, s *shard) error {
 		if err := l.turn(s, u, width, snap, knobs[id]); err != nil {
 			return err
 		}
-		u.Switch(h.staged[s.index][width])
-		if _, err := u.Step(context.Background(), stepsARequest); err != nil {
+		wanted := h.staged[s.index][width]
+		u.Switch(wanted)
+		by, err := u.Step(context.Background(), stepsARequest)
+		if err != nil {
 			return err
 		}
+		if by != wanted { // its process is lost: the request was served, by another
+			id, l.lost[s.index], l.gone[s.index] = catalog.BuiltIn, u.Lost(), h
+		}
 		if to, err := benchmarks.ThreadCPU(); cpuErr == nil && err == nil { // read on Linux only
+			if by == wanted {
+				to += wanted.TakeCPU()
+			}
 			x := float64(to-from) / float64(stepsARequest*width*width)
 			s.rec.Record(id, w.id, 0, x)
 			s.samples[0].Add(x)
@@ -211,10 +232,38 @@ func (l *universeLoad) recognise(w *window, _ string) string {
 	if w == nil {
 		return l.context
 	}
+	l.tellLost(w)
 	if l.tuner != nil && l.tuner.due(w) {
 		l.tuner.cycle(w, l.fields[0][l.widths[l.context]].Field())
 	}
 	return w.class
+}
+
+// tellLost takes back a variant whose process was lost while it served, and
+// gives it another for when its cool-down is over. Nobody serves meanwhile.
+func (l *universeLoad) tellLost(w *window) {
+	err := errors.Join(l.lost[:]...)
+	if err == nil {
+		return
+	}
+	l.host.note("lost", err.Error())
+	for i, h := range l.gone {
+		width := l.widths[l.context]
+		if h == nil {
+			continue
+		}
+		s, err := l.fields[i][width].Stage(context.Background(), h.kernels)
+		if err != nil {
+			l.host.note("lost", "and there is no other: "+err.Error())
+			continue
+		}
+		_ = h.staged[i][width].Close() // its process has ended
+		h.staged[i][width] = s
+	}
+	l.lost, l.gone = [shards]error{}, [shards]*kernelHandle{}
+	if t, ok := l.host.rt.Executor().Snapback(w.id, runtime.ReasonHarm, l.host.tick); ok {
+		l.host.moved([]runtime.Transition{t})
+	}
 }
 
 // end steps shard 0's field once more, under the built-in kernels alone, with
