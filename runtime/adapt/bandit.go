@@ -106,12 +106,14 @@ type choice struct {
 type Bandit struct {
 	s banditState
 
-	ring  []choice           // by t, modulo its length
-	x     []float64          // features of this request, scaled, 1 last
-	xx    []float64          // its squares
-	work  []float64          // scratch of an update
-	said  [hypotheses]saying // of the reward that is learned from
-	prior population         // of common weights
+	ring    []choice           // by t, modulo its length
+	x       []float64          // features of this request, scaled, 1 last
+	xx      []float64          // its squares
+	work    []float64          // scratch of an update
+	said    [hypotheses]saying // of the reward that is learned from
+	prior   population         // of common weights
+	steps   population         // of steps of the link
+	stepFit linear
 
 	dropped uint64 // rewards that belong to no choice, or are no numbers
 }
@@ -123,6 +125,7 @@ func NewBandit(c BanditConfig) (*Bandit, error) {
 		return nil, err
 	}
 	b := &Bandit{s: banditState{Config: c, Arms: make([]arm, c.Arms), Gate: NewGate(c.Arms, c.LimitMS), Serving: -1}}
+	b.s.Link = newLink()
 	for i := range b.s.Populations {
 		b.s.Populations[i] = newPopulation(c.Dim+1, c.Ridge*b.noise(ownWeights))
 		b.s.Commons[i] = common{Weights: newLinear(c.Dim), Var: c.Ridge * b.noise(ownWeights)}
@@ -140,7 +143,9 @@ func NewBandit(c BanditConfig) (*Bandit, error) {
 func (b *Bandit) scratch() {
 	d := b.s.Config.Dim + 1
 	n := d * (d + 1) / 2
-	b.x, b.xx, b.work = make([]float64, d), make([]float64, n), make([]float64, n)
+	b.x, b.xx, b.work = make([]float64, d), make([]float64, n), make([]float64, max(n, stepDim*(stepDim+1)/2))
+	b.steps = newPopulation(stepDim, 1)
+	b.stepFit = newLinear(stepDim)
 	b.prior = newPopulation(b.s.Config.Dim, 1)
 	b.ring = make([]choice, pendingSize)
 	xs := make([]float64, pendingSize*d)

@@ -22,8 +22,9 @@ func decode(b []byte, v any) error {
 }
 
 // banditLayout is the version of a snapshot. Before 2 an arm had no level, and
-// what is believed of features was not part of the state.
-const banditLayout = 2
+// what is believed of features was not part of the state; before 3 there was no
+// link.
+const banditLayout = 3
 
 // banditState is everything that a bandit's next choice depends on.
 type banditState struct {
@@ -33,6 +34,7 @@ type banditState struct {
 	Arms        []arm               `json:"arms"`
 	Populations [models]population  `json:"populations"`
 	Commons     [models]common      `json:"commons"`
+	Link        link                `json:"link"`
 	Believed    hypothesis          `json:"believed"`
 	Likely      [hypotheses]float64 `json:"likely"` // log likelihood of late rewards
 	Turn        int                 `json:"turn"`   // arm that last took over what arms have in common
@@ -54,6 +56,7 @@ func (b *Bandit) newArm() arm {
 	for m := range a.Models {
 		a.Models[m] = newLinear(b.s.Config.Dim + 1)
 		a.Models[m].solve(1, &b.s.Populations[m], nil)
+		a.Seen[m] = newSums(b.s.Config.Dim + 1)
 		a.Levels[m] = level{b.s.Commons[m].Mean, b.s.Commons[m].Var}
 	}
 	return a
@@ -143,7 +146,7 @@ func (b *Bandit) restore(raw []byte) error {
 func (n *banditState) valid() bool {
 	c := n.Config
 	d := c.Dim + 1
-	ok := len(n.Arms) == c.Arms && n.Noise[0].valid() && n.Noise[1].valid() && n.Rewards.valid() && n.Gate.valid(c.Arms) && usable(n.Origin) && n.Alarms >= 0 && usable(n.Alarms) &&
+	ok := len(n.Arms) == c.Arms && n.Noise[0].valid() && n.Noise[1].valid() && n.Rewards.valid() && n.Link.valid() && n.Gate.valid(c.Arms) && usable(n.Origin) && n.Alarms >= 0 && usable(n.Alarms) &&
 		len(n.Waiting) <= pendingSize && (len(n.Scale) == 0 || len(n.Scale) == c.Dim) && allUsable(n.Scale) &&
 		n.Believed >= 0 && n.Believed < hypotheses && n.Turn >= 0 && n.Turn < c.Arms && n.Serving >= -1 && n.Serving < c.Arms && allUsable(n.Likely[:])
 	for m := range n.Populations {
@@ -153,7 +156,7 @@ func (n *banditState) valid() bool {
 		a := &n.Arms[i]
 		ok = ok && a.Noise[0].valid() && a.Noise[1].valid() && a.Last <= n.Step && a.Audit <= n.Step && usable(a.Odds)
 		for m := range a.Models {
-			ok = ok && a.Models[m].valid(d) && a.Levels[m].valid()
+			ok = ok && a.Models[m].valid(d) && a.Seen[m].valid(d) && a.Levels[m].valid()
 		}
 	}
 	for _, c := range n.Waiting {

@@ -45,16 +45,23 @@ func (c *common) valid(d int) bool {
 }
 
 // saying is what a hypothesis said of a reward before it came.
-type saying struct{ mean, width, noise float64 }
+type saying struct {
+	mean, width, noise float64
+	eta, etaWidth      float64 // before the link, where an arm has weights of its own
+	slope              float64 // of the link
+}
 
 func (b *Bandit) predict(a *arm, h hypothesis, x []float64) saying {
 	m, kind := h.memory(), h.kind()
 	if kind == ownWeights {
-		return saying{a.Models[m].mean(x), a.Models[m].width(b.xx), b.noiseOf(a, kind)}
+		p := saying{eta: a.Models[m].mean(x), etaWidth: a.Models[m].width(b.xx), noise: b.noiseOf(a, kind)}
+		p.mean, p.slope = b.s.Link.at(p.eta, p.etaWidth)
+		p.width = p.etaWidth * p.slope * p.slope
+		return p
 	}
 	c, d := &b.s.Commons[m], b.s.Config.Dim
 	n := d * (d + 1) / 2
-	return saying{dot(c.Weights.W, x[:d]) + a.Levels[m].Mean, max(dot(c.Weights.P, b.xx[:n]), 0) + a.Levels[m].Var, b.noiseOf(a, kind)}
+	return saying{mean: dot(c.Weights.W, x[:d]) + a.Levels[m].Mean, width: max(dot(c.Weights.P, b.xx[:n]), 0) + a.Levels[m].Var, noise: b.noiseOf(a, kind)}
 }
 
 // stranger is what an arm of which nothing is known would earn, and the
@@ -63,7 +70,9 @@ func (b *Bandit) stranger(x []float64) (mean, variance float64) {
 	m := b.s.Believed.memory()
 	if b.s.Believed.kind() == ownWeights {
 		p := &b.s.Populations[m]
-		return dot(p.Mean, x), p.variance(x)
+		v := p.variance(x)
+		mean, slope := b.s.Link.at(dot(p.Mean, x), v)
+		return mean, v * slope * slope
 	}
 	c := &b.s.Commons[m]
 	return dot(c.Weights.W, x[:b.s.Config.Dim]) + c.Mean, c.Var
@@ -124,7 +133,7 @@ func (b *Bandit) weigh(c *common, m int) {
 	w.N = 0
 	for i := range b.s.Arms {
 		a := &b.s.Arms[i]
-		l := &a.Models[m]
+		l := &a.Seen[m]
 		if l.N == 0 {
 			continue
 		}
@@ -149,7 +158,7 @@ func (b *Bandit) levels(c *common, m int, variance float64) {
 	n, sum := 0.0, 0.0
 	for i := range b.s.Arms {
 		a := &b.s.Arms[i]
-		l := &a.Models[m]
+		l := &a.Seen[m]
 		noise := b.noiseOf(a, oneWeight)
 		sums := l.A[d*(d+1)/2:]
 		v := 1 / (sums[d]/noise + 1/c.Var)

@@ -4,7 +4,8 @@ import "math"
 
 // arm is what is known of one arm's reward.
 type arm struct {
-	Models [models]linear `json:"models"` // with weights of its own
+	Models [models]linear `json:"models"` // with weights of its own, before the link
+	Seen   [models]sums   `json:"seen"`   // as they came, for the weights of all
 	Levels [models]level  `json:"levels"` // with the weights of all
 	Noise  [kinds]spread  `json:"noise"`  // around either
 	Watch  CUSUM          `json:"watch"`
@@ -154,11 +155,17 @@ func (b *Bandit) learn(k int, x []float64, y float64) (drift bool) {
 		b.spread(a, y)
 	}
 	for m := range a.Models {
+		l, p := &a.Models[m], &b.said[hypothesisOf(ownWeights, m)]
 		if memories[m] < 1 {
-			a.Models[m].keep(memories[m])
+			l.keep(memories[m])
+			a.Seen[m].keep(memories[m])
 		}
-		a.Models[m].add(x, y)
-		a.Models[m].solve(b.said[m].noise, &b.s.Populations[m], b.work)
+		l.add(x, p.eta+(y-p.mean)/p.slope, p.slope*p.slope)
+		a.Seen[m].add(x, y, 1)
+		l.solve(p.noise, &b.s.Populations[m], b.work)
+	}
+	if known && !drift && b.s.Config.Dim > 0 {
+		b.bend(&b.said[hypothesisOf(ownWeights, 0)], y)
 	}
 	b.s.Stale = true
 	return drift
@@ -198,6 +205,7 @@ func (b *Bandit) audited(a *arm, x []float64, y, e, variance, noise float64) boo
 func (a *arm) forget() {
 	for m := range a.Models {
 		if l := &a.Models[m]; l.N > 1 {
+			a.Seen[m].keep(1 / l.N)
 			l.keep(1 / l.N)
 		}
 	}
@@ -263,10 +271,11 @@ func (b *Bandit) Expect(k int, reward, weight float64) {
 	}
 	a := &b.s.Arms[k]
 	for m := range a.Models {
-		l := &a.Models[m]
-		l.A[len(l.A)-1] += weight
-		l.B[len(l.B)-1] += float64(weight * (reward - b.s.Origin))
-		l.N += weight
+		for _, l := range [...]*sums{&a.Models[m].sums, &a.Seen[m]} {
+			l.A[len(l.A)-1] += weight
+			l.B[len(l.B)-1] += float64(weight * (reward - b.s.Origin))
+			l.N += weight
+		}
 	}
 	b.believe(a)
 }
