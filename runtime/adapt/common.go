@@ -11,12 +11,13 @@ type hypothesis int
 
 // The kinds of weights.
 const (
-	ownWeights = iota // every arm has its own
-	oneWeight         // all arms have the same, and levels of their own
+	ownWeights  = iota // every arm has its own
+	oneWeight          // all arms have the same, and levels of their own
+	wideWeights        // every arm has its own, of products of features too; nothing is forgotten but at an alarm
 	kinds
 )
 
-const hypotheses = kinds * models
+const hypotheses = kinds*models - 1
 
 func hypothesisOf(kind, memory int) hypothesis { return hypothesis(kind*models + memory) }
 
@@ -53,8 +54,13 @@ type saying struct {
 
 func (b *Bandit) predict(a *arm, h hypothesis, x []float64) saying {
 	m, kind := h.memory(), h.kind()
-	if kind == ownWeights {
-		p := saying{eta: a.Models[m].mean(x), etaWidth: a.Models[m].width(b.xx), noise: b.noiseOf(a, kind)}
+	if kind != oneWeight {
+		p := saying{noise: b.noiseOf(a, kind)}
+		if kind == ownWeights {
+			p.eta, p.etaWidth = a.Models[m].mean(x), a.Models[m].width(b.xx)
+		} else {
+			p.eta, p.etaWidth = dot(a.Wide.W, b.q), a.Wide.times(b.q, b.px)
+		}
 		p.mean, p.slope = b.s.Link.at(p.eta, p.etaWidth)
 		p.width = p.etaWidth * p.slope * p.slope
 		return p
@@ -68,8 +74,11 @@ func (b *Bandit) predict(a *arm, h hypothesis, x []float64) saying {
 // variance of that without noise.
 func (b *Bandit) stranger(x []float64) (mean, variance float64) {
 	m := b.s.Believed.memory()
-	if b.s.Believed.kind() == ownWeights {
+	if kind := b.s.Believed.kind(); kind != oneWeight {
 		p := &b.s.Populations[m]
+		if kind == wideWeights {
+			p, x = &b.s.Wide, b.q
+		}
 		v := p.variance(x)
 		mean, slope := b.s.Link.at(dot(p.Mean, x), v)
 		return mean, v * slope * slope
@@ -78,11 +87,22 @@ func (b *Bandit) stranger(x []float64) (mean, variance float64) {
 	return dot(c.Weights.W, x[:b.s.Config.Dim]) + c.Mean, c.Var
 }
 
+// open reports whether a hypothesis is asked at all.
+func (b *Bandit) open(h hypothesis) bool {
+	switch h.kind() {
+	case oneWeight:
+		return b.s.Config.Dim > 0
+	case wideWeights:
+		return len(b.q) > 0
+	}
+	return true
+}
+
 // compare scores the hypotheses by how likely the reward was.
 func (b *Bandit) compare(y float64) {
 	best := b.s.Believed
 	for h := range hypothesis(hypotheses) {
-		if h.kind() == oneWeight && b.s.Config.Dim == 0 {
+		if !b.open(h) {
 			continue
 		}
 		p := &b.said[h]
@@ -113,6 +133,9 @@ func (b *Bandit) agree() {
 		b.prior.Var[i] = variance
 	}
 	every := 1 + uint64(len(b.s.Arms)*d*d/agreeWork)
+	if b.s.Believed.kind() != oneWeight {
+		every *= 4 // only to be compared
+	}
 	for m := range b.s.Commons {
 		c := &b.s.Commons[m]
 		if b.s.Step%every == 0 {

@@ -161,6 +161,25 @@ func dot(a, b []float64) float64 {
 	return (s0 + s1) + (s2 + s3)
 }
 
+// dots is dot(a, b) and dot(c, d), of equal lengths, in half the time of two.
+func dots(a, b, c, d []float64) (x, y float64) {
+	a, c, d = a[:len(b)], c[:len(b)], d[:len(b)]
+	var x0, x1, y0, y1 float64
+	i := 0
+	for ; i+2 <= len(b); i += 2 {
+		a, b, c, d := a[i:i+2:i+2], b[i:i+2:i+2], c[i:i+2:i+2], d[i:i+2:i+2]
+		x0 += float64(a[0] * b[0])
+		y0 += float64(c[0] * d[0])
+		x1 += float64(a[1] * b[1])
+		y1 += float64(c[1] * d[1])
+	}
+	for ; i < len(b); i++ {
+		x0 += float64(a[i] * b[i])
+		y0 += float64(c[i] * d[i])
+	}
+	return x0 + x1, y0 + y1
+}
+
 func (l *linear) valid(d int) bool {
 	return len(l.W) == d && len(l.P) == d*(d+1)/2 && allUsable(l.W) && allUsable(l.P) && l.sums.valid(d)
 }

@@ -155,6 +155,12 @@ func (b *Bandit) bend(p *saying, y float64) {
 			b.s.Arms[i].Models[m].rescale(gain, shift)
 		}
 	}
+	if len(b.q) > 0 {
+		b.s.Wide.rescale(gain, shift)
+		for i := range b.s.Arms {
+			b.s.Arms[i].Wide.rescale(gain, shift)
+		}
+	}
 }
 
 // rescale makes of a model of η one of gain·η + shift: weights of rewards go

@@ -1,0 +1,181 @@
+package adapt
+
+import (
+	"bytes"
+	"math"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// Rank by rank, through changes of priors, an arm comes to what it would have
+// come to from all rewards at once.
+func TestUpdatesByRankAreTheBatchSolution(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		dim, seed := rapid.IntRange(1, 4).Draw(t, "dim"), rapid.Uint64().Draw(t, "seed")
+		d := wideDim(1, dim)
+		prior := newPopulation(d, 1)
+		w, batch := newWide(&prior), newLinear(d)
+		x, q, px, work := make([]float64, dim+1), make([]float64, d), make([]float64, d), make([]float64, d*(d+1)/2)
+		for step := range rapid.Uint64Range(0, 60).Draw(t, "rewards") {
+			for i := range dim {
+				x[i] = Normal(seed, step, uint64(i))
+			}
+			x[dim] = 1
+			widen(x, q)
+			y, noise := Normal(seed, step, 90), .05+Uniform(seed, step, 91)
+			width := w.times(q, px)
+			if s := w.square(q); math.Abs(s-width) > 1e-9*(1+width) {
+				t.Fatalf("xᵀPx is %g and %g", width, s)
+			}
+			w.add(px, y-dot(w.W, q), noise+width)
+			batch.add(q, y, 1/noise)
+			if i := int(Draw(seed, step, 92) % uint64(d)); step%2 == 1 {
+				prior.Mean[i], prior.Var[i] = Normal(seed, step, 93), math.Exp(Normal(seed, step, 94))
+				w.renew(i, prior.Mean[i], prior.Var[i], px)
+			}
+			if !w.sound() {
+				t.Fatal("not sound")
+			}
+		}
+		batch.solve(1, &prior, work)
+		for _, c := range [][2][]float64{{w.W, batch.W}, {w.P, batch.P}} {
+			for i := range c[0] {
+				if math.Abs(c[0][i]-c[1][i]) > 1e-7*(1+math.Abs(c[1][i])) {
+					t.Fatalf("%v, want %v", c[0], c[1])
+				}
+			}
+		}
+		for i, v := range w.width {
+			if v != w.P[i*(i+3)/2] {
+				t.Fatalf("the diagonal at %d is %g, kept %g", i, w.P[i*(i+3)/2], v)
+			}
+		}
+	})
+}
+
+// bent is a bandit that has learned rewards which depend on products.
+func bent(t testing.TB, policy Policy) *Bandit {
+	b := newTestBandit(t, BanditConfig{Arms: 30, Dim: 8, LimitMS: 100, Policy: policy})
+	x, eligible, ms := request()
+	for s := range uint64(1200) {
+		for i := range x {
+			x[i] = Normal(5, s, uint64(i))
+		}
+		p := b.Choose(s, x, eligible, ms)
+		b.Reward(s, p.Arm, x[p.Arm%8]*x[(p.Arm+3)%8]*.2+.05*Normal(6, s), ms[p.Arm])
+	}
+	if b.s.Believed.kind() != wideWeights {
+		t.Fatalf("hypothesis %d is believed, log likelihoods %v", b.s.Believed, b.s.Likely)
+	}
+	return b
+}
+
+func TestProductsAreBelievedWhereRewardsHaveThem(t *testing.T) {
+	for _, policy := range []Policy{Optimist, Tournament} {
+		b := bent(t, policy)
+		x, eligible, ms := request()
+		twin, step := &Bandit{}, uint64(5000)
+		raw, err := b.Snapshot()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := twin.Restore(raw); err != nil {
+			t.Fatal(err)
+		}
+		for ; step < 5300; step++ {
+			for i := range x {
+				x[i] = Normal(7, step, uint64(i))
+			}
+			p, q := b.Choose(step, x, eligible, ms), twin.Choose(step, x, eligible, ms)
+			if p != q {
+				t.Fatalf("step %d: %+v, restored %+v", step, p, q)
+			}
+			for i, f := range p.Finalist[:p.N] {
+				if i > 0 && f.optimism() > p.Finalist[i-1].optimism() {
+					t.Fatalf("finalists out of order: %+v", p)
+				}
+			}
+			y := x[p.Arm%8]*x[(p.Arm+3)%8]*.2 + .05*Normal(8, step)
+			b.Reward(step, p.Arm, y, ms[p.Arm])
+			twin.Reward(step, p.Arm, y, ms[p.Arm])
+		}
+		one, err1 := b.Snapshot()
+		two, err2 := twin.Snapshot()
+		if err1 != nil || err2 != nil || !bytes.Equal(one, two) {
+			t.Fatalf("a restored bandit goes another way: %v %v", err1, err2)
+		}
+		if n := testing.AllocsPerRun(200, func() {
+			step++
+			p := b.Choose(step, x, eligible, ms)
+			b.Reward(step, p.Arm, .5, 40)
+		}); n != 0 {
+			t.Errorf("policy %d: %g allocations", policy, n)
+		}
+	}
+}
+
+// The arm that is taken is the most optimistic of all, although few arms are
+// looked at closely.
+func TestFewArmsAreLookedAtClosely(t *testing.T) {
+	b := bent(t, Optimist)
+	x, eligible, ms := request()
+	eligible, ms = slices.Repeat([]bool{true}, 30), nil
+	looked := 0
+	const n = 2000
+	for s := range uint64(n) {
+		for i := range x {
+			x[i] = Normal(9, s, uint64(i))
+		}
+		p := b.Prefer(x, eligible, ms)
+		looked += len(eligible) - len(b.rest)
+		now, best, top := b.now(), -1, math.Inf(-1)
+		for k := range eligible {
+			if f := b.belief(k, &now, true); f.optimism() > top {
+				best, top = k, f.optimism()
+			}
+		}
+		if best != p.Arm {
+			t.Fatalf("request %d: arm %d, the most optimistic is %d", s, p.Arm, best)
+		}
+	}
+	if looked > 5*n {
+		t.Errorf("%d arms a request were looked at closely", looked/n)
+	}
+}
+
+func TestProductsComeAndGoWithTheNumberOfArms(t *testing.T) {
+	many := wideWorkMax/(45*45) + 1
+	if wideDim(30, 8) != 45 || wideDim(many, 8) != 0 || wideDim(30, 0) != 0 || wideDim(30, 64) != 0 {
+		t.Fatal("wideDim")
+	}
+	b := bent(t, Optimist)
+	for _, arms := range []int{30, many, 12} {
+		from := make([]int, arms)
+		for i := range from {
+			from[i] = i
+			if i >= b.Arms() {
+				from[i] = -1
+			}
+		}
+		if err := b.Rearm(from, 100); err != nil {
+			t.Fatal(err)
+		}
+		all, x := slices.Repeat([]bool{true}, arms), make([]float64, 8)
+		for s := range uint64(20) {
+			x[s%8] = Normal(1, s)
+			b.Reward(s, b.Choose(s, x, all, nil).Arm, Normal(2, s), 0)
+		}
+		raw, err := b.Snapshot()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := new(Bandit).Restore(raw); err != nil {
+			t.Fatalf("%d arms: %v", arms, err)
+		}
+		if wide := len(b.s.Arms[0].Wide.W) > 0; wide != (wideDim(arms, 8) > 0) || b.s.Believed.kind() == wideWeights && !wide {
+			t.Fatalf("%d arms: wide %v, hypothesis %d", arms, wide, b.s.Believed)
+		}
+	}
+}
