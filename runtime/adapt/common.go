@@ -98,6 +98,17 @@ func (b *Bandit) open(h hypothesis) bool {
 	return true
 }
 
+// score is how likely late rewards were. Weights of products must make up for
+// what it costs to try their arms out.
+func (b *Bandit) score(h hypothesis) float64 {
+	if h.kind() == wideWeights {
+		return b.s.Likely[h] - wideBurden
+	}
+	return b.s.Likely[h]
+}
+
+const wideBurden = 8. // nats
+
 // compare scores the hypotheses by how likely the reward was.
 func (b *Bandit) compare(y float64) {
 	best := b.s.Believed
@@ -108,7 +119,7 @@ func (b *Bandit) compare(y float64) {
 		p := &b.said[h]
 		s, e := p.noise+p.width, y-p.mean
 		b.s.Likely[h] = float64(likelyMemory*b.s.Likely[h]) - (math.Log(s)+min(e*e/s, 16))/2
-		if b.s.Likely[h] > b.s.Likely[best]+likelyMargin {
+		if b.score(h) > b.score(best)+likelyMargin {
 			best = h
 		}
 	}

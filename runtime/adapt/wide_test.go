@@ -120,15 +120,14 @@ func TestProductsAreBelievedWhereRewardsHaveThem(t *testing.T) {
 // looked at closely.
 func TestFewArmsAreLookedAtClosely(t *testing.T) {
 	b := bent(t, Optimist)
-	x, eligible, ms := request()
-	eligible, ms = slices.Repeat([]bool{true}, 30), nil
+	x, eligible := make([]float64, 8), slices.Repeat([]bool{true}, 30)
 	looked := 0
 	const n = 2000
 	for s := range uint64(n) {
 		for i := range x {
 			x[i] = Normal(9, s, uint64(i))
 		}
-		p := b.Prefer(x, eligible, ms)
+		p := b.Prefer(x, eligible, nil)
 		looked += len(eligible) - len(b.rest)
 		now, best, top := b.now(), -1, math.Inf(-1)
 		for k := range eligible {
