@@ -3,8 +3,10 @@ package adapt
 import (
 	"bytes"
 	"math"
+	"os"
 	"slices"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 )
@@ -175,6 +177,44 @@ func TestProductsComeAndGoWithTheNumberOfArms(t *testing.T) {
 		}
 		if wide := len(b.s.Arms[0].Wide.W) > 0; wide != (wideDim(arms, 8) > 0) || b.s.Believed.kind() == wideWeights && !wide {
 			t.Fatalf("%d arms: wide %v, hypothesis %d", arms, wide, b.s.Believed)
+		}
+	}
+}
+
+// TestBanditTimes prints what a decision and a reward take: quantiles of single
+// calls, so that a busy machine blurs the upper ones only.
+func TestBanditTimes(t *testing.T) {
+	if os.Getenv("ARQON_TIMES") == "" {
+		t.Skip("ARQON_TIMES=1 go test ./runtime/adapt -run TestBanditTimes -v")
+	}
+	for _, c := range []struct {
+		name   string
+		reward func(x []float64, k int) float64
+	}{
+		{"own weights", func(x []float64, k int) float64 { return .2 * x[k%8] }},
+		{"products", func(x []float64, k int) float64 { return .2 * x[k%8] * x[(k+3)%8] }},
+	} {
+		b := newTestBandit(t, BanditConfig{Arms: 30, Dim: 8, LimitMS: 100})
+		x, eligible, ms := request()
+		var choices, rewards []time.Duration
+		for s := range uint64(40_000) {
+			for i := range x {
+				x[i] = Normal(5, s, uint64(i))
+			}
+			start := time.Now()
+			p := b.Choose(s, x, eligible, ms)
+			chosen := time.Since(start)
+			y := c.reward(x, p.Arm) + .1*Normal(6, s)
+			start = time.Now()
+			b.Reward(s, p.Arm, y, ms[p.Arm])
+			if s >= 3000 {
+				choices, rewards = append(choices, chosen), append(rewards, time.Since(start))
+			}
+		}
+		for i, d := range [][]time.Duration{choices, rewards} {
+			slices.Sort(d)
+			t.Logf("%s, hypothesis %d: %s takes %v (1 in 10 less than %v, 1 in 10 more than %v)",
+				c.name, b.s.Believed, []string{"a decision", "a reward"}[i], d[len(d)/2], d[len(d)/10], d[len(d)*9/10])
 		}
 	}
 }
