@@ -319,6 +319,7 @@ func (b *Bandit) Expect(k int, reward, weight float64) {
 			l.N += weight
 		}
 	}
+	b.expectWide(a, reward-b.s.Origin, weight)
 	b.believe(a)
 }
 

@@ -245,6 +245,25 @@ func (b *Bandit) sweep() {
 	}
 }
 
+// expectWide is Expect for weights of products: what is expected is that of a
+// request without features.
+func (b *Bandit) expectWide(a *arm, y, weight float64) {
+	if len(b.q) == 0 {
+		return
+	}
+	w := &a.Wide
+	if w.N == 0 {
+		w.forget(&b.s.Wide)
+	}
+	clear(b.q)
+	b.q[len(b.q)-1] = 1
+	width := w.times(b.q, b.px)
+	w.add(b.px, y-dot(w.W, b.q), b.noiseOf(a, wideWeights)/weight+width)
+	if !w.sound() {
+		w.forget(&b.s.Wide)
+	}
+}
+
 // fitWide is population.fit of one weight.
 func (b *Bandit) fitWide(i int, variance float64) {
 	n, sum := 0.0, 0.0

@@ -181,6 +181,17 @@ func TestProductsComeAndGoWithTheNumberOfArms(t *testing.T) {
 	}
 }
 
+func TestWhatIsExpectedOfAnArmIsOfAllItsWeights(t *testing.T) {
+	b := newTestBandit(t, BanditConfig{Arms: 2, Dim: 2})
+	b.Expect(0, .2, 5)
+	b.Expect(1, .7, 500)
+	a := &b.s.Arms[1]
+	own, wide := a.Models[0].W[2], a.Wide.W[len(b.q)-1]
+	if math.Abs(own-.5) > .01 || math.Abs(wide-.5) > .01 || a.Wide.N != 1 || b.s.Arms[0].Wide.N != 1 {
+		t.Fatalf("after .2, %g and %g are expected of .7", own, wide)
+	}
+}
+
 // TestBanditTimes prints what a decision and a reward take: quantiles of single
 // calls, so that a busy machine blurs the upper ones only.
 func TestBanditTimes(t *testing.T) {
