@@ -83,7 +83,8 @@ type Pick struct {
 }
 
 // Finalist is an arm that may be chosen, with the belief that speaks for it,
-// in units of the reward.
+// in units of the reward, before the curve through which arms with weights of
+// their own speak.
 type Finalist struct {
 	Arm      int
 	Mean, SD float64
@@ -106,12 +107,18 @@ type choice struct {
 type Bandit struct {
 	s banditState
 
-	ring  []choice           // by t, modulo its length
-	x     []float64          // features of this request, scaled, 1 last
-	xx    []float64          // its squares
-	work  []float64          // scratch of an update
-	said  [hypotheses]saying // of the reward that is learned from
-	prior population         // of common weights
+	ring    []choice           // by t, modulo its length
+	x       []float64          // features of this request, scaled, 1 last
+	xx      []float64          // its squares
+	q       []float64          // x, its products, and 1; empty: they are too many
+	q2      []float64          // squares of q
+	px      []float64          // a covariance times q
+	rest    []rival            // arms that may still be the most optimistic
+	work    []float64          // scratch of an update
+	said    [hypotheses]saying // of the reward that is learned from
+	prior   population         // of common weights
+	steps   population         // of steps of the link
+	stepFit linear
 
 	dropped uint64 // rewards that belong to no choice, or are no numbers
 }
@@ -123,6 +130,8 @@ func NewBandit(c BanditConfig) (*Bandit, error) {
 		return nil, err
 	}
 	b := &Bandit{s: banditState{Config: c, Arms: make([]arm, c.Arms), Gate: NewGate(c.Arms, c.LimitMS), Serving: -1}}
+	b.s.Link = newLink()
+	b.s.Wide = newPopulation(wideDim(c.Arms, c.Dim), c.Ridge*b.noise(ownWeights))
 	for i := range b.s.Populations {
 		b.s.Populations[i] = newPopulation(c.Dim+1, c.Ridge*b.noise(ownWeights))
 		b.s.Commons[i] = common{Weights: newLinear(c.Dim), Var: c.Ridge * b.noise(ownWeights)}
@@ -140,8 +149,12 @@ func NewBandit(c BanditConfig) (*Bandit, error) {
 func (b *Bandit) scratch() {
 	d := b.s.Config.Dim + 1
 	n := d * (d + 1) / 2
-	b.x, b.xx, b.work = make([]float64, d), make([]float64, n), make([]float64, n)
+	b.x, b.xx, b.work = make([]float64, d), make([]float64, n), make([]float64, max(n, stepDim*(stepDim+1)/2))
+	b.steps = newPopulation(stepDim, 1)
+	b.stepFit = newLinear(stepDim)
 	b.prior = newPopulation(b.s.Config.Dim, 1)
+	q := wideDim(b.s.Config.Arms, b.s.Config.Dim)
+	b.q, b.q2, b.px, b.rest = make([]float64, q), make([]float64, q), make([]float64, q), make([]rival, 0, b.s.Config.Arms)
 	b.ring = make([]choice, pendingSize)
 	xs := make([]float64, pendingSize*d)
 	for i := range b.ring {
@@ -194,6 +207,7 @@ func (b *Bandit) Prefer(x []float64, eligible []bool, predictedMS []float64) Pic
 	if b.s.Config.Policy == Optimist {
 		finalists = 1
 	}
+	b.rest = b.rest[:0]
 	limited := b.s.Gate.Limit > 0 && predictedMS != nil
 	for k := range min(b.s.Config.Arms, len(eligible)) {
 		if !eligible[k] {
@@ -212,8 +226,14 @@ func (b *Bandit) Prefer(x []float64, eligible []bool, predictedMS []float64) Pic
 			}
 		}
 		p.Safe++
-		p.enter(b.belief(k, &now), finalists)
+		if now.wide {
+			f := b.belief(k, &now, false)
+			b.rest = append(b.rest, rival{k, f.optimism()})
+			continue
+		}
+		p.enter(b.belief(k, &now, true), finalists)
 	}
+	b.narrow(&p, &now, finalists)
 	switch {
 	case p.N > 0:
 		p.Arm, p.OK = b.decide(&p), true
@@ -221,6 +241,34 @@ func (b *Bandit) Prefer(x []float64, eligible []bool, predictedMS []float64) Pic
 		p.Arm, p.OK, p.Breach = nearest, true, true
 	}
 	return p
+}
+
+// rival is an arm and the optimism that it has at most.
+type rival struct {
+	arm   int
+	score float64
+}
+
+// narrow finds the n most optimistic of the rest. How far off a belief may be
+// costs a look at all pairs of weights, and is taken to be no more than if each
+// weight were off independently: arms that are not among the n with that need
+// not be looked at.
+func (b *Bandit) narrow(p *Pick, now *moment, n int) {
+	for len(b.rest) > 0 {
+		best, top := 0, math.Inf(-1)
+		for i := range b.rest {
+			if o := b.rest[i].score; o > top {
+				best, top = i, o
+			}
+		}
+		if p.N == n && top <= p.Finalist[n-1].optimism() {
+			return
+		}
+		p.enter(b.belief(b.rest[best].arm, now, true), n)
+		last := len(b.rest) - 1
+		b.rest[best] = b.rest[last]
+		b.rest = b.rest[:last]
+	}
 }
 
 // enter keeps the n most optimistic arms, the best first.
@@ -238,7 +286,7 @@ func (p *Pick) enter(f Finalist, n int) {
 	p.Finalist[i] = f
 }
 
-func (f Finalist) optimism() float64 { return f.Mean + f.Bonus + float64(f.Explore*f.SD) }
+func (f *Finalist) optimism() float64 { return f.Mean + f.Bonus + float64(f.Explore*f.SD) }
 
 func (b *Bandit) decide(p *Pick) int {
 	if b.s.Config.Policy == Optimist || p.N == 1 {
@@ -258,6 +306,7 @@ func (b *Bandit) decide(p *Pick) int {
 type moment struct {
 	memory   int
 	common   bool
+	wide     bool
 	noise    float64 // variance
 	base     float64 // of a reward, where features move all arms alike
 	explore  float64 // standard deviations of optimism, at least
@@ -270,7 +319,13 @@ type moment struct {
 
 func (b *Bandit) now() moment {
 	h := b.s.Believed
-	m := moment{memory: h.memory(), common: h.kind() == oneWeight, explore: b.s.Config.Explore, noise: b.noise(h.kind())}
+	m := moment{memory: h.memory(), common: h.kind() == oneWeight, wide: h.kind() == wideWeights, explore: b.s.Config.Explore, noise: b.noise(h.kind())}
+	if m.wide {
+		widen(b.x, b.q)
+		for i, v := range b.q {
+			b.q2[i] = v * v
+		}
+	}
 	if (m.common || b.s.Config.Dim == 0) && b.s.Config.Stay == 0 { // where another arm is dear, optimism does not grow
 		m.patience = float64(b.s.Step) / (float64(b.s.Config.Arms) * m.noise)
 		m.doubtful = math.Exp(m.explore * m.explore / 2)
@@ -292,15 +347,22 @@ func (b *Bandit) now() moment {
 }
 
 // belief is an arm's expected reward for the present request and how far off
-// that may be.
-func (b *Bandit) belief(k int, now *moment) Finalist {
+// that may be: at most, where it is not asked for exactly and weights are wide.
+func (b *Bandit) belief(k int, now *moment, exact bool) Finalist {
 	a := &b.s.Arms[k]
 	var variance float64
 	f := Finalist{Arm: k}
-	if now.common {
+	switch {
+	case now.common:
 		l := &a.Levels[now.memory]
 		f.Mean, variance = now.base+l.Mean, l.Var
-	} else {
+	case now.wide:
+		w := &a.Wide
+		f.Mean, variance = dots(w.W, b.q, w.width, b.q2)
+		if exact {
+			variance = min(variance, w.square(b.q))
+		}
+	default:
 		l := &a.Models[now.memory]
 		f.Mean, variance = l.mean(b.x), l.width(b.xx)
 	}

@@ -29,7 +29,7 @@ func TestTheLinearModelIsRidgeRegression(t *testing.T) {
 		for j := range x {
 			y += truth[j] * x[j]
 		}
-		l.add(x, y)
+		l.add(x, y, 1)
 	}
 	l.solve(.01, &prior, work)
 	for j := range truth {
@@ -159,7 +159,7 @@ func TestRewardsOnTheirWayCount(t *testing.T) {
 
 func TestSnapshotsOfAnotherLayoutAreRefusedByName(t *testing.T) {
 	err := new(Bandit).Restore([]byte(`{"config":{"arms":1},"arms":[],"noise":{"sum":0,"n":0}}`))
-	if !errors.Is(err, ErrState) || !strings.Contains(err.Error(), "layout 0, this program reads 2") {
+	if !errors.Is(err, ErrState) || !strings.Contains(err.Error(), "layout 0, this program reads 3") {
 		t.Fatal(err)
 	}
 }

@@ -22,8 +22,9 @@ func decode(b []byte, v any) error {
 }
 
 // banditLayout is the version of a snapshot. Before 2 an arm had no level, and
-// what is believed of features was not part of the state.
-const banditLayout = 2
+// what is believed of features was not part of the state; before 3 there was no
+// link.
+const banditLayout = 3
 
 // banditState is everything that a bandit's next choice depends on.
 type banditState struct {
@@ -33,6 +34,10 @@ type banditState struct {
 	Arms        []arm               `json:"arms"`
 	Populations [models]population  `json:"populations"`
 	Commons     [models]common      `json:"commons"`
+	Wide        population          `json:"wide"`
+	WideTurn    int                 `json:"wide_turn"` // weight whose distribution was learned last
+	WidePair    int                 `json:"wide_pair"` // arm and weight whose prior was looked at last
+	Link        link                `json:"link"`
 	Believed    hypothesis          `json:"believed"`
 	Likely      [hypotheses]float64 `json:"likely"` // log likelihood of late rewards
 	Turn        int                 `json:"turn"`   // arm that last took over what arms have in common
@@ -51,9 +56,13 @@ type banditState struct {
 
 func (b *Bandit) newArm() arm {
 	a := arm{}
+	if wideDim(b.s.Config.Arms, b.s.Config.Dim) > 0 {
+		a.Wide = newWide(&b.s.Wide)
+	}
 	for m := range a.Models {
 		a.Models[m] = newLinear(b.s.Config.Dim + 1)
 		a.Models[m].solve(1, &b.s.Populations[m], nil)
+		a.Seen[m] = newSums(b.s.Config.Dim + 1)
 		a.Levels[m] = level{b.s.Commons[m].Mean, b.s.Commons[m].Var}
 	}
 	return a
@@ -69,6 +78,7 @@ func (b *Bandit) Rearm(from []int, limitMS float64) error {
 	}
 	before, gate := b.s.Arms, b.s.Gate
 	b.s.Config, b.s.Arms = c, make([]arm, c.Arms)
+	b.rewiden(before)
 	b.s.Gate = NewGate(c.Arms, limitMS)
 	b.s.Gate.Level, b.s.Gate.LevelP, b.s.Gate.Noise = gate.Level, gate.LevelP, gate.Noise
 	for i, k := range from {
@@ -83,6 +93,28 @@ func (b *Bandit) Rearm(from []int, limitMS float64) error {
 	b.s.Serving, b.s.Turn = -1, 0
 	b.scratch()
 	return nil
+}
+
+// rewiden turns products of features on or off where another number of arms
+// allows them or does not.
+func (b *Bandit) rewiden(arms []arm) {
+	b.s.WidePair = 0
+	d := wideDim(b.s.Config.Arms, b.s.Config.Dim)
+	if d == len(b.s.Wide.Mean) {
+		return
+	}
+	b.s.Wide, b.s.WideTurn = newPopulation(d, b.s.Config.Ridge*b.noise(ownWeights)), 0
+	for i := range arms {
+		arms[i].Wide = wide{}
+		if d > 0 {
+			arms[i].Wide = newWide(&b.s.Wide)
+		}
+	}
+	own, wide := hypothesisOf(ownWeights, 0), hypothesisOf(wideWeights, 0)
+	b.s.Likely[wide] = b.s.Likely[own]
+	if b.s.Believed == wide {
+		b.s.Believed = own
+	}
 }
 
 // Snapshot returns the whole state.
@@ -127,6 +159,9 @@ func (b *Bandit) restore(raw []byte) error {
 	waiting := n.Waiting
 	n.Waiting = nil
 	b.s = n
+	for i := range b.s.Arms {
+		b.s.Arms[i].Wide.restored()
+	}
 	b.scratch()
 	for _, w := range waiting {
 		c := &b.ring[w.T%pendingSize]
@@ -142,18 +177,18 @@ func (b *Bandit) restore(raw []byte) error {
 
 func (n *banditState) valid() bool {
 	c := n.Config
-	d := c.Dim + 1
-	ok := len(n.Arms) == c.Arms && n.Noise[0].valid() && n.Noise[1].valid() && n.Rewards.valid() && n.Gate.valid(c.Arms) && usable(n.Origin) && n.Alarms >= 0 && usable(n.Alarms) &&
+	d, q := c.Dim+1, wideDim(c.Arms, c.Dim)
+	ok := len(n.Arms) == c.Arms && n.Noise[0].valid() && n.Noise[1].valid() && n.Noise[2].valid() && n.Wide.valid(q) && n.WideTurn >= 0 && n.WideTurn <= q && n.WidePair >= 0 && n.WidePair <= q*c.Arms && n.Rewards.valid() && n.Link.valid() && n.Gate.valid(c.Arms) && usable(n.Origin) && n.Alarms >= 0 && usable(n.Alarms) &&
 		len(n.Waiting) <= pendingSize && (len(n.Scale) == 0 || len(n.Scale) == c.Dim) && allUsable(n.Scale) &&
-		n.Believed >= 0 && n.Believed < hypotheses && n.Turn >= 0 && n.Turn < c.Arms && n.Serving >= -1 && n.Serving < c.Arms && allUsable(n.Likely[:])
+		n.Believed >= 0 && n.Believed < hypotheses && (n.Believed.kind() != wideWeights || q > 0) && n.Turn >= 0 && n.Turn < c.Arms && n.Serving >= -1 && n.Serving < c.Arms && allUsable(n.Likely[:])
 	for m := range n.Populations {
 		ok = ok && n.Populations[m].valid(d) && n.Commons[m].valid(d-1)
 	}
 	for i := range n.Arms {
 		a := &n.Arms[i]
-		ok = ok && a.Noise[0].valid() && a.Noise[1].valid() && a.Last <= n.Step && a.Audit <= n.Step && usable(a.Odds)
+		ok = ok && a.Noise[0].valid() && a.Noise[1].valid() && a.Noise[2].valid() && a.Wide.valid(q) && a.Last <= n.Step && a.Audit <= n.Step && usable(a.Odds)
 		for m := range a.Models {
-			ok = ok && a.Models[m].valid(d) && a.Levels[m].valid()
+			ok = ok && a.Models[m].valid(d) && a.Seen[m].valid(d) && a.Levels[m].valid()
 		}
 	}
 	for _, c := range n.Waiting {

@@ -11,12 +11,13 @@ type hypothesis int
 
 // The kinds of weights.
 const (
-	ownWeights = iota // every arm has its own
-	oneWeight         // all arms have the same, and levels of their own
+	ownWeights  = iota // every arm has its own
+	oneWeight          // all arms have the same, and levels of their own
+	wideWeights        // every arm has its own, of products of features too; nothing is forgotten but at an alarm
 	kinds
 )
 
-const hypotheses = kinds * models
+const hypotheses = kinds*models - 1
 
 func hypothesisOf(kind, memory int) hypothesis { return hypothesis(kind*models + memory) }
 
@@ -45,41 +46,80 @@ func (c *common) valid(d int) bool {
 }
 
 // saying is what a hypothesis said of a reward before it came.
-type saying struct{ mean, width, noise float64 }
+type saying struct {
+	mean, width, noise float64
+	eta, etaWidth      float64 // before the link, where an arm has weights of its own
+	slope              float64 // of the link
+}
 
 func (b *Bandit) predict(a *arm, h hypothesis, x []float64) saying {
 	m, kind := h.memory(), h.kind()
-	if kind == ownWeights {
-		return saying{a.Models[m].mean(x), a.Models[m].width(b.xx), b.noiseOf(a, kind)}
+	if kind != oneWeight {
+		p := saying{noise: b.noiseOf(a, kind)}
+		if kind == ownWeights {
+			p.eta, p.etaWidth = a.Models[m].mean(x), a.Models[m].width(b.xx)
+		} else {
+			p.eta, p.etaWidth = dot(a.Wide.W, b.q), a.Wide.times(b.q, b.px)
+		}
+		p.mean, p.slope = b.s.Link.at(p.eta, p.etaWidth)
+		p.width = p.etaWidth * p.slope * p.slope
+		return p
 	}
 	c, d := &b.s.Commons[m], b.s.Config.Dim
 	n := d * (d + 1) / 2
-	return saying{dot(c.Weights.W, x[:d]) + a.Levels[m].Mean, max(dot(c.Weights.P, b.xx[:n]), 0) + a.Levels[m].Var, b.noiseOf(a, kind)}
+	return saying{mean: dot(c.Weights.W, x[:d]) + a.Levels[m].Mean, width: max(dot(c.Weights.P, b.xx[:n]), 0) + a.Levels[m].Var, noise: b.noiseOf(a, kind)}
 }
 
 // stranger is what an arm of which nothing is known would earn, and the
 // variance of that without noise.
 func (b *Bandit) stranger(x []float64) (mean, variance float64) {
 	m := b.s.Believed.memory()
-	if b.s.Believed.kind() == ownWeights {
+	if kind := b.s.Believed.kind(); kind != oneWeight {
 		p := &b.s.Populations[m]
-		return dot(p.Mean, x), p.variance(x)
+		if kind == wideWeights {
+			p, x = &b.s.Wide, b.q
+		}
+		v := p.variance(x)
+		mean, slope := b.s.Link.at(dot(p.Mean, x), v)
+		return mean, v * slope * slope
 	}
 	c := &b.s.Commons[m]
 	return dot(c.Weights.W, x[:b.s.Config.Dim]) + c.Mean, c.Var
 }
 
+// open reports whether a hypothesis is asked at all.
+func (b *Bandit) open(h hypothesis) bool {
+	switch h.kind() {
+	case oneWeight:
+		return b.s.Config.Dim > 0
+	case wideWeights:
+		return len(b.q) > 0
+	}
+	return true
+}
+
+// score is how likely late rewards were. Weights of products must make up for
+// what it costs to try their arms out.
+func (b *Bandit) score(h hypothesis) float64 {
+	if h.kind() == wideWeights {
+		return b.s.Likely[h] - wideBurden
+	}
+	return b.s.Likely[h]
+}
+
+const wideBurden = 8. // nats
+
 // compare scores the hypotheses by how likely the reward was.
 func (b *Bandit) compare(y float64) {
 	best := b.s.Believed
 	for h := range hypothesis(hypotheses) {
-		if h.kind() == oneWeight && b.s.Config.Dim == 0 {
+		if !b.open(h) {
 			continue
 		}
 		p := &b.said[h]
 		s, e := p.noise+p.width, y-p.mean
 		b.s.Likely[h] = float64(likelyMemory*b.s.Likely[h]) - (math.Log(s)+min(e*e/s, 16))/2
-		if b.s.Likely[h] > b.s.Likely[best]+likelyMargin {
+		if b.score(h) > b.score(best)+likelyMargin {
 			best = h
 		}
 	}
@@ -104,6 +144,9 @@ func (b *Bandit) agree() {
 		b.prior.Var[i] = variance
 	}
 	every := 1 + uint64(len(b.s.Arms)*d*d/agreeWork)
+	if b.s.Believed.kind() != oneWeight {
+		every *= 4 // only to be compared
+	}
 	for m := range b.s.Commons {
 		c := &b.s.Commons[m]
 		if b.s.Step%every == 0 {
@@ -124,7 +167,7 @@ func (b *Bandit) weigh(c *common, m int) {
 	w.N = 0
 	for i := range b.s.Arms {
 		a := &b.s.Arms[i]
-		l := &a.Models[m]
+		l := &a.Seen[m]
 		if l.N == 0 {
 			continue
 		}
@@ -149,7 +192,7 @@ func (b *Bandit) levels(c *common, m int, variance float64) {
 	n, sum := 0.0, 0.0
 	for i := range b.s.Arms {
 		a := &b.s.Arms[i]
-		l := &a.Models[m]
+		l := &a.Seen[m]
 		noise := b.noiseOf(a, oneWeight)
 		sums := l.A[d*(d+1)/2:]
 		v := 1 / (sums[d]/noise + 1/c.Var)

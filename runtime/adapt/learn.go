@@ -4,9 +4,11 @@ import "math"
 
 // arm is what is known of one arm's reward.
 type arm struct {
-	Models [models]linear `json:"models"` // with weights of its own
+	Models [models]linear `json:"models"` // with weights of its own, before the link
+	Seen   [models]sums   `json:"seen"`   // as they came, for the weights of all
 	Levels [models]level  `json:"levels"` // with the weights of all
-	Noise  [kinds]spread  `json:"noise"`  // around either
+	Wide   wide           `json:"wide"`
+	Noise  [kinds]spread  `json:"noise"` // around either
 	Watch  CUSUM          `json:"watch"`
 	Last   uint64         `json:"last"`  // step of the last reward
 	Audit  uint64         `json:"audit"` // step since which it must be looked at again; 0: it need not
@@ -55,10 +57,14 @@ func (b *Bandit) noiseOf(a *arm, kind int) float64 {
 // vary, so that loud noise is no promise of large weights.
 func (b *Bandit) plain(kind int) float64 {
 	v := b.s.Config.Ridge * b.noise(kind)
-	if kind != ownWeights || b.s.Config.Dim == 0 || b.s.Rewards.Spread.N < plainRewards {
+	if kind == oneWeight || b.s.Config.Dim == 0 || b.s.Rewards.Spread.N < plainRewards {
 		return v // levels: rewards of the few arms that served say little of the others
 	}
-	seen := plainShare * b.s.Rewards.variance() / float64(b.s.Config.Dim+1)
+	weights := b.s.Config.Dim + 1
+	if kind == wideWeights {
+		weights = len(b.q)
+	}
+	seen := plainShare * b.s.Rewards.variance() / float64(weights)
 	return min(v, max(seen, b.s.Config.NoiseMin*b.s.Config.NoiseMin))
 }
 
@@ -126,6 +132,9 @@ func (b *Bandit) observe(k int, x []float64, reward, predictedMS, latencyMS floa
 		b.s.Begun, b.s.Origin = true, reward
 	}
 	squares(x, b.xx)
+	if len(b.q) > 0 {
+		widen(x, b.q)
+	}
 	return b.learn(k, x, reward-b.s.Origin)
 }
 
@@ -134,7 +143,9 @@ func (b *Bandit) learn(k int, x []float64, y float64) (drift bool) {
 	a.Last = b.s.Step
 	known := a.Models[0].N > 0
 	for h := range hypothesis(hypotheses) {
-		b.said[h] = b.predict(a, h, x)
+		if b.open(h) {
+			b.said[h] = b.predict(a, h, x)
+		}
 	}
 	if known {
 		b.compare(y)
@@ -145,7 +156,7 @@ func (b *Bandit) learn(k int, x []float64, y float64) (drift bool) {
 	switch {
 	case b.s.Config.Fixed || !known:
 	case a.Audit > 0 && b.audited(a, x, y, e, sd*sd, p.noise):
-		a.forget()
+		b.forget(a)
 	case a.Models[b.s.Believed.memory()].N > 1 && a.Watch.Add(e/sd, driftSlack, driftThreshold) != 0:
 		drift = true
 		b.changed(a)
@@ -154,21 +165,55 @@ func (b *Bandit) learn(k int, x []float64, y float64) (drift bool) {
 		b.spread(a, y)
 	}
 	for m := range a.Models {
+		l, p := &a.Models[m], &b.said[hypothesisOf(ownWeights, m)]
 		if memories[m] < 1 {
-			a.Models[m].keep(memories[m])
+			l.keep(memories[m])
+			a.Seen[m].keep(memories[m])
 		}
-		a.Models[m].add(x, y)
-		a.Models[m].solve(b.said[m].noise, &b.s.Populations[m], b.work)
+		l.add(x, p.eta+(y-p.mean)/p.slope, p.slope*p.slope)
+		a.Seen[m].add(x, y, 1)
+		l.solve(p.noise, &b.s.Populations[m], b.work)
+	}
+	b.learnWide(a, y)
+	if known && !drift && b.s.Config.Dim > 0 {
+		own, wide := hypothesisOf(ownWeights, 0), hypothesisOf(wideWeights, 0)
+		if len(b.q) > 0 && b.s.Likely[wide] > b.s.Likely[own] {
+			own = wide
+		}
+		b.bend(&b.said[own], y)
 	}
 	b.s.Stale = true
 	return drift
+}
+
+func (b *Bandit) learnWide(a *arm, y float64) {
+	if len(b.q) == 0 {
+		return
+	}
+	p := &b.said[hypothesisOf(wideWeights, 0)]
+	if a.Wide.N == 0 { // never asked, or forgotten since p was said
+		a.Wide.forget(&b.s.Wide)
+		p.eta, p.etaWidth = dot(a.Wide.W, b.q), a.Wide.times(b.q, b.px)
+		p.mean, p.slope = b.s.Link.at(p.eta, p.etaWidth)
+	}
+	a.Wide.add(b.px, (y-p.mean)/p.slope, p.noise/(p.slope*p.slope)+p.etaWidth)
+	if !a.Wide.sound() {
+		a.Wide.forget(&b.s.Wide)
+	}
 }
 
 // spread learns how far rewards are from what was said of them.
 func (b *Bandit) spread(a *arm, y float64) {
 	m := b.s.Believed.memory()
 	for kind := range kinds {
-		p := &b.said[hypothesisOf(kind, m)]
+		h := hypothesisOf(kind, m)
+		if kind == wideWeights {
+			h = hypothesisOf(kind, 0)
+		}
+		if !b.open(h) {
+			continue
+		}
+		p := &b.said[h]
 		e := y - p.mean
 		squared := min(e*e*p.noise/(p.noise+p.width), 16*p.noise)
 		a.Noise[kind].add(squared, noiseMemory)
@@ -195,9 +240,13 @@ func (b *Bandit) audited(a *arm, x []float64, y, e, variance, noise float64) boo
 }
 
 // forget leaves of what was seen of an arm as much as one reward would say.
-func (a *arm) forget() {
+func (b *Bandit) forget(a *arm) {
+	if len(b.q) > 0 {
+		a.Wide.forget(&b.s.Wide)
+	}
 	for m := range a.Models {
 		if l := &a.Models[m]; l.N > 1 {
+			a.Seen[m].keep(1 / l.N)
 			l.keep(1 / l.N)
 		}
 	}
@@ -212,7 +261,7 @@ func (a *arm) forget() {
 // too: each will be looked at again, the sooner the less that costs. Alarms
 // that follow at once are taken for the same change.
 func (b *Bandit) changed(moved *arm) {
-	moved.forget()
+	b.forget(moved)
 	moved.Audit = 0
 	if b.s.Step < b.s.Quiet {
 		return
@@ -234,6 +283,7 @@ func (b *Bandit) generalise() {
 		b.s.Populations[m].fit(b.s.Arms, m, variance)
 	}
 	b.agree()
+	b.sweep()
 	for range 1 + len(b.s.Arms)/16 {
 		b.s.Turn = (b.s.Turn + 1) % len(b.s.Arms)
 		b.believe(&b.s.Arms[b.s.Turn])
@@ -263,11 +313,13 @@ func (b *Bandit) Expect(k int, reward, weight float64) {
 	}
 	a := &b.s.Arms[k]
 	for m := range a.Models {
-		l := &a.Models[m]
-		l.A[len(l.A)-1] += weight
-		l.B[len(l.B)-1] += float64(weight * (reward - b.s.Origin))
-		l.N += weight
+		for _, l := range [...]*sums{&a.Models[m].sums, &a.Seen[m]} {
+			l.A[len(l.A)-1] += weight
+			l.B[len(l.B)-1] += float64(weight * (reward - b.s.Origin))
+			l.N += weight
+		}
 	}
+	b.expectWide(a, reward-b.s.Origin, weight)
 	b.believe(a)
 }
 

@@ -10,18 +10,26 @@ import "math"
 type linear struct {
 	W []float64 `json:"w"` // posterior mean, the intercept last
 	P []float64 `json:"p"` // posterior covariance
-	A []float64 `json:"a"` // Σ x xᵀ of what is remembered
-	B []float64 `json:"b"` // Σ x y
+	sums
+}
+
+// sums are what is remembered of rewards.
+type sums struct {
+	A []float64 `json:"a"` // Σ weight x xᵀ
+	B []float64 `json:"b"` // Σ weight x y
 	N float64   `json:"n"` // how many that are
 }
 
 func newLinear(d int) linear {
-	n := d * (d + 1) / 2
-	return linear{W: make([]float64, d), P: make([]float64, n), A: make([]float64, n), B: make([]float64, d)}
+	return linear{W: make([]float64, d), P: make([]float64, d*(d+1)/2), sums: newSums(d)}
+}
+
+func newSums(d int) sums {
+	return sums{A: make([]float64, d*(d+1)/2), B: make([]float64, d)}
 }
 
 // keep scales what is remembered.
-func (l *linear) keep(share float64) {
+func (l *sums) keep(share float64) {
 	l.N *= share
 	for i := range l.A {
 		l.A[i] *= share
@@ -37,15 +45,17 @@ func (l *linear) mean(x []float64) float64 { return dot(l.W, x) }
 // width is xᵀPx of the x that squares was made of, never negative.
 func (l *linear) width(squares []float64) float64 { return max(dot(l.P, squares), 0) }
 
-// add remembers a reward; solve makes the posterior of it.
-func (l *linear) add(x []float64, y float64) {
+// add remembers a reward that counts as weight of them; solve makes the
+// posterior of it.
+func (l *sums) add(x []float64, y, weight float64) {
 	k := 0
 	for i, xi := range x {
+		v := xi * weight
 		for j := range i + 1 {
-			l.A[k] += float64(xi * x[j])
+			l.A[k] += float64(v * x[j])
 			k++
 		}
-		l.B[i] += float64(xi * y)
+		l.B[i] += float64(v * y)
 	}
 	l.N++
 }
@@ -151,10 +161,31 @@ func dot(a, b []float64) float64 {
 	return (s0 + s1) + (s2 + s3)
 }
 
+// dots is dot(a, b) and dot(c, d), of equal lengths, in half the time of two.
+func dots(a, b, c, d []float64) (x, y float64) {
+	a, c, d = a[:len(b)], c[:len(b)], d[:len(b)]
+	var x0, x1, y0, y1 float64
+	i := 0
+	for ; i+2 <= len(b); i += 2 {
+		a, b, c, d := a[i:i+2:i+2], b[i:i+2:i+2], c[i:i+2:i+2], d[i:i+2:i+2]
+		x0 += float64(a[0] * b[0])
+		y0 += float64(c[0] * d[0])
+		x1 += float64(a[1] * b[1])
+		y1 += float64(c[1] * d[1])
+	}
+	for ; i < len(b); i++ {
+		x0 += float64(a[i] * b[i])
+		y0 += float64(c[i] * d[i])
+	}
+	return x0 + x1, y0 + y1
+}
+
 func (l *linear) valid(d int) bool {
-	n := d * (d + 1) / 2
-	return len(l.W) == d && len(l.P) == n && len(l.A) == n && len(l.B) == d && l.N >= 0 && usable(l.N) &&
-		allUsable(l.W) && allUsable(l.P) && allUsable(l.A) && allUsable(l.B)
+	return len(l.W) == d && len(l.P) == d*(d+1)/2 && allUsable(l.W) && allUsable(l.P) && l.sums.valid(d)
+}
+
+func (l *sums) valid(d int) bool {
+	return len(l.A) == d*(d+1)/2 && len(l.B) == d && l.N >= 0 && usable(l.N) && allUsable(l.A) && allUsable(l.B)
 }
 
 // population is what arms have in common: the weights of an arm are drawn from

@@ -17,10 +17,13 @@ type Shape uint8
 
 // The shapes.
 const (
-	Linear Shape = iota // each arm has its own weights
-	Flat                // features say nothing
-	Offset              // features move all arms alike
-	Curved              // a saturating function of weights, with an interaction
+	Linear  Shape = iota // each arm has its own weights
+	Flat                 // features say nothing
+	Offset               // features move all arms alike
+	Curved               // a saturating function of weights, with an interaction
+	Steep                // a logistic function of weights: most arms earn next to all or next to nothing
+	Product              // weights of arms, and of one product of two features
+	Bump                 // a bell around the request that each arm is made for
 )
 
 // Bandit describes a world of arms; T is its length in steps.
@@ -41,6 +44,16 @@ func Bandits() []Bandit {
 		{Name: "all, flat", Shape: Flat, Load: true, Mix: true, Cut: true, Switch: true, Uneven: true},
 		{Name: "all, offset", Shape: Offset, Load: true, Mix: true, Cut: true, Switch: true, Uneven: true},
 		{Name: "all, curved", Shape: Curved, Load: true, Mix: true, Cut: true, Switch: true, Uneven: true},
+	}
+}
+
+// Curves are worlds of other shapes, to see that what was made for one shape
+// is good for more.
+func Curves() []Bandit {
+	return []Bandit{
+		{Name: "still, steep", Shape: Steep}, {Name: "all, steep", Shape: Steep, Load: true, Mix: true, Cut: true, Switch: true, Uneven: true},
+		{Name: "still, product", Shape: Product}, {Name: "all, product", Shape: Product, Load: true, Mix: true, Cut: true, Switch: true, Uneven: true},
+		{Name: "still, bump", Shape: Bump}, {Name: "all, bump", Shape: Bump, Load: true, Mix: true, Cut: true, Switch: true, Uneven: true},
 	}
 }
 
@@ -186,6 +199,18 @@ func (s *banditState) reward(k int, x []float64) float64 {
 		return .5 + .1*w[FeatureDim] + .08*shared
 	case Curved:
 		return .5 + .3*math.Tanh(.6*dot+.5*w[FeatureDim]+.8*x[0]*x[1]*w[2])
+	case Steep:
+		return 1 / (1 + math.Exp(-1.5*dot-w[FeatureDim]))
+	case Product: // of two features that the arm's weights name
+		i := 1 + int(math.Abs(w[0])*1e6)%(FeatureDim-1)
+		return .5 + .08*w[FeatureDim] + .05*dot + .2*w[1]*x[0]*x[i]
+	case Bump:
+		far := 0.0
+		for i, v := range x {
+			d := v - .6*w[i]
+			far += d * d
+		}
+		return .1 + .8*math.Exp(-far/4+.2*w[FeatureDim])
 	case Linear:
 	}
 	return .5 + .08*w[FeatureDim] + .08*dot

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/arqon/arqon/runtime/adapt"
@@ -58,7 +59,10 @@ func TestBanditTable(t *testing.T) {
 		fmt.Printf(" %12s", p.Name())
 	}
 	fmt.Println("   ratio  violations  ineligible")
-	for _, w := range Bandits() {
+	for _, w := range append(Bandits(), Curves()...) {
+		if only := os.Getenv("ARQON_WORLD"); only != "" && !strings.Contains(w.Name, only) {
+			continue
+		}
 		var own Score
 		peers := make([]Score, len(Peers(0)))
 		for s := first(); s < first()+n; s++ {
