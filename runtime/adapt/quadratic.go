@@ -175,20 +175,21 @@ func (s *surface) wander(curve, least, far float64) bool {
 // has (Levenberg 1944).
 func (s *surface) descend(least float64) {
 	d := len(s.Mean)
-	for i := range d {
-		s.slope[i] = s.Theta[i]
-		for j := range d {
-			if h := d + i; j == i || s.full() {
-				if j != i {
-					h = s.cross(i, j)
-				}
-				s.slope[i] += float64(s.Theta[h] * (s.Mean[j] - s.Anchor[j]) / surfaceUnit)
+	away := s.phi[:d]
+	for i, m := range s.Mean {
+		away[i] = (m - s.Anchor[i]) / surfaceUnit
+	}
+	for i, v := range away {
+		s.slope[i] = s.Theta[i] + float64(s.Theta[d+i]*v)
+		for j := 0; s.full() && j < d; j++ {
+			if j != i {
+				s.slope[i] += float64(s.Theta[s.cross(i, j)] * away[j])
 			}
 		}
 	}
 	if !s.full() {
-		for i := range d {
-			s.step[i] = -s.slope[i] / max(s.Theta[d+i], least)
+		for i, g := range s.slope {
+			s.step[i] = -g / max(s.Theta[d+i], least)
 		}
 		return
 	}
