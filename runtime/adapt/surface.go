@@ -82,15 +82,15 @@ const (
 	surfaceWander = .001 // at first
 	surfaceSteady = 1e-5 // least and most
 	surfaceFast   = .3
-	surfaceAdapt  = .05
+	surfaceAdapt  = .15
 	surfaceBend   = .1 // change of curvature, its share a surfaceUnit moved
 	surfaceMemory = .3 // wander of curvature ÷ wander of slope
 	surfaceKept   = .5 // share of a curvature that is open after a jump
 
 	surfaceSlack  = 3.  // of a squared error; 9 is the most
-	surfaceAlarm  = 15. // three surprises
+	surfaceAlarm  = 18. // three surprises
 	surfaceSmooth = .1
-	surfaceUnfit  = 6. // beginnings after which the search is another's
+	surfaceUnfit  = 3. // beginnings after which the search is another's
 	surfaceMost   = 1e80
 )
 
