@@ -174,18 +174,12 @@ func (s *surface) Ask(out []float64) {
 	}
 }
 
-// Tell goes half the way back to the best known place on a loss that is no
-// number: what was asked must not be tried again.
 func (s *surface) Tell(at []float64, loss float64) {
 	again := s.again() && slices.Equal(at, s.LastAt)
 	s.Asked++
 	s.Unfit *= 1 - 1./1000
 	if !usable(loss) {
-		s.LastAt = s.LastAt[:0]
-		for i := range s.Mean {
-			s.Mean[i] = (s.Mean[i] + s.GoodAt[i]) / 2
-		}
-		s.Trust = max(s.Trust/2, surfaceDoubt)
+		s.shy(at)
 		return
 	}
 	if !s.Begun {
@@ -206,6 +200,22 @@ func (s *surface) Tell(at []float64, loss float64) {
 		s.Good, s.GoodAt = s.Smooth, append(s.GoodAt[:0], s.Mean...)
 	}
 	s.move()
+}
+
+// shy takes a loss that is no number for a bad one: what was asked must not be
+// tried again. It goes half the way back to the last point that was measured.
+func (s *surface) shy(at []float64) {
+	if s.Begun && !s.learn(at, s.LastLoss+1) {
+		s.Surprise = 0 // of a jump it says nothing
+	}
+	to := s.GoodAt
+	if len(s.LastAt) > 0 {
+		to = s.LastAt
+	}
+	for i := range s.Mean {
+		s.Mean[i] = (s.Mean[i] + to[i]) / 2
+	}
+	s.Trust = max(s.Trust/2, surfaceDoubt)
 }
 
 // count is a loss in the surface's unit.
