@@ -95,20 +95,28 @@ func (s *surface) reanchor(i int) {
 	}
 }
 
-// add adds f times one coefficient to another.
+// add adds f times one coefficient to another. Rows of the triangle that lie
+// one after the other are added as such.
 func (s *surface) add(to, from int, f float64) {
 	s.Theta[to] += float64(f * s.Theta[from])
-	at := func(i, j int) *float64 {
-		if i < j {
-			i, j = j, i
+	p, rowTo, rowFrom := s.P, to*(to+1)/2, from*(from+1)/2
+	lo, hi := min(to, from), max(to, from)
+	p[rowTo+to] += float64(2*f*p[hi*(hi+1)/2+lo]) + float64(f*f*p[rowFrom+from])
+	addScaled(p[rowTo:rowTo+lo], f, p[rowFrom:rowFrom+lo])
+	if to < from {
+		for j, at := to+1, rowTo+2*to+1; j <= from; j++ {
+			p[at] += float64(f * p[rowFrom+j])
+			at += j + 1
 		}
-		return &s.P[i*(i+1)/2+j]
+	} else {
+		for j, at := from, rowFrom+from; j < to; j++ {
+			p[rowTo+j] += float64(f * p[at])
+			at += j + 1
+		}
 	}
-	*at(to, to) += float64(2*f**at(to, from)) + float64(f*f**at(from, from))
-	for j := range s.Theta {
-		if j != to {
-			*at(to, j) += float64(f * *at(from, j))
-		}
+	for j, at := hi+1, (hi+1)*(hi+2)/2; j < len(s.Theta); j++ {
+		p[at+to] += float64(f * p[at+from])
+		at += j + 1
 	}
 }
 
