@@ -28,7 +28,8 @@ type surface struct {
 	Mean  []float64 `json:"mean"` // the recommended point
 	Asked uint64    `json:"asked"`
 
-	// before the quadratic: losses around one point, for their unit
+	// before the quadratic: losses around one point, for their unit. The point
+	// itself is no question: knobs that stay are no move for Tier 1
 	Begun  bool        `json:"begun"` // false: these are being collected
 	Wide   float64     `json:"wide"`  // the most that a question's knob is off, a standard deviation
 	Points [][]float64 `json:"points"`
@@ -151,12 +152,8 @@ func (s *surface) again() bool {
 }
 
 func (s *surface) Ask(out []float64) {
-	switch {
-	case s.again():
+	if s.again() {
 		copy(out, s.LastAt)
-		return
-	case !s.Begun && len(s.Losses) == 0:
-		copy(out, s.Mean)
 		return
 	}
 	d := len(s.Mean)
@@ -235,7 +232,7 @@ func (s *surface) lost() bool {
 	return s.Good < 0 && s.Asked-s.Opened > uint64(len(s.Theta)) && s.Smooth > s.Good/2+2*math.Sqrt(s.Noise*surfaceSmooth)
 }
 
-// collect takes the first losses, of the point itself and around it, the last
+// collect takes the first losses, around the point, the last
 // of them twice. Where all are the same, it looks further.
 func (s *surface) collect(at []float64, loss float64, again bool) {
 	s.Points, s.Losses = push(s.Points, at), append(s.Losses, loss)
