@@ -29,7 +29,7 @@ const (
 )
 
 // LogPurpose is what the header of a ledger that holds an event log says.
-const LogPurpose = "arqon runtime events/2"
+const LogPurpose = "arqon runtime events/3"
 
 // ErrShared is wrapped by the failure of a log that somebody else appends to.
 var ErrShared = errors.New("another executor writes this event log")

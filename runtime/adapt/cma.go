@@ -12,16 +12,18 @@ import (
 // learned from.
 //
 // A watchful one does five things more, for landscapes that move and losses
-// with noise: it walks by SPSA before it learns a shape; it learns from the
-// worse half of a generation too (active CMA, eq. 47 with negative weights); a
-// generation that is worse than the one before by more than both explain opens
-// the search again; the best point of each generation is measured twice, and
-// where the two differ as much as the generation does, generations grow; and
-// the spread never falls so far that a drift could not be followed.
+// with noise: a response surface searches before it, for as long as a quadratic
+// fits, and again after a jump; it learns from the worse half of a generation
+// too (active CMA, eq. 47 with negative weights); a generation that is worse
+// than the one before by more than both explain is such a jump; the best point
+// of each generation is measured twice, and where the two differ as much as the
+// generation does, generations grow; and the spread never falls so far that a
+// drift could not be followed.
 type cma struct {
 	Seed     uint64 `json:"seed"`
 	Watchful bool   `json:"watchful"`
 
+	Step       []float64 `json:"step"` // the most that a knob may move at once
 	Mean       []float64 `json:"mean"`
 	PSigma     []float64 `json:"p_sigma"`
 	PC         []float64 `json:"p_c"`
@@ -43,7 +45,7 @@ type cma struct {
 	LastSD  float64     `json:"last_sd"`
 	Worse   int         `json:"worse"`   // generations in a row
 	Restful int         `json:"restful"` // generations since the last restart
-	Warm    *warm       `json:"warm"`    // the walk before; nil: it is over
+	Surface *surface    `json:"surface"` // what searches instead; nil: it did not fit
 
 	weights []float64 // of λ, and what depends on them
 	muEff, cSigma,
@@ -56,34 +58,16 @@ type cma struct {
 	ys                                     [][]float64
 }
 
-// warm is the walk before the search, in stretches.
-type warm struct {
-	SPSA      *spsa   `json:"spsa"`
-	Sum       float64 `json:"sum"` // of this stretch's losses
-	Count     int     `json:"count"`
-	Stretches int     `json:"stretches"`
-	First     float64 `json:"first"` // mean losses of stretches
-	Last      float64 `json:"last"`
-}
-
-func (w *warm) valid(d int) bool {
-	return w.SPSA != nil && w.SPSA.valid(d) && finite(w.Sum) && w.Count >= 0 && w.Count < cmaStretch+d && w.Stretches >= 0 && finite(w.First) && finite(w.Last)
-}
-
 const (
-	cmaSigma        = .06 // at the start
-	cmaStretch      = 8   // losses of a stretch of the walk, and one more a knob
-	cmaStretchesMax = 30
-	cmaGain         = .12 // share of all gains below which a stretch is the last
-	cmaSettle       = .03 // its spread then, for 10 knobs
-	cmaReopen       = .06 // after a jump
-	cmaSigmaMin     = 1e-9
-	cmaSigmaTrack   = 2e-4 // a watchful one's
+	cmaSigma      = .06 // at the start
+	cmaHandOver   = .02 // after a response surface
+	cmaSigmaMin   = 1e-9
+	cmaSigmaTrack = 2e-4 // a watchful one's
 )
 
 func newCMA(seed uint64, start, step []float64, watchful bool) *cma {
 	d := len(start)
-	s := &cma{Seed: seed, Watchful: watchful, Mean: slices.Clone(start), Sigma: cmaSigma,
+	s := &cma{Seed: seed, Watchful: watchful, Step: slices.Clone(step), Mean: slices.Clone(start), Sigma: cmaSigma,
 		PSigma: make([]float64, d), PC: make([]float64, d), C: make([]float64, d*d), A: make([]float64, d*d), Shape: make([]float64, d)}
 	for i := range d {
 		s.Shape[i] = min(1, step[i]/cmaSigma)
@@ -91,37 +75,21 @@ func newCMA(seed uint64, start, step []float64, watchful bool) *cma {
 	s.round()
 	s.size(s.lambdaDefault())
 	if watchful {
-		s.Warm = &warm{SPSA: newSPSA(seed, start, step, false)}
+		s.Surface = newSurface(seed, start, step)
 	}
 	return s
 }
 
-// walk tells the first steps, which are SPSA's: far from the optimum a slope is
-// worth more than a shape. They end when a stretch of them has gained little of
-// what all of them have, be it for want of slope or for noise. It reports
-// whether the loss was one of theirs.
-func (s *cma) walk(at []float64, loss float64) bool {
-	w := s.Warm
-	if w == nil {
+// surfaced tells the response surface, where there is one, and takes over from
+// one that does not fit. It reports whether the loss was the surface's.
+func (s *cma) surfaced(at []float64, loss float64) bool {
+	if s.Surface == nil {
 		return false
 	}
-	w.SPSA.Tell(at, loss)
-	if usable(loss) {
-		w.Sum += loss
-		w.Count++
+	s.Surface.Tell(at, loss)
+	if s.Surface.Unfit > surfaceUnfit {
+		s.Mean, s.Sigma, s.Surface = s.Surface.Mean, cmaHandOver, nil
 	}
-	if w.Count < cmaStretch+len(s.Mean) {
-		return true
-	}
-	mean := w.Sum / float64(w.Count)
-	w.Sum, w.Count = 0, 0
-	if w.Stretches++; w.Stretches == 1 {
-		w.First = mean
-	}
-	if w.Stretches > 2 && w.Last-mean < cmaGain*(w.First-mean) || w.Stretches >= cmaStretchesMax || w.Stretches > 2 && mean >= w.First {
-		s.Mean, s.Sigma, s.Warm = w.SPSA.Theta, cmaSettle*math.Pow(float64(len(s.Mean))/10, .25), nil
-	}
-	w.Last = mean
 	return true
 }
 
@@ -186,8 +154,8 @@ func (s *cma) oppose(n float64) {
 }
 
 func (s *cma) Ask(out []float64) {
-	if s.Warm != nil {
-		s.Warm.SPSA.Ask(out)
+	if s.Surface != nil {
+		s.Surface.Ask(out)
 		return
 	}
 	if s.Repeat {
@@ -205,7 +173,7 @@ func (s *cma) Ask(out []float64) {
 }
 
 func (s *cma) Tell(at []float64, loss float64) {
-	if s.walk(at, loss) {
+	if s.surfaced(at, loss) {
 		return
 	}
 	if !usable(loss) {
@@ -418,14 +386,13 @@ const cmaJumpSpreads = 1
 // only every fourth generation is measured for it.
 const cmaQuiet = .02
 
-// reopen begins a wider search where the last one was. The shape that was
-// learned is dropped: after a jump it is that of a place far away, and where a
-// landscape is steep it would keep the search narrow.
+// reopen gives the search to a response surface again, where it was. The shape
+// that was learned is dropped: after a jump it is that of a place far away.
 func (s *cma) reopen() {
+	s.Surface = newSurface(Draw(s.Seed, s.Generation), s.Mean, s.Step)
 	s.round()
 	clear(s.PSigma)
 	clear(s.PC)
-	s.Sigma = max(s.Sigma, cmaReopen)
 	s.Restful, s.Worse, s.Noise, s.Spread = 0, 0, 0, 0
 	s.size(s.lambdaDefault())
 }
@@ -459,8 +426,8 @@ func (s *cma) solve(y []float64) []float64 {
 }
 
 func (s *cma) Best(out []float64) {
-	if s.Warm != nil {
-		s.Warm.SPSA.Best(out)
+	if s.Surface != nil {
+		s.Surface.Best(out)
 		return
 	}
 	copy(out, s.Mean)
@@ -468,7 +435,7 @@ func (s *cma) Best(out []float64) {
 
 // valid also computes what is not part of the state.
 func (s *cma) valid(d int) bool {
-	ok := (s.Warm == nil || s.Warm.valid(d)) && inCube(s.Mean, d) && len(s.PSigma) == d && len(s.PC) == d && len(s.C) == d*d && len(s.A) == d*d && len(s.Shape) == d &&
+	ok := (s.Surface == nil || s.Surface.valid(d)) && inCube(s.Mean, d) && len(s.PSigma) == d && len(s.PC) == d && len(s.C) == d*d && len(s.A) == d*d && len(s.Shape) == d && len(s.Step) == d && allUsable(s.Step) &&
 		allUsable(s.PSigma) && allUsable(s.PC) && allUsable(s.C) && allUsable(s.A) && allUsable(s.Shape) && s.Sigma > 0 && s.Sigma <= .5 &&
 		s.Lambda >= 2 && s.Lambda <= 2*s.lambdaDefault() && len(s.Points) == len(s.Losses) && len(s.Losses) <= s.Lambda && allUsable(s.Losses) &&
 		s.Again >= 0 && (!s.Repeat || s.Again < len(s.Points)) && s.Noise >= 0 && finite(s.Noise) && s.Spread >= 0 && finite(s.Spread) && usable(s.Last) && usable(s.LastSD)

@@ -20,7 +20,7 @@ type Algorithm uint8
 
 // The algorithms.
 const (
-	Auto         Algorithm = iota // SPSA at first, then CMA-ES that watches for jumps and noise
+	Auto         Algorithm = iota // a response surface, and CMA-ES that watches for jumps and noise where that does not fit
 	CMA                           // CMA-ES (Hansen 2016), Cholesky factors (Krause, Arbonès, Igel 2016)
 	SPSADecaying                  // Spall's gains
 	SPSAConstant                  // constant gains

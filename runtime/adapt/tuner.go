@@ -29,7 +29,12 @@ type Tuner struct {
 	asked, best, told, unit []float64 // what Ask and Best return, and scratch
 }
 
+// tunerLayout is the version of a snapshot. Before 2 the search of Auto was
+// another.
+const tunerLayout = 2
+
 type tunerState struct {
+	Layout int             `json:"layout"`
 	Config TunerConfig     `json:"config"`
 	Ranges []Range         `json:"ranges"`
 	Asked  []float64       `json:"asked"` // in the unit cube; empty: nothing waits for a loss
@@ -38,7 +43,7 @@ type tunerState struct {
 
 // NewTuner starts at a point within the ranges.
 func NewTuner(c TunerConfig, ranges []Range, start []float64) (*Tuner, error) {
-	t := &Tuner{s: tunerState{Config: c, Ranges: slices.Clone(ranges)}}
+	t := &Tuner{s: tunerState{Layout: tunerLayout, Config: c, Ranges: slices.Clone(ranges)}}
 	if err := t.s.checkRanges(); err != nil {
 		return nil, err
 	}
@@ -163,6 +168,9 @@ func (t *Tuner) Restore(raw []byte) error {
 	var n tunerState
 	if err := decode(raw, &n); err != nil {
 		return err
+	}
+	if n.Layout != tunerLayout {
+		return fmt.Errorf("tuner: layout %d of a snapshot, want %d: begin a new search: %w", n.Layout, tunerLayout, ErrState)
 	}
 	if err := n.checkRanges(); err != nil {
 		return fmt.Errorf("%w: %w", ErrState, err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -165,6 +166,113 @@ func TestAutoFollowsAJumpThatCMALoses(t *testing.T) {
 	}
 	if auto, plain := after(Auto), after(CMA); auto > plain/2 {
 		t.Fatalf("loss after the jump: auto %g, plain CMA-ES %g", auto, plain)
+	}
+}
+
+// Where a quadratic fits, as many questions as it has coefficients, and a few strides, are enough; CMA-ES takes several
+// times as many for its first directions.
+func TestAutoNeedsFewQuestionsWhereAQuadraticFits(t *testing.T) {
+	loss := func(x []float64) (sum float64) {
+		for i, v := range x {
+			sum += float64(1+i%7) * (v - .3) * (v - .3)
+		}
+		return sum
+	}
+	after := func(a Algorithm) float64 {
+		s := newTestTuner(t, TunerConfig{Seed: 4, Algorithm: a}, 20, Range{Min: 0, Max: 1}, .5)
+		start := loss(s.Best())
+		for range 150 {
+			s.Tell(loss(s.Ask()))
+		}
+		return loss(s.Best()) / start
+	}
+	if auto, plain := after(Auto), after(CMA); auto > 1e-3 || plain < 20*auto {
+		t.Fatalf("after 150 questions: auto %g of the first loss, plain CMA-ES %g", auto, plain)
+	}
+}
+
+// Where no quadratic fits, CMA-ES takes over; after a jump the surface is tried again.
+func TestAutoGivesUpASurfaceThatDoesNotFit(t *testing.T) {
+	s := newTestTuner(t, TunerConfig{Seed: 2}, 10, Range{Min: 0, Max: 1}, .5)
+	goal := .35
+	edges := func(x []float64) (sum float64) {
+		for _, v := range x {
+			sum += math.Floor(20 * math.Abs(v-goal)) // stairs
+		}
+		return sum
+	}
+	search, gaveUp, back := s.search.(*cma), 0, 0
+	for n := range 6000 {
+		if n == 3000 {
+			goal = .75
+		}
+		s.Tell(edges(s.Ask()))
+		switch {
+		case search.Surface == nil && gaveUp == 0:
+			gaveUp = n
+		case search.Surface != nil && gaveUp > 0 && back == 0:
+			back = n
+		}
+	}
+	if gaveUp == 0 || gaveUp > 3000 || back < 3000 {
+		t.Errorf("CMA-ES took over at question %d, a surface at %d", gaveUp, back)
+	}
+	if l := edges(s.Best()); l > 40 {
+		t.Errorf("loss %g at the end, 80 after the jump", l)
+	}
+}
+
+// A question that ended in a retreat is not tried again: the search goes back towards what it knows.
+func TestAutoTurnsBackFromWhatMustNotBeTried(t *testing.T) {
+	s := newTestTuner(t, TunerConfig{Seed: 2}, 3, Range{Min: 0, Max: 1}, .5)
+	refused := 0
+	for n := range 600 {
+		x := s.Ask()
+		if x[0] > .6 { // the best place is beyond
+			s.Tell(math.NaN())
+			if n >= 300 {
+				refused++
+			}
+			continue
+		}
+		s.Tell((x[0]-.9)*(x[0]-.9) + (x[1]-.2)*(x[1]-.2) + (x[2]-.5)*(x[2]-.5))
+	}
+	if b := s.Best(); refused > 200 || b[0] < .5 || b[0] > .65 || b[1] > .4 {
+		t.Fatalf("%d of 300 refused, at %v", refused, b)
+	}
+}
+
+// The most knobs there can be: the state goes out and comes in.
+func TestASurfaceOfAllKnobsIsRestored(t *testing.T) {
+	a := newTestTuner(t, TunerConfig{Seed: 2}, KnobsMax, Range{Min: 0, Max: 1}, .5)
+	loss := func(x []float64) (sum float64) {
+		for _, v := range x {
+			sum += (v - .4) * (v - .4)
+		}
+		return sum
+	}
+	for range 40 {
+		a.Tell(loss(a.Ask()))
+	}
+	raw, err := a.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &Tuner{}
+	if err := b.Restore(raw); err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		x := a.Ask()
+		if !slices.Equal(x, b.Ask()) {
+			t.Fatal("the restored search asks something else")
+		}
+		l := loss(x)
+		a.Tell(l)
+		b.Tell(l)
+	}
+	if err := b.Restore(bytes.Replace(raw, []byte(`"layout":2`), []byte(`"layout":1`), 1)); !errors.Is(err, ErrState) || !strings.Contains(err.Error(), "layout 1") {
+		t.Fatalf("a snapshot of another layout: %v", err)
 	}
 }
 
