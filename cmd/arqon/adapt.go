@@ -56,7 +56,7 @@ session with exit code 2.`,
 		Example: `  arqon adapt agent < session.jsonl`,
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return serveAgent(c.InOrStdin(), c.OutOrStdout())
+			return untilInterrupted(c.Context(), func() error { return serveAgent(c.InOrStdin(), c.OutOrStdout()) })
 		},
 	}
 }

@@ -25,6 +25,9 @@ func printJSON(w io.Writer, v any) error {
 // honouring NO_COLOR; ASCII where the locale has no UTF-8.
 func terminal(w io.Writer) plot.Terminal {
 	o := plot.Terminal{ASCII: !utf8Locale()}
+	if a, ok := w.(*answer); ok {
+		w = a.w
+	}
 	f, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return o
