@@ -56,7 +56,9 @@ func polish(root *cobra.Command, begun func()) {
 			return
 		}
 		c.RunE = func(c *cobra.Command, args []string) error {
-			begun()
+			if c.Parent() == root { // what is below gate, adapt… is mostly about its flags
+				begun()
+			}
 			return run(c, args)
 		}
 	})
