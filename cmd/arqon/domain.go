@@ -127,6 +127,9 @@ func checkDomain(ctx context.Context, f domainFlags, st factory.Study, stdout, s
 			p.State, p.Hint = "BROKEN", x.Hint
 		case x.Err != nil:
 			p.State = "declined"
+			if x.Promise == conformance.ChecksPromise {
+				p.Hint = "discover works without checks, but the correctness gate has nothing to go by: a night promotes nothing"
+			}
 		}
 		if x.Err != nil {
 			p.Reason = x.Err.Error()
