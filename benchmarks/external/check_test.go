@@ -2,6 +2,9 @@ package external
 
 import (
 	"errors"
+	"os"
+	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -74,6 +77,25 @@ func TestACommandIsCheckedByACommand(t *testing.T) {
 		for i := range got {
 			if got[i] != tc.want[i] {
 				t.Errorf("%s: %+v, want %+v", tc.check, got[i], tc.want[i])
+			}
+		}
+	}
+}
+
+// TestTheGuideHasEveryTemplateKey: docs/studies.md is where a person learns them.
+func TestTheGuideHasEveryTemplateKey(t *testing.T) {
+	b, err := os.ReadFile("../../docs/studies.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, of := range []reflect.Type{
+		reflect.TypeFor[Template](), reflect.TypeFor[TemplateMetric](), reflect.TypeFor[wireParameter](),
+		reflect.TypeFor[wireScenario](), reflect.TypeFor[wireConstraint](),
+	} {
+		for i := range of.NumField() {
+			key, _, _ := strings.Cut(of.Field(i).Tag.Get("yaml"), ",")
+			if !regexp.MustCompile("[`{ ]" + key + "[`:,}]").Match(b) {
+				t.Errorf("%s: the key %s is not in the guide", of.Name(), key)
 			}
 		}
 	}
