@@ -174,7 +174,12 @@ type accounting struct {
 	domain artifacts.Digest
 	path   string
 	hunts  map[string]*hunt // of a search alone, by context: only to say how good a sample is
+	left   map[string]leaving
 }
+
+// leaving is how many finalists of a context have left for one reason, and the
+// note that says so.
+type leaving struct{ note, count int }
 
 func (t *accounting) record(r ledger.Record) error {
 	var err error
@@ -255,9 +260,22 @@ func (t *accounting) screened(payload []byte) error {
 	if err := json.Unmarshal(payload, &m); err != nil {
 		return err
 	}
-	if m.Failed != "" {
+	if m.Failed == "" {
+		return nil
+	}
+	key := m.Context + "\x00" + m.Failed
+	if t.left == nil {
+		t.left = map[string]leaving{}
+	}
+	l, again := t.left[key]
+	if !again {
+		l.note = len(t.Notes)
 		t.Notes = append(t.Notes, Note{Context: m.Context, Text: "a finalist left: " + m.Failed})
 	}
+	if l.count++; l.count > 1 {
+		t.Notes[l.note].Text = fmt.Sprintf("%d finalists left: %s", l.count, m.Failed)
+	}
+	t.left[key] = l
 	return nil
 }
 

@@ -94,7 +94,7 @@ func (s *search) screen(ctx context.Context, c int, metrics []benchmarks.Metric,
 			}
 			if x.Failed != "" {
 				beyond[key] = true
-				s.progress.Say(fmt.Sprintf("%s: a finalist leaves: %s", sc.Name, x.Failed))
+				s.progress.Say(fmt.Sprintf("%s: a finalist of %s leaves: %s", sc.Name, s.engineOf(o), x.Failed))
 			} else {
 				passed[key] = true
 			}

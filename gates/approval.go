@@ -19,7 +19,7 @@ type Approver interface {
 // resumed night asks again while signatures are missing.
 func (t *trial) approval(ctx context.Context) (Finding, error) {
 	key := "approval/" + t.key
-	waiting := Finding{Outcome: Inconclusive, Reason: fmt.Sprintf("awaits %d signatures", t.j.Policy.Approvals)}
+	waiting := Finding{Outcome: Inconclusive, Reason: fmt.Sprintf("awaits signatures: prod needs %d", t.j.Policy.Approvals)}
 	if t.j.rec.knows(key) {
 		return recall(t.j.rec, key, func() (Finding, error) { return waiting, nil })
 	}

@@ -35,10 +35,10 @@ func TestNightStory(t *testing.T) {
 	}
 	slow := d.candidate(t, "fast", benchmarks.Point{"speed": 1.1})
 	rows := []row{
-		{d.reference(t, "fast"), GateApproval, Inconclusive, "awaits 2 signatures"},
-		{d.candidate(t, "fast", benchmarks.Point{"speed": .8}), GateApproval, Inconclusive, "awaits 2 signatures"},
-		{d.candidate(t, "right", benchmarks.Point{"gain": .15}), GateApproval, Inconclusive, "awaits 2 signatures"},
-		{d.candidate(t, "small", benchmarks.Point{"bytes": 250.0}), GateApproval, Inconclusive, "awaits 2 signatures"},
+		{d.reference(t, "fast"), GateApproval, Inconclusive, "awaits signatures: prod needs 2"},
+		{d.candidate(t, "fast", benchmarks.Point{"speed": .8}), GateApproval, Inconclusive, "awaits signatures: prod needs 2"},
+		{d.candidate(t, "right", benchmarks.Point{"gain": .15}), GateApproval, Inconclusive, "awaits signatures: prod needs 2"},
+		{d.candidate(t, "small", benchmarks.Point{"bytes": 250.0}), GateApproval, Inconclusive, "awaits signatures: prod needs 2"},
 		{slow, GateRegression, Inconclusive, "no hope of showing it better"},
 		{d.candidate(t, "fast", benchmarks.Point{"speed": .8, "gain": -.035}), GateRegression, Fail, "accuracy"},
 		{d.candidate(t, "fast", benchmarks.Point{"speed": .8, "tail": 2.0}), GateRegression, Fail, "p99_ns"},

@@ -36,16 +36,18 @@ type Replayer struct {
 // ReplayFile replays the event log at path.
 func ReplayFile(path string) (Replayed, error) {
 	var r Replayer
-	info, err := ledger.Read(path, func(rec ledger.Record) error { return r.Feed(rec.Kind, rec.Payload) })
+	info, err := ledger.Read(path, func(rec ledger.Record) error {
+		if err := r.Feed(rec.Kind, rec.Payload); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		return nil
+	})
 	if err == nil && info.Header.Purpose != LogPurpose {
 		err = fmt.Errorf("%s: purpose is %q, not %q: %w", path, info.Header.Purpose, LogPurpose, ledger.ErrForeign)
 	}
 	out := r.Done()
 	out.TornBytes = info.TornBytes
-	if err != nil {
-		return out, fmt.Errorf("%s: %w", path, err)
-	}
-	return out, nil
+	return out, err // which names the path
 }
 
 // Done returns what was replayed so far. Outputs that a crash kept from the

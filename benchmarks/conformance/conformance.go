@@ -104,13 +104,17 @@ func (x *examination) steps() []step {
 		{"declines an unknown perturbation",
 			"answer unsupported: a gate that needs the perturbation then says so, instead of judging the undisturbed", x.perturb},
 		{"refuses an unknown scenario", "answer with an error; never measure something else instead", x.scenario},
-		{"passes its own checks on the baseline",
+		{ChecksPromise,
 			"what runs today must pass; a domain without checks answers unsupported", x.check},
 		{"answers its golden questions the same way twice",
 			"a host asks them again before it serves: draw nothing at random, and give a tolerance where floats may differ between processors", x.answer},
 		{"closes", "close gives back what open took; a second measurement after it is never asked for", x.close},
 	}
 }
+
+// ChecksPromise is the promise that a domain may decline at a price: a search
+// works without checks, but nothing passes the correctness gate.
+const ChecksPromise = "passes its own checks on the baseline"
 
 // examination is the state that one step leaves to the next.
 type examination struct {

@@ -20,8 +20,8 @@ import (
 const maxOutputBytes = 16 << 20
 
 // Command is a domain made of a template: every sample is one run of the
-// command. It has no artifacts beyond its parameters, no checks and no
-// perturbations, and says so.
+// command. It has no artifacts beyond its parameters, no perturbations, and no
+// checks unless the template names a command for them, and says so.
 type Command struct {
 	template Template
 	desc     benchmarks.Description
@@ -36,7 +36,7 @@ type Command struct {
 func NewCommand(t Template, o Options) (*Command, error) {
 	desc, err := t.description()
 	if err == nil {
-		err = t.checkCommand(desc)
+		err = t.checkCommands(desc)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("template %.80s: %w", t.Name, err)
@@ -103,7 +103,7 @@ func (in *commandInstance) Measure(ctx context.Context, r benchmarks.Request) ([
 	out := make([]benchmarks.Sample, max(r.Repeats, 1))
 	for i := range out {
 		values := in.values(s, r, i)
-		o, err := c.run(ctx, values)
+		o, err := c.run(ctx, c.template.Command, values)
 		if err != nil {
 			return nil, fmt.Errorf("command %s: scenario %s: %w", c.desc.Name, s.Name, err)
 		}
@@ -144,22 +144,48 @@ func (in *commandInstance) values(s benchmarks.Scenario, r benchmarks.Request, i
 	return out
 }
 
-// Check is declined: a benchmark command proves nothing about its results.
-func (in *commandInstance) Check(context.Context, uint64) ([]benchmarks.Check, error) {
-	return nil, fmt.Errorf("command %s: check: %w", in.command.desc.Name, benchmarks.ErrUnsupported)
+// Check runs the template's check, in each scenario if it asks which one. It is
+// declined without one: a benchmark alone proves nothing about its results.
+func (in *commandInstance) Check(ctx context.Context, seed uint64) ([]benchmarks.Check, error) {
+	c := in.command
+	if c.template.Check == nil {
+		return nil, fmt.Errorf("command %s: check: the template names no check: %w", c.desc.Name, benchmarks.ErrUnsupported)
+	}
+	scenarios := c.desc.Scenarios
+	each := slices.ContainsFunc(c.template.Check, func(arg string) bool {
+		return slices.ContainsFunc(placeholder.FindAllStringSubmatch(arg, -1), func(m []string) bool {
+			return m[1] == "scenario" || strings.HasPrefix(m[1], featurePrefix)
+		})
+	})
+	if !each {
+		scenarios = scenarios[:1]
+	}
+	var out []benchmarks.Check
+	for _, s := range scenarios {
+		name := "check"
+		if each {
+			name += " " + s.Name
+		}
+		o, err := c.run(ctx, c.template.Check, in.values(s, benchmarks.Request{Seed: seed}, 0))
+		if err != nil && o.exit <= 0 {
+			return nil, fmt.Errorf("command %s: %s: %w", c.desc.Name, name, err)
+		}
+		out = append(out, benchmarks.Check{Name: name, Pass: err == nil, Detail: o.reason()})
+	}
+	return out, nil
 }
 
 func (in *commandInstance) Close() error { return nil }
 
 // run executes the command once in a group of its own.
-func (c *Command) run(ctx context.Context, values map[string]string) (out outcome, err error) {
+func (c *Command) run(ctx context.Context, command []string, values map[string]string) (out outcome, err error) {
 	dir, err := os.MkdirTemp(c.work.path, "run-")
 	if err != nil {
 		return out, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	values["dir"] = dir
-	argv := c.template.argv(values)
+	argv := argv(command, values)
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir, cmd.Env = c.opts.Dir, environment(c.opts.Env, dir)
 	log := &tail{}
@@ -195,16 +221,17 @@ func (c *Command) run(ctx context.Context, values map[string]string) (out outcom
 	<-g.exited // its own end, or ours
 	wallNS := time.Since(start).Nanoseconds()
 	log.close()
+	out = outcome{stdout: b.Bytes(), said: log.String(), exit: g.cmd.ProcessState.ExitCode()}
 	if err := c.judge(ctx, g, n, readErr); err != nil {
-		if said := log.String(); said != "" {
-			err = fmt.Errorf("%w; its stderr ends with: %s", err, said)
+		if out.said != "" {
+			err = fmt.Errorf("%w; its stderr ends with: %s", err, out.said)
 		}
 		return out, err
 	}
-	out = outcome{stdout: b.Bytes(), builtins: map[string]float64{
+	out.builtins = map[string]float64{
 		"wall_ns": float64(wallNS),
 		"cpu_ns":  float64((g.cmd.ProcessState.UserTime() + g.cmd.ProcessState.SystemTime()).Nanoseconds()),
-	}}
+	}
 	if rss, ok := g.peakBytes(); ok {
 		out.builtins["rss_bytes"] = float64(rss)
 	}

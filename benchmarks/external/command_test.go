@@ -309,7 +309,7 @@ func FuzzTemplate(f *testing.F) {
 			return
 		}
 		d, err := tmpl.description()
-		if err != nil || tmpl.checkCommand(d) != nil {
+		if err != nil || tmpl.checkCommands(d) != nil {
 			return
 		}
 		for _, m := range tmpl.Metrics {

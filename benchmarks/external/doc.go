@@ -31,8 +31,11 @@
 //
 // The codes are bad_candidate, build_failed, timeout, crash and unsupported.
 // A parameter is {"name","kind","min","max","scale":"log","choices","default",
-// "when":{NAME:[VALUE, …]}}, a metric {"name","unit","direction","kind","role",
-// "tolerance","limit"}, a scenario {"name","features":{NAME:NUMBER}}.
+// "when":{NAME:[VALUE, …]}}, its kind one of float, int, bool, categorical,
+// ordinal and permutation. A metric is {"name","unit","direction","kind","role",
+// "tolerance","limit"}: lower or higher, deterministic or measured, success or
+// guardrail. A scenario is {"name","features":{NAME:NUMBER}}. docs/studies.md
+// says what each means.
 //
 // Optional on the wire: "log":true on a parameter, the same as "scale":"log";
 // "constraints":[{"name","expr"}] in the space; "compare":"difference" and

@@ -14,6 +14,27 @@ import (
 type outcome struct {
 	stdout   []byte
 	builtins map[string]float64
+	exit     int    // the exit code; -1 of a command that a signal ended
+	said     string // the end of its stderr
+}
+
+// reasonBytesMax bounds what a check may say.
+const reasonBytesMax = 400
+
+// reason is what a check said, on one line: the end of its stdout, or else of
+// its stderr.
+func (o outcome) reason() string {
+	said := strings.Join(strings.Fields(string(bytes.ToValidUTF8(o.stdout, []byte("?")))), " ")
+	if said == "" {
+		said = strings.Join(strings.Fields(o.said), " ")
+	}
+	if cut := len(said) - reasonBytesMax; cut > 0 {
+		said = strings.ToValidUTF8("… "+said[cut:], "")
+	}
+	if o.exit != 0 {
+		said = strings.TrimSuffix(fmt.Sprintf("exit %d: %s", o.exit, said), ": ")
+	}
+	return said
 }
 
 // builtinNames are the metrics that need no output.

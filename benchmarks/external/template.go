@@ -23,9 +23,15 @@ import (
 // argument that mentions an inactive parameter is left out. The command is
 // executed directly: there is no shell unless the command names one.
 type Template struct {
-	Name        string           `yaml:"name"`
-	Version     string           `yaml:"version"`
-	Command     []string         `yaml:"command"`
+	Name    string   `yaml:"name"`
+	Version string   `yaml:"version"`
+	Command []string `yaml:"command"`
+	// Check, optional, is a command that says whether the results are right:
+	// exit 0 is yes, any other code no, and what it prints is the reason. Without
+	// it nothing passes the correctness gate: a search works, a night promotes
+	// nothing. It is run once, or once a scenario if it names {{scenario}} or a
+	// feature.
+	Check       []string         `yaml:"check,omitempty"`
 	Parameters  []wireParameter  `yaml:"parameters"`
 	Constraints []wireConstraint `yaml:"constraints,omitempty"`
 	Metrics     []TemplateMetric `yaml:"metrics"`
@@ -108,22 +114,29 @@ var placeholder = regexp.MustCompile(`\{\{\s*([A-Za-z0-9_.-]+)\s*\}\}`)
 
 const featurePrefix = "feature."
 
-// checkCommand refuses an empty command, unknown placeholders, and a program
+// checkCommands refuses an empty command, unknown placeholders, and a program
 // that a point chooses.
-func (t Template) checkCommand(d benchmarks.Description) error {
-	if len(t.Command) == 0 || t.Command[0] == "" {
-		return errors.New("command: empty")
+func (t Template) checkCommands(d benchmarks.Description) error {
+	if err := t.checkCommand(d, "command", t.Command); err != nil || t.Check == nil {
+		return err
 	}
-	if strings.Contains(t.Command[0], "{{") {
-		return fmt.Errorf("command[0]: %.80q: the program itself cannot be a placeholder", t.Command[0])
+	return t.checkCommand(d, "check", t.Check)
+}
+
+func (t Template) checkCommand(d benchmarks.Description, field string, argv []string) error {
+	if len(argv) == 0 || argv[0] == "" {
+		return errors.New(field + ": empty")
 	}
-	for i, arg := range t.Command {
+	if strings.Contains(argv[0], "{{") {
+		return fmt.Errorf("%s[0]: %.80q: the program itself cannot be a placeholder", field, argv[0])
+	}
+	for i, arg := range argv {
 		if rest := placeholder.ReplaceAllString(arg, ""); strings.Contains(rest, "{{") || strings.Contains(rest, "}}") {
-			return fmt.Errorf("command[%d]: %.80q has something that is no {{name}}", i, arg)
+			return fmt.Errorf("%s[%d]: %.80q has something that is no {{name}}", field, i, arg)
 		}
 		for _, m := range placeholder.FindAllStringSubmatch(arg, -1) {
 			if !t.knows(d, m[1]) {
-				return fmt.Errorf("command[%d]: %.80q: unknown placeholder %s", i, arg, m[0])
+				return fmt.Errorf("%s[%d]: %.80q: unknown placeholder %s", field, i, arg, m[0])
 			}
 		}
 	}
@@ -144,11 +157,11 @@ func (t Template) knows(d benchmarks.Description, name string) bool {
 	return ok
 }
 
-// argv fills in the placeholders; values hold one string a name, and an
-// argument with a name that they lack is left out.
-func (t Template) argv(values map[string]string) []string {
+// argv fills in the placeholders of a command; values hold one string a name,
+// and an argument with a name that they lack is left out.
+func argv(command []string, values map[string]string) []string {
 	var out []string
-	for _, arg := range t.Command {
+	for _, arg := range command {
 		missing := false
 		arg = placeholder.ReplaceAllStringFunc(arg, func(m string) string {
 			v, ok := values[placeholder.FindStringSubmatch(m)[1]]

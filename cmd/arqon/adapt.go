@@ -49,14 +49,16 @@ the input ends the session.
     > {"type":"loss","loss":0.83}                                         no reply
 
 More reward and less loss are better. An arm is -1 when none is eligible: keep
-what served before and send no reward. "ns" is what the decision took. NaN, Infinity and null stand for values that were not
-measured. Rewards may be missing, late or repeated. The choices are a function
-of the seed and the messages. A message that cannot be understood ends the
-session with exit code 2.`,
+what served before and send no reward. "ns" is what the decision took. NaN,
+Infinity and null stand for values that were not measured; x and pred_ms may be
+left out, and fields that are not listed mean nothing. Rewards may be missing,
+late or repeated. The choices are a function of the seed and the messages. A
+hello opens a new session; a message that cannot be understood ends all of them
+with exit code 2.`,
 		Example: `  arqon adapt agent < session.jsonl`,
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return serveAgent(c.InOrStdin(), c.OutOrStdout())
+			return untilInterrupted(c.Context(), func() error { return serveAgent(c.InOrStdin(), c.OutOrStdout()) })
 		},
 	}
 }
@@ -69,28 +71,30 @@ type agent struct {
 	dim    int // features of its requests
 	tuner  *adapt.Tuner
 	out    []byte
+
+	eligible []bool
 }
 
 // agentMessage is any message of the protocol.
 type agentMessage struct {
 	Type     string   `json:"type"`
-	Version  *int     `json:"v"`
+	Version  *whole   `json:"v"`
 	Suite    string   `json:"suite"`
-	Arms     int      `json:"arms"`
-	Dim      int      `json:"dim"`
+	Arms     whole    `json:"arms"`
+	Dim      whole    `json:"dim"`
 	LimitMS  measured `json:"slo_ms"`
-	Seed     uint64   `json:"seed"`
+	Seed     whole    `json:"seed"`
 	Lo       measured `json:"lo"`
 	Hi       measured `json:"hi"`
 	Baseline measured `json:"baseline"`
 	Obs      *struct {
-		T           uint64     `json:"t"`
+		T           whole      `json:"t"`
 		X           []measured `json:"x"`
-		Eligible    []bool     `json:"eligible"`
+		Eligible    []allowed  `json:"eligible"`
 		PredictedMS []measured `json:"pred_ms"`
 	} `json:"obs"`
-	T      uint64   `json:"t"`
-	Arm    *int     `json:"arm"`
+	T      whole    `json:"t"`
+	Arm    *whole   `json:"arm"`
 	Reward measured `json:"reward"`
 	LatMS  measured `json:"lat_ms"`
 	Loss   measured `json:"loss"`
@@ -108,7 +112,7 @@ type measured struct {
 // what is no number, as strings. Anything else is kept for check, which knows
 // the field's name.
 func (m *measured) UnmarshalJSON(b []byte) error {
-	m.set = true
+	m.set = string(b) != "null"
 	switch string(b) {
 	case "null", `"NaN"`, `"Infinity"`, `"-Infinity"`, `"nan"`, `"inf"`, `"-inf"`:
 		m.value = math.NaN()
@@ -154,14 +158,16 @@ func checkAll(name string, ms []measured) error {
 
 // lengths compares what an observation holds with what the hello promised: an
 // arm too few would move all that follow. Features and predictions may be left
-// out altogether.
-func (a *agent) lengths(x, eligible, ms int) error {
+// out altogether; who is eligible may not, and an empty list is nobody.
+func (a *agent) lengths(x, ms int, eligible []allowed) error {
+	if eligible == nil {
+		return fmt.Errorf("obs.eligible is missing: want %d times true or false, or [] for none", a.bandit.Arms())
+	}
 	for _, f := range []struct {
 		name      string
 		got, want int
-		optional  bool
-	}{{"x", x, a.dim, true}, {"eligible", eligible, a.bandit.Arms(), false}, {"pred_ms", ms, a.bandit.Arms(), true}} {
-		if f.got == f.want || f.optional && f.got == 0 {
+	}{{"x", x, a.dim}, {"eligible", len(eligible), a.bandit.Arms()}, {"pred_ms", ms, a.bandit.Arms()}} {
+		if f.got == f.want || f.got == 0 {
 			continue
 		}
 		return fmt.Errorf("obs.%s: %d entries, the hello said %d", f.name, f.got, f.want)
@@ -227,7 +233,10 @@ func serveAgent(in io.Reader, out io.Writer) error {
 func named(err error) error {
 	var wrong *json.UnmarshalTypeError
 	if errors.As(err, &wrong) && wrong.Field != "" {
-		return fmt.Errorf("%s: %s where %s is wanted", wrong.Field, wrong.Value, wrong.Type)
+		return fmt.Errorf("%s: %s where %s is wanted", wrong.Field, wrong.Value, wanted(wrong.Type))
+	}
+	if errors.As(err, &wrong) {
+		return fmt.Errorf("a message is an object, this is a JSON %s", wrong.Value)
 	}
 	return err
 }
@@ -284,12 +293,12 @@ func (a *agent) answer(m *agentMessage) ([]byte, error) {
 		if m.Obs == nil {
 			return nil, errors.New(`obs: want {"type":"obs","obs":{…}}`)
 		}
-		if err := a.lengths(len(m.Obs.X), len(m.Obs.Eligible), len(m.Obs.PredictedMS)); err != nil {
+		if err := a.lengths(len(m.Obs.X), len(m.Obs.PredictedMS), m.Obs.Eligible); err != nil {
 			return nil, err
 		}
-		x, ms := numbers(m.Obs.X), numbers(m.Obs.PredictedMS)
+		x, ms, eligible := numbers(m.Obs.X), numbers(m.Obs.PredictedMS), a.allowed(m.Obs.Eligible)
 		start := time.Now()
-		p := a.bandit.Choose(m.Obs.T, x, m.Obs.Eligible, ms)
+		p := a.bandit.Choose(uint64(m.Obs.T), x, eligible, ms)
 		ns := time.Since(start).Nanoseconds()
 		a.out = fmt.Appendf(a.out[:0], "{\"arm\":%d,\"ns\":%d}\n", p.Arm, ns)
 		return a.out, nil
@@ -298,7 +307,7 @@ func (a *agent) answer(m *agentMessage) ([]byte, error) {
 			return nil, errNoHello
 		}
 		if m.Arm != nil { // without an arm it belongs to no choice
-			a.bandit.Reward(m.T, *m.Arm, m.Reward.or(math.NaN()), m.LatMS.or(math.NaN()))
+			a.bandit.Reward(uint64(m.T), int(*m.Arm), m.Reward.or(math.NaN()), m.LatMS.or(math.NaN()))
 		}
 		return nil, nil
 	case "ask":
@@ -328,15 +337,18 @@ func (a *agent) hello(m *agentMessage) (err error) {
 	if m.Version != nil && *m.Version != 1 {
 		return fmt.Errorf("hello: protocol version %d, this program speaks 1", *m.Version)
 	}
-	a.bandit, a.tuner, a.dim = nil, nil, m.Dim
+	a.bandit, a.tuner, a.dim = nil, nil, int(m.Dim)
 	switch m.Suite {
 	case "bandit":
-		a.bandit, err = adapt.NewBandit(adapt.BanditConfig{Arms: m.Arms, Dim: m.Dim, Seed: m.Seed, LimitMS: m.LimitMS.or(0)})
+		a.bandit, err = adapt.NewBandit(adapt.BanditConfig{Arms: int(m.Arms), Dim: int(m.Dim), Seed: uint64(m.Seed), LimitMS: m.LimitMS.or(0)})
 	case "knob":
 		lo, hi := m.Lo.or(0), m.Hi.or(1)
-		dim := min(max(m.Dim, 0), adapt.KnobsMax+1)
+		dim := int(m.Dim)
+		if dim < 1 || dim > adapt.KnobsMax {
+			return fmt.Errorf("hello: dim: %d knobs, want 1 to %d", dim, adapt.KnobsMax)
+		}
 		ranges := slices.Repeat([]adapt.Range{{Min: lo, Max: hi}}, dim)
-		a.tuner, err = adapt.NewTuner(adapt.TunerConfig{Seed: m.Seed}, ranges, slices.Repeat([]float64{m.Baseline.or((lo + hi) / 2)}, dim))
+		a.tuner, err = adapt.NewTuner(adapt.TunerConfig{Seed: uint64(m.Seed)}, ranges, slices.Repeat([]float64{m.Baseline.or((lo + hi) / 2)}, dim))
 	default:
 		err = fmt.Errorf("suite %q: want bandit or knob", m.Suite)
 	}

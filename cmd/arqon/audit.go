@@ -21,11 +21,12 @@ func newAudit() *cobra.Command {
 		Use:   "audit --repository COPY --root FILE",
 		Short: "Prove, offline, that every id ever released had its approvals and all gates",
 		Long: `Audit needs a copy of the repository and the root that you believe, and nothing
-else. It holds every commit against the transparency log and goes through every
-release of the channel, from the first one on, under the keys that were in force at its time, and checks for every id that enough
-distinct approvers signed and that a signed report shows each gate passed in the
-contexts that the variant serves. The baseline needs them in one context: it is
-there as what others were compared with.
+else. It holds every commit against the transparency log, goes through every
+release of the channel, from the first one on, under the keys that were in force
+at its time, and checks for every id that enough distinct approvers signed and
+that a signed report shows each gate passed in the contexts that the variant
+serves. The baseline needs them in one context: it is there as what others were
+compared with.
 
 Exit 0 means that all of it is proved; exit 1 names the first thing that is not.`,
 		Example: `  arqon audit --repository /mnt/copy --root root.json

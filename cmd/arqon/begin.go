@@ -21,7 +21,7 @@ type searchFlags struct {
 }
 
 func (f *searchFlags) bind(c *cobra.Command) {
-	c.Flags().StringVar(&f.study, "study", "", "the study `FILE` (YAML)")
+	c.Flags().StringVar(&f.study, "study", "", "the study `FILE` (YAML; docs/studies.md)")
 	c.Flags().StringVar(&f.resume, "resume", "", "go on with an interrupted `RUN` (name or directory)")
 	c.Flags().StringVar(&f.out, "out", defaultOut, "where runs, caches and the error budget are kept")
 	c.Flags().StringVar(&f.from, "from", "", "begin with what this `RUN`, or the newest release of this repository, has found")

@@ -131,6 +131,9 @@ func importBundle(ctx context.Context, f bundleFlags, stdout io.Writer) (err err
 	}
 	defer func() { err = errors.Join(err, dst.Close()) }()
 	rep, err := mirror.Import(ctx, file, scratch, dst, o)
+	if errors.Is(err, mirror.ErrBundle) {
+		err = fmt.Errorf("%s: %w", f.file, err)
+	}
 	if err != nil {
 		return notCopied(err)
 	}

@@ -67,6 +67,19 @@ type difference struct {
 	OldBaseline   uint32          `json:"old_baseline"`
 	NewBaseline   uint32          `json:"new_baseline"`
 	PolicyChanged bool            `json:"policy_changed"`
+	Repointed     []uint32        `json:"repointed"` // ids that mean something else now: never right
+}
+
+func differenceOf(d catalog.Difference) difference {
+	out := difference{
+		Old: d.OldSequence, New: d.NewSequence, Same: d.Empty(), OldBaseline: uint32(d.OldBaseline),
+		NewBaseline: uint32(d.NewBaseline), PolicyChanged: d.PolicyChanged, Repointed: []uint32{},
+		Added: differentLines(d.Added), Removed: differentLines(d.Removed), Changed: differentLines(d.Changed),
+	}
+	for _, id := range d.Repointed {
+		out.Repointed = append(out.Repointed, uint32(id))
+	}
+	return out
 }
 
 type differentLine struct {
@@ -77,12 +90,7 @@ type differentLine struct {
 
 func printDiff(w io.Writer, d catalog.Difference, asJSON bool) error {
 	if asJSON {
-		out := difference{
-			Old: d.OldSequence, New: d.NewSequence, Same: d.Empty(), OldBaseline: uint32(d.OldBaseline),
-			NewBaseline: uint32(d.NewBaseline), PolicyChanged: d.PolicyChanged,
-			Added: differentLines(d.Added), Removed: differentLines(d.Removed), Changed: differentLines(d.Changed),
-		}
-		if err := printJSON(w, out); err != nil {
+		if err := printJSON(w, differenceOf(d)); err != nil {
 			return err
 		}
 	} else {

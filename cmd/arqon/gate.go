@@ -67,7 +67,7 @@ Standard error tells the reasons. The end of the input is the end.`,
 			if quiet {
 				tell = nil
 			}
-			return sim.Serve(c.InOrStdin(), c.OutOrStdout(), tell)
+			return untilInterrupted(c.Context(), func() error { return sim.Serve(c.InOrStdin(), c.OutOrStdout(), tell) })
 		},
 	}
 	c.Flags().BoolVar(&quiet, "quiet", false, "do not tell the reasons")

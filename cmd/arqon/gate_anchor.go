@@ -18,6 +18,7 @@ func anchorPath(out, study string) string {
 
 func newGateAnchor() *cobra.Command {
 	var out string
+	var asJSON bool
 	c := &cobra.Command{
 		Use:   "anchor RUN",
 		Short: "Pin the baseline of a judged night as the anchor of a new epoch",
@@ -49,12 +50,23 @@ against its baseline alone.`,
 			if err != nil {
 				return err
 			}
+			if asJSON {
+				return printJSON(c.OutOrStdout(), anchoredAnswer{path, epoch, n.Run})
+			}
 			_, err = fmt.Fprintf(c.OutOrStdout(), "%s: epoch %d is anchored at the baseline of %s\n", path, epoch, n.Run)
 			return err
 		},
 	}
 	c.Flags().StringVar(&out, "out", "out", "where the runs are kept")
+	jsonFlag(c, &asJSON)
 	return c
+}
+
+// anchoredAnswer is the JSON form.
+type anchoredAnswer struct {
+	Ledger string `json:"ledger"`
+	Epoch  int    `json:"epoch"`
+	Run    string `json:"run"`
 }
 
 // lend gives a judge the pinned anchor from the channel's newest release, to be

@@ -56,6 +56,7 @@ entry leaves that context with the next release.`,
 		},
 	}
 	f.bind(c)
+	jsonFlag(c, &f.sign.json)
 	c.Flags().StringVar(&f.study, "study", "", "`NAME` of the study that it is for")
 	c.Flags().StringVar(&f.context, "context", "", "the context `C` that it is for")
 	c.Flags().StringVar(&f.metric, "metric", "", "the guardrail metric `M`")
@@ -117,6 +118,7 @@ needs nobody. Name it with arqon nightly --adoption FILE.`,
 		},
 	}
 	f.bind(c)
+	jsonFlag(c, &f.sign.json)
 	c.Flags().StringVar(&f.study, "study", "", "the study `FILE` whose policy is adopted")
 	return c
 }
@@ -150,6 +152,15 @@ func toCosign(path string, before []byte, predicateType string, words func() ([]
 	return predicate, err
 }
 
+// cosignedAnswer is the JSON form.
+type cosignedAnswer struct {
+	File      string          `json:"file"`
+	Key       string          `json:"key"`
+	Signers   int             `json:"signers"`
+	Approvers int             `json:"approvers"`
+	Statement json.RawMessage `json:"statement"`
+}
+
 // cosignFile writes a new cosigned statement, or adds a signature to one.
 func cosignFile(ctx context.Context, f waiveFlags, path, predicateType string, words func() ([]byte, error), stdout io.Writer) error {
 	before, err := readCosigned(path)
@@ -180,6 +191,9 @@ func cosignFile(ctx context.Context, f waiveFlags, path, predicateType string, w
 		_, signers, err := trust.VerifyCosigned(after, predicateType, keys...)
 		if err != nil {
 			return fmt.Errorf("%s: %w", path, err)
+		}
+		if f.sign.json {
+			return printJSON(stdout, cosignedAnswer{path, key, signers, len(keys), predicate})
 		}
 		_, err = fmt.Fprintf(stdout, "%s: signed by key %.12s, %d of %d approvers have: %s\n", path, key, signers, len(keys), predicate)
 		return err

@@ -113,8 +113,8 @@ func (h *handover) HandOver(ctx context.Context, run *factory.Run, night gates.N
 		if err != nil {
 			return "", err
 		}
-		return fmt.Sprintf("proposal %s: %d new variants for %s await signatures: arqon sign --repository %s %s",
-			prepared.Manifest.Short(), fresh, h.channel, h.place.repository, prepared.Manifest.Short()), nil
+		return fmt.Sprintf("proposal %s: %s for %s: arqon sign --repository %s %s",
+			prepared.Manifest.Short(), count(fresh, "new variant awaits signatures", "new variants await signatures"), h.channel, word(h.place.repository), prepared.Manifest.Short()), nil
 	}
 	published, err := h.repo.Release(ctx, p)
 	if err != nil {
@@ -124,8 +124,8 @@ func (h *handover) HandOver(ctx context.Context, run *factory.Run, night gates.N
 }
 
 func publishedLine(p *publish.Published, fresh int) string {
-	return fmt.Sprintf("release %d of %s is published: %d entries, %d of them new, manifest %s",
-		p.Release.Sequence, p.Release.Channel, len(p.Release.Entries), fresh, p.Manifest.Short())
+	return fmt.Sprintf("release %d of %s is published: %s, %d of them new, manifest %s",
+		p.Release.Sequence, p.Release.Channel, count(len(p.Release.Entries), "entry", "entries"), fresh, p.Manifest.Short())
 }
 
 // before finds out whether this very night was handed over already, by a
@@ -154,7 +154,7 @@ func (h *handover) before(ctx context.Context, night artifacts.Digest) (string, 
 	}
 	for _, d := range pending {
 		if rv, err := h.repo.Review(ctx, d); err == nil && citing(rv.Release, night) > 0 {
-			return fmt.Sprintf("proposal %s holds this night already: arqon sign --repository %s %s", d.Short(), h.place.repository, d.Short()), true, nil
+			return fmt.Sprintf("proposal %s holds this night already: arqon sign --repository %s %s", d.Short(), word(h.place.repository), d.Short()), true, nil
 		}
 	}
 	return "", false, nil

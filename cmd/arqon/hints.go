@@ -51,7 +51,7 @@ func hints() []knownHint {
 	return []knownHint{
 		{infer.ErrNoData, "make data installs it where apt-get works; make nightly STUDY=studies/compress.yaml needs no data"},
 		{infer.ErrBadData, "install the package again, or take the files from another copy"},
-		{factory.ErrStudy, "go doc ./factory Study lists the keys; studies/ has examples"},
+		{factory.ErrStudy, "docs/studies.md has every key; studies/ has examples"},
 		{factory.ErrNoRun, "ls OUT/runs shows the runs; --out names another place"},
 		{factory.ErrNoAccount, "arqon discover or nightly --resume RUN writes what is missing and goes on; runs of older versions have no description"},
 		{qd.ErrDescriptor, "an axis is a knob of the space (--axis KNOB), or a metric with the range that matters (--axis METRIC=MIN:MAX)"},

@@ -20,7 +20,7 @@ type keyFlags struct {
 	signFlags
 	role, key, pub, kms, name string
 	threshold                 int
-	keepEvidence, json        bool
+	keepEvidence              bool
 }
 
 func newKeys() *cobra.Command {
@@ -57,6 +57,7 @@ func keysCommand(f *keyFlags, use, short, long, example string, work func(contex
 	}
 	c.Flags().StringVar(&f.repository, "repository", "", "the `DIR` of the repository")
 	c.Flags().StringVar(&f.keys, "keys", "", "folder with the key files (default REPOSITORY-keys)")
+	jsonFlag(c, &f.json)
 	return c
 }
 
@@ -85,7 +86,6 @@ func newKeysList() *cobra.Command {
 			}
 			return printRoles(w, roles)
 		})
-	c.Flags().BoolVar(&f.json, "json", false, "print the answer as JSON")
 	return c
 }
 
@@ -129,9 +129,12 @@ through sigstore's program sigstore-kms-SERVICE, and NAME.kms holds the URI.`,
 			if f.name != filepath.Base(f.name) || strings.HasPrefix(f.name, ".") {
 				return hinted{fmt.Errorf("--name %q: want a plain file name", f.name), "give --keys DIR for the folder"}
 			}
-			_, path, err := makeKey(c.Context(), f.keys, f.name, f.kms)
+			k, path, err := makeKey(c.Context(), f.keys, f.name, f.kms)
 			if err != nil {
 				return err
+			}
+			if f.json {
+				return printJSON(c.OutOrStdout(), keysAnswer{Key: k.ID, File: path})
 			}
 			fmt.Fprintf(c.OutOrStdout(), "%s\n", path)
 			return nil
@@ -140,6 +143,7 @@ through sigstore's program sigstore-kms-SERVICE, and NAME.kms holds the URI.`,
 	c.Flags().StringVar(&f.keys, "keys", "", "folder for the key files")
 	c.Flags().StringVar(&f.name, "name", "", "name of the key files")
 	c.Flags().StringVar(&f.kms, "kms", "", "`URI` of a key in a key service")
+	jsonFlag(c, &f.json)
 	return c
 }
 
@@ -173,6 +177,9 @@ func newKeysGrant() *cobra.Command {
 			}
 			if err := repo.Grant(ctx, f.role, public, f.threshold); err != nil {
 				return err
+			}
+			if f.json {
+				return printJSON(w, keysAnswer{Role: f.role, Granted: f.pub})
 			}
 			fmt.Fprintf(w, "granted: %s to the key of %s\n", f.role, f.pub)
 			return nil
@@ -209,6 +216,9 @@ that rest on them are refused: publish without them first, or keep them with
 			}
 			if err := repo.Revoke(ctx, f.role, id, f.threshold, f.keepEvidence); err != nil {
 				return err
+			}
+			if f.json {
+				return printJSON(w, keysAnswer{Role: f.role, Revoked: id})
 			}
 			fmt.Fprintf(w, "revoked: %s from key %s\n", f.role, id[:8])
 			return nil
@@ -297,6 +307,9 @@ func rotate(ctx context.Context, repo *publish.Repository, f keyFlags, w io.Writ
 	if err := repo.Revoke(ctx, f.role, old, f.threshold, f.keepEvidence); err != nil {
 		return fmt.Errorf("the new key %s has the role, and the old one still has it: %w", where, err)
 	}
+	if f.json {
+		return printJSON(w, keysAnswer{Role: f.role, Granted: where, Revoked: old})
+	}
 	fmt.Fprintf(w, "rotated: %s from key %s to %s\n", f.role, old[:8], where)
 	return nil
 }
@@ -309,6 +322,9 @@ func newKeysRenew() *cobra.Command {
 		func(ctx context.Context, repo *publish.Repository, w io.Writer) error {
 			if err := repo.Resign(ctx, f.role); err != nil {
 				return err
+			}
+			if f.json {
+				return printJSON(w, keysAnswer{Role: f.role, Renewed: true})
 			}
 			fmt.Fprintf(w, "renewed: %s\n", f.role)
 			return nil

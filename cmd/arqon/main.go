@@ -46,23 +46,21 @@ func Main() int {
 }
 
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	answers := &answer{w: stdout}
 	root := newRoot()
 	root.SetArgs(args)
-	root.SetOut(stdout)
+	root.SetOut(answers)
 	root.SetErr(stderr)
 	started := false // before that an error is about how the command was called
-	for _, c := range root.Commands() {
-		run := c.RunE
-		c.RunE = func(c *cobra.Command, args []string) error {
-			started = true
-			return run(c, args)
-		}
-	}
+	polish(root, func() { started = true })
 	c, err := root.ExecuteContextC(ctx)
+	if answers.err != nil && !errors.Is(err, answers.err) {
+		err = errors.Join(err, answers.err)
+	}
 	if err == nil {
 		return exitYes
 	}
-	fmt.Fprintf(stderr, "arqon: %v\n", err)
+	fmt.Fprintf(stderr, "arqon: %s\n", told(err))
 	h := hint(err)
 	if h == "" && !started {
 		h = c.CommandPath() + " --help shows the flags and an example"
@@ -70,8 +68,8 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if h != "" {
 		fmt.Fprintf(stderr, "hint: %s\n", h)
 	}
-	var answer no
-	if errors.As(err, &answer) {
+	var refusal no
+	if errors.As(err, &refusal) && answers.err == nil {
 		return exitNo
 	}
 	return exitCouldNot

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -21,10 +22,21 @@ func printJSON(w io.Writer, v any) error {
 	return err
 }
 
+// count is "1 key" or "2 keys".
+func count(n int, one, many string) string {
+	if n == 1 {
+		many = one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
 // terminal looks at where a page goes: colour and width on a terminal,
 // honouring NO_COLOR; ASCII where the locale has no UTF-8.
 func terminal(w io.Writer) plot.Terminal {
 	o := plot.Terminal{ASCII: !utf8Locale()}
+	if a, ok := w.(*answer); ok {
+		w = a.w
+	}
 	f, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return o

@@ -42,6 +42,7 @@ at once.`,
 	}
 	c.Flags().StringVar(&f.repository, "repository", "", "the `DIR` of the repository")
 	c.Flags().StringVar(&f.keys, "keys", "", "folder with the key files (default REPOSITORY-keys)")
+	jsonFlag(c, &f.json)
 	c.Flags().StringVar(&from, "from", string(catalog.ScopeStaging), "the channel that has it")
 	c.Flags().StringVar(&to, "to", string(catalog.ScopeProd), "the wider channel")
 	return c
@@ -62,18 +63,26 @@ func submit(ctx context.Context, repo *publish.Repository, f signFlags, p publis
 		if err != nil {
 			return pending(err)
 		}
-		fmt.Fprintf(stdout, "proposal %s: release %d of %s, %d entries\n",
-			made.Manifest.Short(), made.Release.Sequence, p.Channel, len(made.Release.Entries))
-		printDifference(stdout, catalog.Diff(st.Releases[p.Channel], made.Release))
-		fmt.Fprintf(stdout, "next: arqon sign --repository %s %s\n", f.repository, made.Manifest.Short())
+		d := catalog.Diff(st.Releases[p.Channel], made.Release)
+		if f.json {
+			return printSubmitted(stdout, releaseOf(made.Manifest, made.Release), false, left, d)
+		}
+		fmt.Fprintf(stdout, "proposal %s: release %d of %s, %s\n",
+			made.Manifest.Short(), made.Release.Sequence, p.Channel, count(len(made.Release.Entries), "entry", "entries"))
+		printDifference(stdout, d)
+		fmt.Fprintf(stdout, "next: arqon sign --repository %s %s\n", word(f.repository), made.Manifest.Short())
 		return nil
 	}
 	out, err := repo.Release(ctx, p)
 	if err != nil {
 		return pending(err)
 	}
-	fmt.Fprintf(stdout, "release %d of %s is published: %d entries, manifest %s\n",
-		out.Release.Sequence, p.Channel, len(out.Release.Entries), out.Manifest.Short())
-	printDifference(stdout, catalog.Diff(st.Releases[p.Channel], out.Release))
+	d := catalog.Diff(st.Releases[p.Channel], out.Release)
+	if f.json {
+		return printSubmitted(stdout, releaseOf(out.Manifest, out.Release), true, left, d)
+	}
+	fmt.Fprintf(stdout, "release %d of %s is published: %s, manifest %s\n",
+		out.Release.Sequence, p.Channel, count(len(out.Release.Entries), "entry", "entries"), out.Manifest.Short())
+	printDifference(stdout, d)
 	return nil
 }

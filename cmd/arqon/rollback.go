@@ -41,6 +41,7 @@ once, yank it: that needs one key.`,
 	}
 	c.Flags().StringVar(&f.repository, "repository", "", "the `DIR` of the repository")
 	c.Flags().StringVar(&f.keys, "keys", "", "folder with the key files (default REPOSITORY-keys)")
+	jsonFlag(c, &f.json)
 	c.Flags().StringVar(&channel, "channel", string(catalog.ScopeStaging), "the channel")
 	c.Flags().Uint64Var(&to, "to", 0, "the `RELEASE` whose content is wanted")
 	return c

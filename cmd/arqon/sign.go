@@ -16,7 +16,7 @@ import (
 
 type signFlags struct {
 	repository, keys string
-	dry, renew       bool
+	dry, renew, json bool
 }
 
 func newSign() *cobra.Command {
@@ -40,6 +40,7 @@ without it the only pending proposal is meant.`,
 	c.Flags().StringVar(&f.repository, "repository", "", "the `DIR` of the repository")
 	c.Flags().StringVar(&f.keys, "keys", "", "folder with the approver's key files (default REPOSITORY-keys)")
 	c.Flags().BoolVar(&f.dry, "dry-run", false, "review only, sign nothing")
+	jsonFlag(c, &f.json)
 	return c
 }
 
@@ -61,11 +62,11 @@ published already.`,
 			return withRepository(c.Context(), f, func(ctx context.Context, repo *publish.Repository) error {
 				switch {
 				case repair:
-					return repairHead(ctx, repo, c.OutOrStdout())
+					return repairHead(ctx, repo, f.json, c.OutOrStdout())
 				case f.renew:
-					return renew(ctx, repo, c.OutOrStdout())
+					return renew(ctx, repo, f.json, c.OutOrStdout())
 				}
-				return commit(ctx, repo, first(args), c.OutOrStdout())
+				return commit(ctx, repo, f, first(args), c.OutOrStdout())
 			})
 		},
 	}
@@ -73,6 +74,7 @@ published already.`,
 	c.Flags().StringVar(&f.keys, "keys", "", "folder with the publisher's key files (default REPOSITORY-keys)")
 	c.Flags().BoolVar(&repair, "repair", false, "finish what a publisher that died has left")
 	c.Flags().BoolVar(&f.renew, "renew", false, "renew the dates of what is published")
+	jsonFlag(c, &f.json)
 	c.MarkFlagsMutuallyExclusive("repair", "renew")
 	return c
 }
@@ -116,24 +118,31 @@ func sign(ctx context.Context, repo *publish.Repository, f signFlags, name strin
 	if err != nil {
 		return pending(err)
 	}
-	fmt.Fprintf(stdout, "proposal %s: release %d of %s, %d entries, %d gate reports verified\n",
-		manifest.Short(), rv.Release.Sequence, rv.Release.Channel, len(rv.Release.Entries), rv.Evidence)
-	printDifference(stdout, rv.Difference)
+	if !f.json { // before it signs: a person may still stop it
+		fmt.Fprintf(stdout, "proposal %s: release %d of %s, %s, %s verified\n",
+			manifest.Short(), rv.Release.Sequence, rv.Release.Channel, count(len(rv.Release.Entries), "entry", "entries"), count(rv.Evidence, "gate report", "gate reports"))
+		printDifference(stdout, rv.Difference)
+	}
+	if !f.dry {
+		if rv, err = repo.Sign(ctx, manifest); err != nil {
+			return pending(err)
+		}
+	}
+	if f.json {
+		return printSigned(stdout, rv)
+	}
 	if f.dry {
 		fmt.Fprintf(stdout, "%d of %d signatures; nothing was signed (--dry-run)\n", len(rv.Signed), rv.Threshold)
 		return nil
 	}
-	if rv, err = repo.Sign(ctx, manifest); err != nil {
-		return pending(err)
-	}
 	fmt.Fprintf(stdout, "signed: %d of %d signatures\n", len(rv.Signed), rv.Threshold)
 	if len(rv.Signed) >= rv.Threshold {
-		fmt.Fprintf(stdout, "next: arqon publish --repository %s %s\n", f.repository, manifest.Short())
+		fmt.Fprintf(stdout, "next: arqon publish --repository %s %s\n", word(f.repository), manifest.Short())
 	}
 	return nil
 }
 
-func commit(ctx context.Context, repo *publish.Repository, name string, stdout io.Writer) error {
+func commit(ctx context.Context, repo *publish.Repository, f signFlags, name string, stdout io.Writer) error {
 	manifest, err := pick(ctx, repo, name)
 	if err != nil {
 		return err
@@ -142,19 +151,25 @@ func commit(ctx context.Context, repo *publish.Repository, name string, stdout i
 	if err != nil {
 		return pending(err)
 	}
+	if f.json {
+		return printJSON(stdout, publishedAnswer{releaseOf(p.Manifest, p.Release), append([]string{}, p.Approvers...), p.Again})
+	}
 	state := "is published"
 	if p.Again {
 		state = "was published already"
 	}
-	fmt.Fprintf(stdout, "release %d of %s %s: %d entries, approved by %d keys, manifest %s\n",
-		p.Release.Sequence, p.Release.Channel, state, len(p.Release.Entries), len(p.Approvers), p.Manifest.Short())
+	fmt.Fprintf(stdout, "release %d of %s %s: %s, approved by %s, manifest %s\n",
+		p.Release.Sequence, p.Release.Channel, state, count(len(p.Release.Entries), "entry", "entries"), count(len(p.Approvers), "key", "keys"), p.Manifest.Short())
 	return nil
 }
 
-func repairHead(ctx context.Context, repo *publish.Repository, stdout io.Writer) error {
+func repairHead(ctx context.Context, repo *publish.Repository, asJSON bool, stdout io.Writer) error {
 	done, err := repo.Repair(ctx)
 	if err != nil {
 		return err
+	}
+	if asJSON {
+		return printJSON(stdout, map[string]bool{"repaired": done})
 	}
 	if done {
 		fmt.Fprintln(stdout, "finished a commit whose publisher had died")
@@ -164,13 +179,16 @@ func repairHead(ctx context.Context, repo *publish.Repository, stdout io.Writer)
 	return nil
 }
 
-func renew(ctx context.Context, repo *publish.Repository, stdout io.Writer) error {
+func renew(ctx context.Context, repo *publish.Repository, asJSON bool, stdout io.Writer) error {
 	if err := repo.Renew(ctx); err != nil {
 		return err
 	}
 	st, err := repo.Status(ctx)
 	if err != nil {
 		return err
+	}
+	if asJSON {
+		return printJSON(stdout, map[string]string{"expires": st.Expires.Format(time.RFC3339)})
 	}
 	fmt.Fprintf(stdout, "renewed; the next date to keep is %s\n", st.Expires.Format(time.RFC3339))
 	return nil
@@ -200,7 +218,7 @@ func pick(ctx context.Context, repo *publish.Repository, name string) (artifacts
 	case len(found) == 0 && name == "":
 		return "", no{hinted{errors.New("no proposal is pending"), "arqon nightly leaves one"}}
 	case len(found) == 0:
-		return "", no{hinted{fmt.Errorf("no proposal begins with %s", name), fmt.Sprintf("%d proposals are in the repository", len(all))}}
+		return "", no{hinted{fmt.Errorf("no proposal begins with %s", name), count(len(all), "proposal is", "proposals are") + " in the repository"}}
 	}
 	lines := make([]string, len(found))
 	for i, d := range found {

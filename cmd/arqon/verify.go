@@ -225,5 +225,5 @@ var refusalHints = map[trust.Reason]string{
 	trust.ABI:          "use a newer arqon",
 	trust.BadEvidence:  "the gate report is not the one that was signed: take it from a good copy",
 	trust.Smoke:        "an entry does not open, or answers otherwise than when it was signed: the last good release goes on; yank it if it does so everywhere",
-	trust.NoRelease:    "publish first: arqon nightly, or name another channel with --channel",
+	trust.NoRelease:    "a night makes releases of staging (arqon nightly), arqon promote those of prod; --channel names another channel",
 }

@@ -33,14 +33,21 @@ again, a night proves it under a new id.`,
 				return err
 			}
 			return withRepository(c.Context(), f, func(ctx context.Context, repo *publish.Repository) error {
-				return yank(ctx, repo, reason, ids, c.OutOrStdout())
+				return yank(ctx, repo, f, reason, ids, c.OutOrStdout())
 			})
 		},
 	}
 	c.Flags().StringVar(&f.repository, "repository", "", "the `DIR` of the repository")
 	c.Flags().StringVar(&f.keys, "keys", "", "folder with the responder's key files (default REPOSITORY-keys)")
+	jsonFlag(c, &f.json)
 	c.Flags().StringVar(&reason, "reason", "", "one line for everybody who asks why")
 	return c
+}
+
+// withdrawnAnswer is the JSON form.
+type withdrawnAnswer struct {
+	Withdrawn []catalog.VariantID `json:"withdrawn"`
+	Reason    string              `json:"reason"`
 }
 
 // variantIDs reads ids from the command line.
@@ -56,7 +63,7 @@ func variantIDs(args []string) ([]catalog.VariantID, error) {
 	return ids, nil
 }
 
-func yank(ctx context.Context, repo *publish.Repository, reason string, ids []catalog.VariantID, stdout io.Writer) error {
+func yank(ctx context.Context, repo *publish.Repository, f signFlags, reason string, ids []catalog.VariantID, stdout io.Writer) error {
 	if reason == "" {
 		return hinted{errors.New("no reason was given"), `give --reason "one line": it is what everybody reads later`}
 	}
@@ -66,6 +73,9 @@ func yank(ctx context.Context, repo *publish.Repository, reason string, ids []ca
 	}
 	if err != nil {
 		return pending(err)
+	}
+	if f.json {
+		return printJSON(stdout, withdrawnAnswer{ids, reason})
 	}
 	for _, id := range ids {
 		fmt.Fprintf(stdout, "withdrawn: %d\n", id)

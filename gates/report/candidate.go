@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/arqon/arqon/gates"
@@ -34,11 +35,13 @@ func Candidate(w io.Writer, n gates.Night, name string, o TextOptions) error {
 // names lists the first limit candidate names.
 func names(n *gates.Night, limit int) []string {
 	var out []string
-	for i, c := range n.Candidates {
-		if i == limit {
-			return append(out, fmt.Sprintf("and %d more", len(n.Candidates)-limit))
+	for _, c := range n.Candidates {
+		if name := plot.Clean(c.Name, 60); !slices.Contains(out, name) { // the baseline stands in every context
+			out = append(out, name)
 		}
-		out = append(out, plot.Clean(c.Name, 60))
+	}
+	if more := len(out) - limit; more > 0 {
+		out = append(out[:limit], fmt.Sprintf("and %d more", more))
 	}
 	return out
 }

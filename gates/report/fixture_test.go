@@ -340,7 +340,7 @@ func (m *maker) canary(c *gates.CandidateReport, metric string) {
 	c.Canary = rec
 }
 
-const waits = "awaits 2 signatures"
+const waits = "awaits signatures: prod needs 2"
 
 func makeNight(t testing.TB) gates.Night {
 	policy := gates.DefaultPolicy()

@@ -365,9 +365,9 @@ func controlsSentence(s subject) string {
 	case all == 0:
 		return "No control applied to this night."
 	case s.night.Outcome == gates.Invalid:
-		return fmt.Sprintf("%d of %s behaved as they must: the night is INVALID and so is everything on this page.", good, plot.Count(all, "control"))
+		return behaved(good, all) + ": the night is INVALID and so is everything on this page."
 	}
-	t := fmt.Sprintf("%d of %s behaved as they must.", good, plot.Count(all, "control"))
+	t := behaved(good, all) + "."
 	for _, f := range s.night.Noise {
 		if f.Context == s.Context {
 			t += fmt.Sprintf(" In this context identical code differed by up to %s in %s.", plot.Percent(f.Floor), plot.Clean(f.Metric, 60))

@@ -34,18 +34,18 @@ func (w Where) repository() string {
 	if w.Repository == "" {
 		return "REPOSITORY"
 	}
-	return shellWord(w.Repository)
+	return ShellWord(w.Repository)
 }
 
 func (w Where) channel() string {
 	if w.Channel == "" {
 		return "staging"
 	}
-	return shellWord(w.Channel)
+	return ShellWord(w.Channel)
 }
 
-// shellWord quotes s if a shell would not take it as one word.
-func shellWord(s string) string {
+// ShellWord quotes s if a shell would not take it as one word.
+func ShellWord(s string) string {
 	s = plot.Clean(s, 400)
 	for _, r := range s {
 		ok := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
@@ -77,7 +77,7 @@ func quoteInner(s string) string {
 
 // commands are the night's next steps, in order, ready to copy.
 func commands(n *gates.Night, w Where) []string {
-	run := shellWord(n.Run)
+	run := ShellWord(n.Run)
 	if n.Outcome == gates.Invalid {
 		return []string{"arqon report " + run + " --json", "arqon nightly --study STUDY.yaml"}
 	}
@@ -118,7 +118,16 @@ func trust(n *gates.Night) string {
 	if all == 0 {
 		return "No control applied to this night."
 	}
-	return fmt.Sprintf("%d of %s behaved as they must: the night counts.", good, plot.Count(all, "control"))
+	return behaved(good, all) + ": the night counts."
+}
+
+// behaved is "3 of 3 controls behaved as they must".
+func behaved(good, all int) string {
+	must := "as they must"
+	if all == 1 {
+		must = "as it must"
+	}
+	return fmt.Sprintf("%d of %s behaved %s", good, plot.Count(all, "control"), must)
 }
 
 // controlsHeld counts the controls that passed and those that applied.

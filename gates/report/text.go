@@ -336,7 +336,7 @@ func (p *printer) next(n *gates.Night) {
 		p.Command(c)
 	}
 	p.Para(plot.Faint, 2, 0, "Why a metric was judged as it was:")
-	p.Command("arqon report " + shellWord(n.Run) + " --explain " + shellWord(anyMetric(n)))
+	p.Command("arqon report " + ShellWord(n.Run) + " --explain " + ShellWord(anyMetric(n)))
 }
 
 func anyMetric(n *gates.Night) string {
