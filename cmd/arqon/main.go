@@ -53,6 +53,7 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetErr(stderr)
 	started := false // before that an error is about how the command was called
 	polish(root, func() { started = true })
+	complete(root)
 	c, err := root.ExecuteContextC(ctx)
 	if answers.err != nil && !errors.Is(err, answers.err) {
 		err = errors.Join(err, answers.err)

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/arqon/arqon/catalog"
+)
+
+// runsListedMax is how many runs a shell is offered.
+const runsListedMax = 1000
+
+// complete tells the shell what may stand where: runs by name, built-in
+// domains, channels. Everything else is a file, as shells assume.
+func complete(root *cobra.Command) {
+	runs := []string{"report", "study show", "gate verify", "gate anchor", "gate test"}
+	each(root, func(c *cobra.Command) {
+		switch path := strings.TrimPrefix(c.CommandPath(), root.Name()+" "); {
+		case slices.Contains(runs, path):
+			c.ValidArgsFunction = runNames
+		case path == "domain check" || path == "domain serve":
+			c.ValidArgs = strings.Split(builtIn, ", ")
+		}
+		for flag, names := range map[string]cobra.CompletionFunc{"resume": runNames, "diff": runNames, "channel": channelNames} {
+			if c.Flags().Lookup(flag) == nil {
+				continue
+			}
+			if err := c.RegisterFlagCompletionFunc(flag, names); err != nil {
+				panic(err) // twice for one flag: a mistake of ours
+			}
+		}
+	})
+}
+
+// runNames lists the runs below --out; a directory or a report may stand there too.
+func runNames(c *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
+	out := defaultOut
+	if f := c.Flags().Lookup("out"); f != nil {
+		out = f.Value.String()
+	}
+	entries, err := os.ReadDir(filepath.Join(out, "runs"))
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	var names []string
+	for _, e := range entries {
+		if e.IsDir() && strings.HasPrefix(e.Name(), begun) && len(names) < runsListedMax {
+			names = append(names, e.Name())
+		}
+	}
+	return names, cobra.ShellCompDirectiveDefault
+}
+
+func channelNames(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return []string{string(catalog.ScopeStaging), string(catalog.ScopeProd)}, cobra.ShellCompDirectiveNoFileComp
+}
