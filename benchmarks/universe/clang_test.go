@@ -60,6 +60,24 @@ func TestKernelsOfClangAgreeWithTheInterpreterBitByBit(t *testing.T) {
 	}
 }
 
+// builtTwice is a bundle, after it was built again to the same bytes.
+func builtTwice(t testing.TB, d *Domain, point benchmarks.Point) benchmarks.Bundle {
+	t.Helper()
+	var twice [2]benchmarks.Bundle
+	for i := range twice {
+		var err error
+		if twice[i], err = d.Build(t.Context(), point, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, f := range twice[0].Files {
+		if !bytes.Equal(f.Bytes, twice[1].Files[i].Bytes) {
+			t.Errorf("%s differs when it is built again", f.Name)
+		}
+	}
+	return twice[0]
+}
+
 // A bundle of clang's is the same bytes again, says what built it, and opens in
 // a loader that knows of no compiler.
 func TestABundleOfClangOpensWithoutClang(t *testing.T) {
@@ -70,19 +88,9 @@ func TestABundleOfClangOpensWithoutClang(t *testing.T) {
 	}
 	t.Cleanup(func() { closes(t, d.Close) })
 	point := benchmarks.Point{paramPrecision: "f32", paramSIMD: true, paramUnroll: "2", paramBuilder: builderClang, paramLevel: "O3"}
-	var twice [2]benchmarks.Bundle
-	for i := range twice {
-		if twice[i], err = d.Build(t.Context(), point, 0); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for i, f := range twice[0].Files {
-		if !bytes.Equal(f.Bytes, twice[1].Files[i].Bytes) {
-			t.Errorf("%s differs when it is built again", f.Name)
-		}
-	}
+	bundle := builtTwice(t, d, point)
 	var h kernelHeader
-	if err := json.Unmarshal(twice[0].Files[0].Bytes, &h); err != nil {
+	if err := json.Unmarshal(bundle.Files[0].Bytes, &h); err != nil {
 		t.Fatal(err)
 	}
 	if b := h.Builder; b == nil || b.Name != "clang" || !strings.Contains(b.Version, "clang") || !slices.Contains(b.Flags, "-O3") || b.check() != nil {
@@ -90,7 +98,7 @@ func TestABundleOfClangOpensWithoutClang(t *testing.T) {
 	}
 	o := NewLoader(nil)
 	t.Cleanup(func() { closes(t, o.Close) })
-	k, err := o.Open(t.Context(), twice[0].Files)
+	k, err := o.Open(t.Context(), bundle.Files)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,41 +13,49 @@ import (
 	"github.com/arqon/arqon/benchmarks"
 )
 
-var update = flag.Bool("update", false, "build testdata/clang anew: needs clang")
+var update = flag.Bool("update", false, "build testdata/clang and testdata/native anew: needs clang")
 
 // keptPlan is the plan of the bundle in testdata/clang.
 var keptPlan = Plan{Precision: I16, SIMD: true, Unroll: 2, Fuse: 2, Rows: 16}
 
-// kept is a bundle that clang has built, kept so that machines without clang
-// see one.
+// kept is a bundle that clang has built.
 func kept(t testing.TB) []benchmarks.File {
+	t.Helper()
+	return keptIn(t, "testdata/clang", moduleFile, func(p *Program) ([]benchmarks.File, error) {
+		c, err := FindClang(t.Context(), "")
+		if err != nil {
+			return nil, err
+		}
+		return p.clangFiles(t.Context(), c, keptPlan, "O2")
+	})
+}
+
+// keptIn reads a bundle that is kept so that machines without a compiler see
+// one; build makes it anew.
+func keptIn(t testing.TB, dir string, named func(width int) string, build func(*Program) ([]benchmarks.File, error)) []benchmarks.File {
 	t.Helper()
 	names := []string{kernelFile}
 	for _, w := range Widths {
-		names = append(names, moduleFile(w))
+		names = append(names, named(w))
 	}
 	if *update {
 		p, err := Prepare(GrayScott())
 		if err != nil {
 			t.Fatal(err)
 		}
-		c, err := FindClang(t.Context(), "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		files, err := p.clangFiles(t.Context(), c, keptPlan, "O2")
+		files, err := build(p)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, f := range files {
-			if err := os.WriteFile(filepath.Join("testdata/clang", f.Name), f.Bytes, 0o644); err != nil {
+			if err := os.WriteFile(filepath.Join(dir, f.Name), f.Bytes, 0o644); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
 	var out []benchmarks.File
 	for _, name := range names {
-		b, err := os.ReadFile(filepath.Join("testdata/clang", name))
+		b, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
 			t.Fatal(err)
 		}

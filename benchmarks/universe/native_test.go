@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	goruntime "runtime"
 	"slices"
 	"strings"
@@ -40,38 +39,12 @@ var (
 	keptNativeCPU  = "x86-64-v3"
 )
 
-// keptNative is a native bundle that is kept so that machines without clang
-// see one.
+// keptNative is a native bundle that clang has built.
 func keptNative(t testing.TB) []benchmarks.File {
 	t.Helper()
-	names := []string{kernelFile}
-	for _, w := range Widths {
-		names = append(names, nativeName(w))
-	}
-	if *update {
-		p, err := Prepare(GrayScott())
-		if err != nil {
-			t.Fatal(err)
-		}
-		files, err := p.nativeFiles(t.Context(), needsNative(t), keptNativePlan, keptNativeCPU)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, f := range files {
-			if err := os.WriteFile(filepath.Join("testdata/native", f.Name), f.Bytes, 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	var out []benchmarks.File
-	for _, name := range names {
-		b, err := os.ReadFile(filepath.Join("testdata/native", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		out = append(out, benchmarks.File{Name: name, Bytes: b})
-	}
-	return out
+	return keptIn(t, "testdata/native", nativeName, func(p *Program) ([]benchmarks.File, error) {
+		return p.nativeFiles(t.Context(), needsNative(t), keptNativePlan, keptNativeCPU)
+	})
 }
 
 // needsCPU skips on machines that cannot run the kept kernels.
@@ -364,22 +337,12 @@ func TestTheContractIsKeptWithNativeKernels(t *testing.T) {
 	d.AllowNative(needsNative(t))
 	conformance.Run(t, d)
 	point := benchmarks.Point{paramPrecision: "f32", paramSIMD: true, paramUnroll: "4", paramBuilder: builderNative}
-	var twice [2]benchmarks.Bundle
-	for i := range twice {
-		if twice[i], err = d.Build(t.Context(), point, 0); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for i, f := range twice[0].Files {
-		if !bytes.Equal(f.Bytes, twice[1].Files[i].Bytes) {
-			t.Errorf("%s differs when it is built again", f.Name)
-		}
-	}
+	b := builtTwice(t, d, point)
 	levels := CPULevels()
-	if want := []string{FeatureNative, levels[len(levels)-1]}; !slices.Equal(twice[0].Needs, want) {
-		t.Errorf("a host must offer %v, want %v", twice[0].Needs, want)
+	if want := []string{FeatureNative, levels[len(levels)-1]}; !slices.Equal(b.Needs, want) {
+		t.Errorf("a host must offer %v, want %v", b.Needs, want)
 	}
-	in, err := d.Open(t.Context(), twice[0])
+	in, err := d.Open(t.Context(), b)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -155,48 +155,53 @@ func ownRoot(ctx context.Context, f *Forger) error {
 	return f.Put(ctx, trust.MetadataName(metadata.ROOT, root.Signed.Version), b)
 }
 
+// withHead does the work with the head and the newest staging metadata but one.
+func withHead(do func(ctx context.Context, f *Forger, h *trust.Head, version int64, old []byte) error) func(context.Context, *Forger) error {
+	return func(ctx context.Context, f *Forger) error {
+		h, err := f.Head(ctx)
+		if err != nil {
+			return err
+		}
+		version := h.Roles[staging].Signed.Version
+		old, err := f.Store.Read(ctx, trust.MetadataName(staging, version-1), 1<<20)
+		if err != nil {
+			return err
+		}
+		return do(ctx, f, h, version, old)
+	}
+}
+
+// aSnapshot signs one whose roles were changed.
+func aSnapshot(change func(m map[string]*metadata.MetaFiles, version int64, old []byte)) func(context.Context, *Forger) error {
+	return withHead(func(ctx context.Context, f *Forger, h *trust.Head, version int64, old []byte) error {
+		return f.Snapshot(ctx, h, h.Snapshot.Signed.Version+5, func(m map[string]*metadata.MetaFiles) { change(m, version, old) })
+	})
+}
+
+// aTimestamp signs one that promises something, with the key of a role.
+func aTimestamp(role string, change func(h *trust.Head) (int64, *metadata.MetaFiles)) func(context.Context, *Forger) error {
+	return withHead(func(ctx context.Context, f *Forger, h *trust.Head, _ int64, _ []byte) error {
+		key, err := f.Key(h.Root.Signed.Roles[role].KeyIDs)
+		if err != nil {
+			return err
+		}
+		version, promise := change(h)
+		return f.Timestamp(ctx, version, promise, key)
+	})
+}
+
 // Snapshots are versions that never belonged together, versions far ahead,
 // roles that are gone: what stolen snapshot and timestamp keys can try.
 func Snapshots() []Attack {
-	// with hands do the head and the newest staging metadata but one.
-	with := func(do func(ctx context.Context, f *Forger, h *trust.Head, version int64, old []byte) error) func(context.Context, *Forger) error {
-		return func(ctx context.Context, f *Forger) error {
-			h, err := f.Head(ctx)
-			if err != nil {
-				return err
-			}
-			version := h.Roles[staging].Signed.Version
-			old, err := f.Store.Read(ctx, trust.MetadataName(staging, version-1), 1<<20)
-			if err != nil {
-				return err
-			}
-			return do(ctx, f, h, version, old)
-		}
-	}
-	snapshot := func(change func(m map[string]*metadata.MetaFiles, version int64, old []byte)) func(context.Context, *Forger) error {
-		return with(func(ctx context.Context, f *Forger, h *trust.Head, version int64, old []byte) error {
-			return f.Snapshot(ctx, h, h.Snapshot.Signed.Version+5, func(m map[string]*metadata.MetaFiles) { change(m, version, old) })
-		})
-	}
-	timestamp := func(role string, change func(h *trust.Head) (int64, *metadata.MetaFiles)) func(context.Context, *Forger) error {
-		return with(func(ctx context.Context, f *Forger, h *trust.Head, _ int64, _ []byte) error {
-			key, err := f.Key(h.Root.Signed.Roles[role].KeyIDs)
-			if err != nil {
-				return err
-			}
-			version, promise := change(h)
-			return f.Timestamp(ctx, version, promise, key)
-		})
-	}
 	const clock = metadata.TIMESTAMP
 	next := func(h *trust.Head) int64 { return h.Timestamp.Signed.Version + 5 }
 	promise := func(h *trust.Head) metadata.MetaFiles { return *h.Timestamp.Signed.Meta["snapshot.json"] }
 	return []Attack{
-		{Name: "role gone", Holds: head, Reason: trust.Rollback, Do: snapshot(func(m map[string]*metadata.MetaFiles, _ int64, _ []byte) { delete(m, staging+".json") })},
-		{Name: "old role", Holds: head, Reason: trust.Rollback, Do: snapshot(func(m map[string]*metadata.MetaFiles, version int64, old []byte) {
+		{Name: "role gone", Holds: head, Reason: trust.Rollback, Do: aSnapshot(func(m map[string]*metadata.MetaFiles, _ int64, _ []byte) { delete(m, staging+".json") })},
+		{Name: "old role", Holds: head, Reason: trust.Rollback, Do: aSnapshot(func(m map[string]*metadata.MetaFiles, version int64, old []byte) {
 			m[staging+".json"] = MetaFile(version-1, old)
 		})},
-		{Name: "role under another version", Holds: head, Reason: trust.MixAndMatch, Do: with(func(ctx context.Context, f *Forger, h *trust.Head, version int64, _ []byte) error {
+		{Name: "role under another version", Holds: head, Reason: trust.MixAndMatch, Do: withHead(func(ctx context.Context, f *Forger, h *trust.Head, version int64, _ []byte) error {
 			b, err := f.Store.Read(ctx, trust.MetadataName(staging, version), 1<<20)
 			if err != nil {
 				return err
@@ -206,11 +211,11 @@ func Snapshots() []Attack {
 			}
 			return f.Snapshot(ctx, h, h.Snapshot.Signed.Version+5, func(m map[string]*metadata.MetaFiles) { m[staging+".json"] = MetaFile(version+5, b) })
 		})},
-		{Name: "fast-forward", Holds: []string{clock}, Reason: trust.FastForward, Do: timestamp(clock, func(h *trust.Head) (int64, *metadata.MetaFiles) {
+		{Name: "fast-forward", Holds: []string{clock}, Reason: trust.FastForward, Do: aTimestamp(clock, func(h *trust.Head) (int64, *metadata.MetaFiles) {
 			p := promise(h)
 			return 1 << 40, &p
 		})},
-		{Name: "older snapshot", Holds: []string{clock}, Reason: trust.Rollback, Do: with(func(ctx context.Context, f *Forger, h *trust.Head, _ int64, _ []byte) error {
+		{Name: "older snapshot", Holds: []string{clock}, Reason: trust.Rollback, Do: withHead(func(ctx context.Context, f *Forger, h *trust.Head, _ int64, _ []byte) error {
 			n := h.Snapshot.Signed.Version - 1
 			b, err := f.Store.Read(ctx, trust.MetadataName(metadata.SNAPSHOT, n), 1<<20)
 			if err != nil {
@@ -222,16 +227,16 @@ func Snapshots() []Attack {
 			}
 			return f.Timestamp(ctx, next(h), MetaFile(n, b), key)
 		})},
-		{Name: "signed by another role", Holds: []string{metadata.SNAPSHOT}, Reason: trust.BadSignature, Do: timestamp(metadata.SNAPSHOT, func(h *trust.Head) (int64, *metadata.MetaFiles) {
+		{Name: "signed by another role", Holds: []string{metadata.SNAPSHOT}, Reason: trust.BadSignature, Do: aTimestamp(metadata.SNAPSHOT, func(h *trust.Head) (int64, *metadata.MetaFiles) {
 			p := promise(h)
 			return next(h), &p
 		})},
-		{Name: "no hash", Holds: []string{clock}, Reason: trust.Malformed, Do: timestamp(clock, func(h *trust.Head) (int64, *metadata.MetaFiles) {
+		{Name: "no hash", Holds: []string{clock}, Reason: trust.Malformed, Do: aTimestamp(clock, func(h *trust.Head) (int64, *metadata.MetaFiles) {
 			p := promise(h)
 			p.Hashes = nil
 			return next(h), &p
 		})},
-		{Name: "path traversal in the snapshot", Holds: head, Reason: trust.Malformed, Do: snapshot(func(m map[string]*metadata.MetaFiles, _ int64, _ []byte) { m["../x.json"] = m["targets.json"] })},
+		{Name: "path traversal in the snapshot", Holds: head, Reason: trust.Malformed, Do: aSnapshot(func(m map[string]*metadata.MetaFiles, _ int64, _ []byte) { m["../x.json"] = m["targets.json"] })},
 	}
 }
 

@@ -391,15 +391,21 @@ func request() (x []float64, eligible []bool, ms []float64) {
 	return x, eligible, ms
 }
 
+// trained is a bandit whose rewards are a feature each.
 func trained(t testing.TB, policy Policy) *Bandit {
+	return taught(t, policy, 600, func(s uint64, arm int, x []float64) float64 { return x[arm%8]*.2 + .1*Normal(6, s) })
+}
+
+// taught is a bandit after so many rewards for requests of normal features.
+func taught(t testing.TB, policy Policy, rewards uint64, reward func(s uint64, arm int, x []float64) float64) *Bandit {
 	b := newTestBandit(t, BanditConfig{Arms: 30, Dim: 8, LimitMS: 100, Policy: policy})
 	x, eligible, ms := request()
-	for s := range uint64(600) {
+	for s := range rewards {
 		for i := range x {
 			x[i] = Normal(5, s, uint64(i))
 		}
 		p := b.Choose(s, x, eligible, ms)
-		b.Reward(s, p.Arm, x[p.Arm%8]*.2+.1*Normal(6, s), ms[p.Arm])
+		b.Reward(s, p.Arm, reward(s, p.Arm, x), ms[p.Arm])
 	}
 	return b
 }

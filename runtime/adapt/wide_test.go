@@ -59,15 +59,7 @@ func TestUpdatesByRankAreTheBatchSolution(t *testing.T) {
 
 // bent is a bandit that has learned rewards which depend on products.
 func bent(t testing.TB, policy Policy) *Bandit {
-	b := newTestBandit(t, BanditConfig{Arms: 30, Dim: 8, LimitMS: 100, Policy: policy})
-	x, eligible, ms := request()
-	for s := range uint64(1200) {
-		for i := range x {
-			x[i] = Normal(5, s, uint64(i))
-		}
-		p := b.Choose(s, x, eligible, ms)
-		b.Reward(s, p.Arm, x[p.Arm%8]*x[(p.Arm+3)%8]*.2+.05*Normal(6, s), ms[p.Arm])
-	}
+	b := taught(t, policy, 1200, func(s uint64, arm int, x []float64) float64 { return x[arm%8]*x[(arm+3)%8]*.2 + .05*Normal(6, s) })
 	if b.s.Believed.kind() != wideWeights {
 		t.Fatalf("hypothesis %d is believed, log likelihoods %v", b.s.Believed, b.s.Likely)
 	}
