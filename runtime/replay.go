@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/arqon/arqon/catalog"
 	"github.com/arqon/arqon/internal/ledger"
@@ -307,12 +308,14 @@ func describe(kind uint16, payload []byte) string {
 		v, err = decodeStep(payload)
 	}
 	if err != nil {
-		return err.Error()
+		return fmt.Sprintf("%s %v", kindName(kind), err)
 	}
 	return fmt.Sprintf("%s %+v", kindName(kind), v)
 }
 
-func kindName(kind uint16) string {
-	names := [...]string{"", "open", "release", "adopted", "proposal", "decision", "applied", "window", "transition", "command", "adapt", "step"}
-	return nameOf(names[:], int(kind), "kind")
-}
+var kindNames = [...]string{"", "open", "release", "adopted", "proposal", "decision", "applied", "window", "transition", "command", "adapt", "step"}
+
+// Kinds names the kinds of records: the first word of what Describe says.
+func Kinds() []string { return slices.Clone(kindNames[1:]) }
+
+func kindName(kind uint16) string { return nameOf(kindNames[:], int(kind), "kind") }

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/arqon/arqon/catalog"
+	"github.com/arqon/arqon/runtime"
 )
 
 // runsListedMax is how many runs a shell is offered.
@@ -25,7 +26,7 @@ func complete(root *cobra.Command) {
 		case path == "domain check" || path == "domain serve":
 			c.ValidArgs = strings.Split(builtIn, ", ")
 		}
-		for flag, names := range map[string]cobra.CompletionFunc{"resume": runNames, "diff": runNames, "channel": channelNames} {
+		for flag, names := range map[string]cobra.CompletionFunc{"resume": runNames, "diff": runNames, "channel": channelNames, "kind": kindNames} {
 			if c.Flags().Lookup(flag) == nil {
 				continue
 			}
@@ -57,4 +58,8 @@ func runNames(c *cobra.Command, _ []string, begun string) ([]string, cobra.Shell
 
 func channelNames(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 	return []string{string(catalog.ScopeStaging), string(catalog.ScopeProd)}, cobra.ShellCompDirectiveNoFileComp
+}
+
+func kindNames(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return runtime.Kinds(), cobra.ShellCompDirectiveNoFileComp
 }

@@ -67,7 +67,7 @@ func openDomain(st factory.Study, out string, crashesMax int, say func(string)) 
 	}
 	return open{}, hinted{
 		fmt.Errorf("domain %q is not built in", st.Domain),
-		"built in: " + builtIn + "; any other program goes under external.command, see studies/compress.yaml",
+		"built in: " + builtIn + "; any other program goes under external.command, docs/studies.md says how",
 	}
 }
 

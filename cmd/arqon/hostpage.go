@@ -43,15 +43,24 @@ func (r runResult) answers() []answerView {
 	if r.Verdict.Absorbed {
 		v.Class = "PASS"
 	}
-	slowest, swings, late := 0, 0, 0
+	slowest, swings, late, never := 0, 0, 0, 0
 	for _, p := range r.Phases {
-		slowest, swings, late = max(slowest, p.Recovery.Requests), swings+p.Recovery.Oscillation, late+p.Recovery.OverLimit
+		swings, late = swings+p.Recovery.Oscillation, late+p.Recovery.OverLimit
+		if !p.Recovery.Recovered {
+			never++
+			continue
+		}
+		slowest = max(slowest, p.Recovery.Requests)
+	}
+	again := count(swings, "change", "changes") + " of variant after recovering"
+	if never > 0 {
+		again = count(never, "phase", "phases") + " did not recover; " + again
 	}
 	return []answerView{
 		v,
-		{"Slowest recovery", counted(slowest, "request"), "", counted(swings, "change") + " of variant after recovering"},
-		{"Guardrails", counted(r.Trips, "trip"), "", fmt.Sprintf("%s; %s over a signed limit, %d after recovering", counted(r.Rollbacks, "rollback"), counted(r.Violations, "window"), late)},
-		{"Requests", plot.Grouped(float64(r.Requests)), "", fmt.Sprintf("%d dropped, %d torn snapshots, %s", r.Dropped, r.Torn, counted(r.Swaps, "swap"))},
+		{"Slowest recovery", count(slowest, "request", "requests"), "", again},
+		{"Guardrails", count(r.Trips, "trip", "trips"), "", fmt.Sprintf("%s; %s over a signed limit, %d after recovering", count(r.Rollbacks, "rollback", "rollbacks"), count(r.Violations, "window", "windows"), late)},
+		{"Requests", plot.Grouped(float64(r.Requests)), "", fmt.Sprintf("%d dropped, %d torn snapshots, %s", r.Dropped, r.Torn, count(r.Swaps, "swap", "swaps"))},
 	}
 }
 

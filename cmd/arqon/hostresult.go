@@ -309,22 +309,22 @@ func (r runResult) verdict() runVerdict {
 		case !p.Recovery.Recovered:
 			bad = append(bad, name+" did not recover")
 		case p.Recovery.OverLimit > 0:
-			bad = append(bad, fmt.Sprintf("%s was over a signed limit in %s after it had recovered", name, counted(p.Recovery.OverLimit, "window")))
+			bad = append(bad, fmt.Sprintf("%s was over a signed limit in %s after it had recovered", name, count(p.Recovery.OverLimit, "window", "windows")))
 		case p.Violations > 0:
-			before = append(before, fmt.Sprintf("%s in %s", counted(p.Violations, "window"), name))
+			before = append(before, fmt.Sprintf("%s in %s", count(p.Violations, "window", "windows"), name))
 		}
 		if p.Beyond > 0 {
-			beyond = append(beyond, fmt.Sprintf("%s of %s", counted(p.Beyond, "window"), name))
+			beyond = append(beyond, fmt.Sprintf("%s of %s", count(p.Beyond, "window", "windows"), name))
 		}
 		slowest, swings = max(slowest, p.Recovery.Requests), swings+p.Recovery.Oscillation
 	}
 	if r.Dropped+r.Torn > 0 {
-		bad = append(bad, fmt.Sprintf("%s dropped, %s torn", counted(r.Dropped, "request"), counted(r.Torn, "snapshot")))
+		bad = append(bad, fmt.Sprintf("%s dropped, %s torn", count(r.Dropped, "request", "requests"), count(r.Torn, "snapshot", "snapshots")))
 	}
 	if len(bad) > 0 {
 		return runVerdict{Text: "not absorbed: " + strings.Join(bad, "; ")}
 	}
-	text := fmt.Sprintf("absorbed: each of %s, the slowest after %s; %s of variant after that; nothing dropped", counted(len(r.Phases), "change"), counted(slowest, "request"), counted(swings, "change"))
+	text := fmt.Sprintf("absorbed: each of %s, the slowest after %s; %s of variant after that; nothing dropped", count(len(r.Phases), "change", "changes"), count(slowest, "request", "requests"), count(swings, "change", "changes"))
 	if len(before) > 0 {
 		text += "; over a signed limit only until the host had reacted: " + strings.Join(before, ", ")
 	} else {
@@ -334,13 +334,6 @@ func (r runResult) verdict() runVerdict {
 		text += "; out of anything's reach was a signed limit in " + strings.Join(beyond, ", ")
 	}
 	return runVerdict{Absorbed: true, Text: text}
-}
-
-func counted(n int, what string) string {
-	if n != 1 {
-		what += "s"
-	}
-	return fmt.Sprintf("%d %s", n, what)
 }
 
 // saying is the phase in a few words.
@@ -393,7 +386,7 @@ func (r runResult) sentence() string {
 	s := fmt.Sprintf("%d requests, %d dropped, %d torn snapshots, %d swaps, %d guardrail trips, %d rollbacks, %d windows over a signed limit, %d releases adopted while serving",
 		r.Requests, r.Dropped, r.Torn, r.Swaps, r.Trips, r.Rollbacks, r.Violations, r.Adopted)
 	if r.Shadowed > 0 {
-		s += fmt.Sprintf(", %s with a variant in shadow, %d stopped there", counted(r.Shadowed, "window"), r.ShadowStops)
+		s += fmt.Sprintf(", %s with a variant in shadow, %d stopped there", count(r.Shadowed, "window", "windows"), r.ShadowStops)
 	}
 	for _, f := range r.Facts {
 		s += fmt.Sprintf("; %s: %s", f.header, f.unit.text(f.value))

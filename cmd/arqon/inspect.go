@@ -89,8 +89,8 @@ func previous(ctx context.Context, store artifacts.Store, r catalog.Release) (ca
 func printRelease(w io.Writer, rr trust.ReleaseReport) {
 	r := rr.Release
 	fmt.Fprintf(w, "%s release %d of domain %s\n", r.Channel, r.Sequence, r.Domain)
-	fmt.Fprintf(w, "manifest  %s\ncreated   %s, expires %s\nbaseline  %d\napproved  %d keys signed, %d needed\nguards    ",
-		rr.Manifest, r.Created.Format("2006-01-02 15:04"), r.Expires.Format("2006-01-02 15:04"), r.Baseline, len(rr.Approvers), rr.Threshold)
+	fmt.Fprintf(w, "manifest  %s\ncreated   %s, expires %s\nbaseline  %d\napproved  %s signed, %d needed\nguards    ",
+		rr.Manifest, r.Created.Format("2006-01-02 15:04"), r.Expires.Format("2006-01-02 15:04"), r.Baseline, count(len(rr.Approvers), "key", "keys"), rr.Threshold)
 	var guards []string
 	for _, g := range r.Policy.Guardrails {
 		if g.Min != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -120,6 +121,9 @@ type logLine struct {
 func showLog(path string, f logFlags, stdout io.Writer) error {
 	if f.last < 0 || f.last > logLinesMax {
 		return hinted{fmt.Errorf("--last is %d: want 0 to %d", f.last, logLinesMax), "arqon log LOG --last 20"}
+	}
+	if kinds := runtime.Kinds(); f.kind != "" && !slices.Contains(kinds, f.kind) {
+		return hinted{fmt.Errorf("--kind %q: a log has no such records", f.kind), "kinds are " + strings.Join(kinds, ", ")}
 	}
 	var tail []logLine
 	info, err := ledger.Read(path, func(rec ledger.Record) error {
