@@ -40,6 +40,7 @@ import (
 //	cosigned REPO KEYS TYPE…  every bundle, and what is wrong with it, given to cosign, if [cosign]
 //	attack NAME REASON        see cmdAttack; refused, serves, become, forgeprod, forgestatement,
 //	                          forgesignature and expire too
+//	losekernel                kill a native kernel that serves for the newest command in the background
 //	keep NAME                 what is in the directory now is the fixture of that name
 func scriptParams(dir string) testscript.Params {
 	return testscript.Params{
@@ -56,7 +57,7 @@ func scriptParams(dir string) testscript.Params {
 			"attack": cmdAttack, "refused": cmdRefused, "serves": cmdServes, "forgeprod": cmdForgeProd, "become": cmdBecome,
 			"forgestatement": cmdForgeStatement, "forgesignature": cmdForgeSignature, "expire": cmdExpire,
 			"setproposal": cmdSetProposal, "hostile": cmdHostile,
-			"cosigned": cmdCosigned, "smalldisk": cmdSmallDisk, "morespace": cmdMoreSpace,
+			"cosigned": cmdCosigned, "smalldisk": cmdSmallDisk, "morespace": cmdMoreSpace, "losekernel": cmdLoseKernel,
 		},
 	}
 }

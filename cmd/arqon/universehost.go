@@ -7,6 +7,7 @@ import (
 	"math"
 	goruntime "runtime"
 	"slices"
+	"strings"
 
 	"github.com/arqon/arqon/artifacts"
 	"github.com/arqon/arqon/benchmarks"
@@ -242,13 +243,18 @@ func (l *universeLoad) recognise(w *window, _ string) string {
 // tellLost takes back a variant whose process was lost while it served, and
 // gives it another for when its cool-down is over. Nobody serves meanwhile.
 func (l *universeLoad) tellLost(w *window) {
-	err := errors.Join(l.lost[:]...)
-	if err == nil {
+	var why []string
+	for _, err := range l.lost {
+		if err != nil && !slices.Contains(why, err.Error()) {
+			why = append(why, err.Error())
+		}
+	}
+	if len(why) == 0 {
 		return
 	}
-	l.host.note("lost", err.Error())
+	l.host.note("lost", strings.Join(why, "; "))
+	width := l.widths[l.context]
 	for i, h := range l.gone {
-		width := l.widths[l.context]
 		if h == nil {
 			continue
 		}
