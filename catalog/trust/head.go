@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/secure-systems-lab/go-securesystemslib/cjson"
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 	"github.com/theupdateframework/go-tuf/v2/metadata/trustedmetadata"
 
@@ -442,7 +443,7 @@ func (w *walk) role(ctx context.Context, tm *trustedmetadata.TrustedMetadata, h 
 			return err
 		}
 	}
-	if err := independent(name, h.Rules, d, m.Signatures); err != nil {
+	if err := independent(name, h, d, m); err != nil {
 		return err
 	}
 	h.Roles[d.Name] = m
@@ -451,19 +452,31 @@ func (w *walk) role(ctx context.Context, tm *trustedmetadata.TrustedMetadata, h 
 
 // independent refuses a prod release for which too few people signed who have
 // not made its evidence: a key that was given both roles counts for one of
-// them. Where one person holds every key there is nobody else.
-func independent(name string, rules Rules, d metadata.DelegatedRole, signatures []metadata.Signature) error {
-	if d.Name != string(catalog.ScopeProd) || rules.Solo {
+// them. Where one person holds every key there is nobody else. Only signatures
+// that verify count: a file may list names of who never signed it.
+func independent(name string, h *Head, d metadata.DelegatedRole, m *metadata.Metadata[metadata.TargetsType]) error {
+	if d.Name != string(catalog.ScopeProd) || h.Rules.Solo {
 		return nil
 	}
-	others := 0
-	for _, s := range signatures {
-		if !slices.Contains(rules.EvidenceKeys, s.KeyID) {
-			others++
+	payload, err := cjson.EncodeCanonical(m.Signed)
+	if err != nil {
+		return refuse(Malformed, name, "%v", err)
+	}
+	var others []string
+	for _, s := range m.Signatures {
+		if slices.Contains(others, s.KeyID) || slices.Contains(h.Rules.EvidenceKeys, s.KeyID) || !slices.Contains(d.KeyIDs, s.KeyID) {
+			continue
+		}
+		public, err := checkKey(name, s.KeyID, h.Targets.Signed.Delegations.Keys[s.KeyID])
+		if err != nil {
+			return err
+		}
+		if verify(public, payload, s.Signature) {
+			others = append(others, s.KeyID)
 		}
 	}
-	if others < d.Threshold {
-		return refuse(Threshold, name, "%d of %d needed keys that have not made the evidence", others, d.Threshold)
+	if len(others) < d.Threshold {
+		return refuse(Threshold, name, "%d of %d needed keys that have not made the evidence", len(others), d.Threshold)
 	}
 	return nil
 }

@@ -217,10 +217,10 @@ func (t *tale) release(ctx context.Context, n int64, m *metadata.Metadata[metada
 	if err != nil {
 		return err
 	}
-	if err := independent(MetadataName(t.channel, m.Signed.Version), rules, d, m.Signatures); err != nil {
+	h := &Head{Targets: t.targets, Snapshot: t.head.Snapshot, Rules: rules, Roles: map[string]*metadata.Metadata[metadata.TargetsType]{t.channel: m}}
+	if err := independent(MetadataName(t.channel, m.Signed.Version), h, d, m); err != nil {
 		return err
 	}
-	h := &Head{Targets: t.targets, Snapshot: t.head.Snapshot, Rules: rules, Roles: map[string]*metadata.Metadata[metadata.TargetsType]{t.channel: m}}
 	pr, err := t.walk.promised(ctx, h, t.channel)
 	if err != nil {
 		return err

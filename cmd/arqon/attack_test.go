@@ -237,14 +237,20 @@ func cmdForgeProd(ts *testscript.TestScript, neg bool, args []string) {
 	})
 }
 
-// forging opens a repository to a forger who holds the key files.
+// forging opens a repository to a forger who holds the key files. A.key=B.key
+// signs with B and says that it was A.
 func forging(ts *testscript.TestScript, repository string, keys []string, do func(context.Context, *forge.Forger) error) {
 	store, err := artifacts.OpenExistingDir(ts.MkAbs(repository))
 	ts.Check(err)
 	defer func() { ts.Check(store.Close()) }()
 	f := &forge.Forger{Store: store, Now: now()}
 	for _, file := range keys {
-		f.Keys = append(f.Keys, stolen(ts, ts.MkAbs(file)))
+		name, by, other := strings.Cut(file, "=")
+		k := stolen(ts, ts.MkAbs(name))
+		if other { // signs under the first one's name
+			k.Private = stolen(ts, ts.MkAbs(by)).Private
+		}
+		f.Keys = append(f.Keys, k)
 	}
 	ts.Check(do(context.Background(), f))
 }
