@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/arqon/arqon/benchmarks"
@@ -101,13 +102,52 @@ func (p *Program) files(plan Plan, modules [][]byte, builder *builderFile) ([]be
 // Loader compiles kernels. It may be used by several goroutines.
 type Loader struct {
 	machine *machine
-	known   *Program // whose law is not prepared again
 	may     permission
+
+	mu    sync.Mutex
+	known map[string]*Program // by the text of their laws: what is not prepared again
 }
+
+// lawsKnownMax is how many laws a loader keeps. One more forgets all of them:
+// they are prepared again then, some milliseconds each.
+const lawsKnownMax = 64
 
 // NewLoader starts a loader. A law that is the program's needs no preparation;
 // nil knows none.
-func NewLoader(known *Program) *Loader { return &Loader{machine: newMachine(false), known: known} }
+func NewLoader(known *Program) *Loader {
+	o := &Loader{machine: newMachine(false), known: map[string]*Program{}}
+	if known != nil {
+		o.known[string(known.law.Encode())] = known
+	}
+	return o
+}
+
+// prepared is the program of a law's text, made once.
+func (o *Loader) prepared(text []byte) (*Program, error) {
+	o.mu.Lock()
+	p := o.known[string(text)]
+	o.mu.Unlock()
+	if p != nil {
+		return p, nil
+	}
+	l, err := DecodeLaw(text)
+	if err != nil {
+		return nil, err
+	}
+	if p, err = Prepare(l); err != nil {
+		return nil, err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if other := o.known[string(l.Encode())]; other != nil {
+		return other, nil
+	}
+	if len(o.known) >= lawsKnownMax {
+		clear(o.known)
+	}
+	o.known[string(l.Encode())] = p
+	return p, nil
+}
 
 // Close frees everything that the loader has compiled: nothing may step any
 // more.
@@ -228,14 +268,7 @@ func (o *Loader) header(files []benchmarks.File) (*Program, Plan, *builderFile, 
 			}
 		}
 	}
-	if o.known != nil && bytes.Equal(h.Law, o.known.law.Encode()) {
-		return o.known, plan, h.Builder, nil
-	}
-	l, err := DecodeLaw(h.Law)
-	if err != nil {
-		return nil, Plan{}, nil, err
-	}
-	p, err := Prepare(l)
+	p, err := o.prepared(h.Law)
 	return p, plan, h.Builder, err
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 
 	"github.com/arqon/arqon/catalog"
 )
@@ -162,13 +163,21 @@ func (l Law) Check() error {
 }
 
 func (l Law) check() error {
+	if !plainName(l.Name) {
+		return fmt.Errorf("name: want 1 to %d lower-case letters, digits and dashes", lawNameMax)
+	}
 	if n := len(l.Channels); n < 1 || n > channelsMax {
 		return fmt.Errorf("%d channels, want 1 to %d", n, channelsMax)
 	}
 	if len(l.Knobs) > knobsMax {
 		return fmt.Errorf("%d knobs, at most %d", len(l.Knobs), knobsMax)
 	}
-	for _, k := range l.Knobs {
+	names := map[string]bool{}
+	for i, k := range l.Knobs {
+		if !plainName(strings.ReplaceAll(k.Name, "_", "-")) || names[k.Name] {
+			return fmt.Errorf("knobs[%d].name %.40q: want 1 to %d lower-case letters, digits, dashes and underscores, no name twice", i, k.Name, lawNameMax)
+		}
+		names[k.Name] = true
 		if !(k.Min <= k.Default && k.Default <= k.Max) || !small(k.Min) || !small(k.Max) {
 			return fmt.Errorf("knob %s: %v to %v, default %v: want finite bounds within ±%d around the default", k.Name, k.Min, k.Max, k.Default, magnitude)
 		}

@@ -125,6 +125,20 @@ func lawOf(p benchmarks.Point) Law {
 	return l
 }
 
+// FoundLaw is the law of a point of the domain's space, as a night over its
+// kernels takes it: it begins as the context does in which it was found. A law
+// that diverges is refused.
+func FoundLaw(p benchmarks.Point, context, name string) (Law, error) {
+	p, err := lawSpace().Normalize(p)
+	if err != nil {
+		return Law{}, err
+	}
+	l := lawOf(p)
+	l.Name, l.Start = name, Start(context)
+	_, err = Prepare(l)
+	return l, err
+}
+
 // Describe implements benchmarks.Domain.
 func (d *LawDomain) Describe(context.Context) (benchmarks.Description, error) {
 	out := benchmarks.Description{

@@ -42,6 +42,9 @@ func openDomain(st factory.Study, out string, crashesMax int, say func(string)) 
 	if st.Native && st.Domain != universe.Name {
 		return open{}, hinted{errors.New("native: this domain has no native variants"), "domain " + universe.Name + " has; leave the key out"}
 	}
+	if st.Law != "" && st.Domain != universe.Name {
+		return open{}, hinted{st.Refuse("law", errors.New("only the domain "+universe.Name+" has laws")), "domain: " + universe.Name + "; or leave the key out"}
+	}
 	switch {
 	case len(st.Command) > 0:
 		t, err := external.DecodeTemplate(st.Command)
@@ -60,7 +63,7 @@ func openDomain(st factory.Study, out string, crashesMax int, say func(string)) 
 		d, err := cacheDomain()
 		return open{d, nothingToClose{}}, err
 	case st.Domain == universe.Name:
-		return universeDomain(st.Native, say)
+		return universeDomain(st, say)
 	case st.Domain == universe.LawName:
 		d := universe.NewLawDomain()
 		return open{d, d}, nil
@@ -71,23 +74,26 @@ func openDomain(st factory.Study, out string, crashesMax int, say func(string)) 
 	}
 }
 
-// universeDomain is the domain of kernels. Native ones are in its space only
-// where a study asks for them, and then they must be possible.
-func universeDomain(native bool, say func(string)) (open, error) {
+// universeDomain is the domain of the kernels of a study's law. Native ones are
+// in its space only where a study asks for them, and then they must be possible.
+func universeDomain(st factory.Study, say func(string)) (open, error) {
+	law, err := lawOf(st)
+	if err != nil {
+		return open{}, err
+	}
 	var builder *universe.Native
-	if native {
+	if st.Native {
 		path := os.Getenv(clangVariable)
 		if path == "none" {
 			return open{}, hinted{errors.New("native: kernels need a compiler, and " + clangVariable + " is none"), "unset " + clangVariable + ", or leave native out of the study"}
 		}
-		var err error
 		if builder, err = universe.FindNative(context.Background(), path); err != nil {
 			return open{}, hinted{fmt.Errorf("native: %w", err), "Debian packages clang and lld build native kernels; without native in the study nothing but Go is needed"}
 		}
 		say("native kernels, outside of WebAssembly's sandbox, are built by " + builder.String())
 	}
-	d, err := universe.New(universe.GrayScott(), findClang(say))
-	if err == nil && native {
+	d, err := universe.New(law, findClang(say))
+	if err == nil && st.Native {
 		d.AllowNative(builder)
 	}
 	return open{d, d}, err
