@@ -92,6 +92,8 @@ func (p *Program) fix(largest []float64) (fixedPoint, error) {
 func (x *fixing) node(i int, n node) error {
 	at := n
 	switch s := 0; n.op {
+	case Draw:
+		x.scale[i] = unity
 	case Cell, Lap, Ring:
 		x.scale[i] = x.out.channel[n.index]
 	case Mul:
@@ -267,8 +269,9 @@ func (p *Program) ranges() ([]float64, error) {
 	out := make([]float64, len(p.nodes))
 	f := p.law.NewStart(calibrationSide, calibrationSide, seed.Stream(seed.Root(1), "universe/calibration"))
 	knobs := p.law.Defaults()
-	for range calibrationSteps / calibrationEvery {
+	for turn := range calibrationSteps / calibrationEvery {
 		in := newInterpreter(p.lowered, float[float64]{knobs}, f)
+		in.clock = uint32(turn * calibrationEvery)
 		for y := range f.Height {
 			in.row(y)
 			for i, row := range in.rows {
@@ -278,7 +281,7 @@ func (p *Program) ranges() ([]float64, error) {
 			}
 		}
 		var err error
-		if f, err = p.Interpret(context.Background(), F64, f, knobs, calibrationEvery); err != nil {
+		if f, err = p.interpretFrom(context.Background(), F64, f, knobs, in.clock, calibrationEvery); err != nil {
 			return nil, err
 		}
 		if err := f.finite(p.law); err != nil {
@@ -318,6 +321,7 @@ type fixedRun struct {
 	slots   []int16
 }
 
+func (fixedRun) noise(h int16) int16            { return h }
 func (m fixedRun) leaf(n node) int16            { return m.slots[n.index] }
 func (m fixedRun) load(c int, v float64) int16  { return quantize(v, m.channel[c]) }
 func (m fixedRun) store(c int, v int16) float64 { return math.Ldexp(float64(v), -m.channel[c]) }

@@ -27,6 +27,7 @@ const (
 	Max             // the higher of A and B; A if they do not compare
 	Less            // A < B
 	Pick            // B if A is true, else C
+	Draw            // noise number Index: in (−1, 1), another one in each cell and step
 	opCount
 	// In fixed point only:
 	slotOp // a still node at a scale
@@ -42,7 +43,7 @@ var ops = [opEnd]struct {
 }{
 	Const: {"const", 0, false}, Knob: {"knob", 0, true}, Cell: {"cell", 0, true}, Lap: {"lap", 0, true}, Ring: {"ring", 0, true},
 	Add: {"add", 2, false}, Sub: {"sub", 2, false}, Mul: {"mul", 2, false}, Min: {"min", 2, false}, Max: {"max", 2, false},
-	Less: {"less", 2, false}, Pick: {"pick", 3, false}, slotOp: {"slot", 0, true}, moveOp: {"move", 1, false},
+	Less: {"less", 2, false}, Pick: {"pick", 3, false}, Draw: {"noise", 0, true}, slotOp: {"slot", 0, true}, moveOp: {"move", 1, false},
 }
 
 func (o Op) String() string {
@@ -69,7 +70,7 @@ type Expr struct {
 	Op      Op
 	A, B, C *Expr
 	Value   float64 // of Const
-	Index   int     // of Knob, Cell, Lap, Ring
+	Index   int     // of Knob, Cell, Lap, Ring, Draw
 }
 
 // Channel is one number of every cell. Values start within Min to Max; int16
@@ -223,7 +224,9 @@ func (l Law) typeOf(e *Expr, depth int, budget *int) (truth bool, err error) {
 		return false, fmt.Errorf("constant %v: want within ±%d", e.Value, magnitude)
 	case e.Op == Knob && (e.Index < 0 || e.Index >= len(l.Knobs)):
 		return false, fmt.Errorf("knob %d of %d", e.Index, len(l.Knobs))
-	case ops[e.Op].indexed && e.Op != Knob && (e.Index < 0 || e.Index >= len(l.Channels)):
+	case e.Op == Draw && (e.Index < 0 || e.Index >= noisesMax):
+		return false, fmt.Errorf("noise %d of %d", e.Index, noisesMax)
+	case ops[e.Op].indexed && e.Op != Knob && e.Op != Draw && (e.Index < 0 || e.Index >= len(l.Channels)):
 		return false, fmt.Errorf("%v of channel %d of %d", e.Op, e.Index, len(l.Channels))
 	}
 	for k, operand := range []*Expr{e.A, e.B, e.C} {
@@ -310,6 +313,7 @@ type Program struct {
 	lowered
 	law    Law
 	reach  int
+	noises int // how many the law draws
 	fixed  fixedPoint
 	narrow error // why there is no int16
 }
@@ -324,6 +328,9 @@ func Prepare(l Law) (*Program, error) {
 	p.nodes, p.roots = l.flatten()
 	for _, n := range p.nodes {
 		p.reach = max(p.reach, n.op.reach())
+		if n.op == Draw {
+			p.noises = max(p.noises, n.index+1)
+		}
 		still := n.op == Const || n.op == Knob
 		if ops[n.op].arity > 0 {
 			still = true
@@ -367,6 +374,7 @@ func knob(i int) *Expr             { return &Expr{Op: Knob, Index: i} }
 func cell(ch int) *Expr            { return &Expr{Op: Cell, Index: ch} }
 func lap(ch int) *Expr             { return &Expr{Op: Lap, Index: ch} }
 func ring(ch int) *Expr            { return &Expr{Op: Ring, Index: ch} }
+func noise(i int) *Expr            { return &Expr{Op: Draw, Index: i} }
 func both(op Op, a, b *Expr) *Expr { return &Expr{Op: op, A: a, B: b} }
 func add(a, b *Expr) *Expr         { return both(Add, a, b) }
 func sub(a, b *Expr) *Expr         { return both(Sub, a, b) }

@@ -1,7 +1,7 @@
 package universe
 
 // Laws are the built-in laws, by name in a fixed order.
-func Laws() []Law { return []Law{GrayScott(), FitzHughNagumo(), Growth()} }
+func Laws() []Law { return []Law{GrayScott(), FitzHughNagumo(), Growth(), NoisyGrayScott()} }
 
 // GrayScott is the reaction U + 2V → 3V with feed and kill (Pearson, Science
 // 261, 1993):
@@ -24,6 +24,27 @@ func GrayScott() Law {
 			{"feed", .01, .1, .037}, {"kill", .03, .075, .06}, {"diffusion_u", .05, .24, .16}, {"diffusion_v", .02, .12, .08}, {"dt", .1, 1, 1},
 		},
 	}
+}
+
+// NoisyGrayScott is Gray-Scott whose v grows and shrinks by chance in each cell
+// and step, and whose reaction has a strength:
+//
+//	u' = u + dt (Du ∇²u − gain u v² + F (1 − u))
+//	v' = v + dt (Dv ∇²v + gain u v² − (F + k) v) + noise v ξ
+//
+// with ξ from (−1, 1), see Draw. Where there is no v nothing begins of itself.
+func NoisyGrayScott() Law {
+	const feed, kill, diffU, diffV, dt, strength, gain = 0, 1, 2, 3, 4, 5, 6
+	l := GrayScott()
+	u, v := cell(0), cell(1)
+	uvv := mul(knob(gain), mul(mul(u, v), v))
+	du := add(sub(mul(knob(diffU), lap(0)), uvv), mul(knob(feed), sub(constant(1), u)))
+	dv := sub(add(mul(knob(diffV), lap(1)), uvv), mul(add(knob(feed), knob(kill)), v))
+	l.Name = "noisy-gray-scott"
+	l.Channels[0].Next = add(u, mul(knob(dt), du))
+	l.Channels[1].Next = add(add(v, mul(knob(dt), dv)), mul(v, mul(knob(strength), noise(0))))
+	l.Knobs = append(l.Knobs, LawKnob{"noise", 0, 1, .1}, LawKnob{"gain", .8, 1.2, 1})
+	return l
 }
 
 // FitzHughNagumo is an excitable medium (FitzHugh 1961, Nagumo 1962):

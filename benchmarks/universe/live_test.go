@@ -13,7 +13,12 @@ func seedOf(n uint64) *rand.Rand { return seed.Stream(seed.Root(n), "test/start"
 // staged opens kernels of the plans and a universe with all of them ready.
 func staged(t *testing.T, width, height int, plans ...Plan) (*Universe, *Field, []*Staged) {
 	t.Helper()
-	p := prepared(t, GrayScott())
+	return stagedLaw(t, GrayScott(), width, height, plans...)
+}
+
+func stagedLaw(t *testing.T, l Law, width, height int, plans ...Plan) (*Universe, *Field, []*Staged) {
+	t.Helper()
+	p := prepared(t, l)
 	o := NewLoader(p)
 	t.Cleanup(func() { closes(t, o.Close) })
 	start := p.law.NewStart(width, height, seedOf(5))

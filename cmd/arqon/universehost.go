@@ -55,6 +55,7 @@ type ground struct {
 	width  int
 	fields [shards]*universe.Universe
 	knobs  [shards][]float64
+	clocks [shards]uint32 // number of the first step: noise depends on it
 }
 
 // kernelHandle is a variant with a grid for each field that it may step.
@@ -131,6 +132,8 @@ func (l *universeLoad) survey(ctx context.Context, rel *catalog.Release) (contex
 			for i := range g.fields {
 				r := seed.Stream(seed.Root(l.host.flags.seed), "run/universe"+tag, uint64(width), uint64(i))
 				g.fields[i], g.knobs[i] = universe.NewUniverse(law.NewStart(width, width, r)), law.Defaults()
+				g.clocks[i] = r.Uint32() // fields draw different noise
+				g.fields[i].SetClock(g.clocks[i])
 			}
 		}
 		l.grounds[c] = g
@@ -423,6 +426,7 @@ func (l *universeLoad) end(p *phaseResult) {
 func (l *universeLoad) again(to uint64) (out *universe.Field, err error) {
 	g := l.here()
 	reference := universe.NewUniverse(l.before)
+	reference.SetClock(g.clocks[0] + uint32(l.steps))
 	s, err := reference.Stage(context.Background(), l.exact.staged[0][g].Kernels())
 	if err != nil {
 		return nil, err
