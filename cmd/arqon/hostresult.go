@@ -383,8 +383,10 @@ func (p *phaseResult) shadowed() string {
 
 // sentence is the whole run in one.
 func (r runResult) sentence() string {
-	s := fmt.Sprintf("%d requests, %d dropped, %d torn snapshots, %d swaps, %d guardrail trips, %d rollbacks, %d windows over a signed limit, %d releases adopted while serving",
-		r.Requests, r.Dropped, r.Torn, r.Swaps, r.Trips, r.Rollbacks, r.Violations, r.Adopted)
+	s := fmt.Sprintf("%s, %s dropped, %s, %s, %s, %s, %s over a signed limit, %s adopted while serving",
+		count(r.Requests, "request", "requests"), grouped(r.Dropped), count(r.Torn, "torn snapshot", "torn snapshots"), count(r.Swaps, "swap", "swaps"),
+		count(r.Trips, "guardrail trip", "guardrail trips"), count(r.Rollbacks, "rollback", "rollbacks"), count(r.Violations, "window", "windows"),
+		count(r.Adopted, "release", "releases"))
 	if r.Shadowed > 0 {
 		s += fmt.Sprintf(", %s with a variant in shadow, %d stopped there", count(r.Shadowed, "window", "windows"), r.ShadowStops)
 	}
