@@ -20,7 +20,7 @@ func (t *trial) regression(ctx context.Context) (Finding, error) {
 	}
 	for _, m := range t.metrics {
 		if m.Kind == benchmarks.Deterministic {
-			t.rep.Results = append(t.rep.Results, exact(GateRegression, t.test(m), m, a, b, t.logBar(), t.itemOrder("full")))
+			t.rep.Results = append(t.rep.Results, t.j.night.Wording.exact(GateRegression, t.test(m), m, a, b, t.logBar(), t.itemOrder("full")))
 		}
 	}
 	if f := findingOf(GateRegression, t.rep.Results, ""); f.Outcome != Pass {

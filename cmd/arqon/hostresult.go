@@ -38,7 +38,7 @@ func (u unit) text(x float64) string {
 		return fmt.Sprintf("%.3g", x)
 	case unitCount:
 	}
-	return plot.Fixed(x, 0)
+	return plot.Grouped(x)
 }
 
 // tick is text as short as an axis needs.
@@ -349,7 +349,7 @@ func (p *phaseResult) saying() string {
 func (r runResult) rows() (head []string, rows [][]string) {
 	for _, p := range r.Phases {
 		head = []string{"phase", "requests"}
-		row := []string{p.Context, fmt.Sprint(p.Requests)}
+		row := []string{p.Context, grouped(p.Requests)}
 		for _, f := range p.Facts {
 			head, row = append(head, f.header), append(row, f.unit.text(f.value))
 		}
@@ -363,7 +363,7 @@ func (r runResult) rows() (head []string, rows [][]string) {
 		}
 		head = append(head, "VariantId", "swaps", "recovered after", "oscillation", "trips", "rollbacks", "over limit", "dropped")
 		row = append(row, strings.Join(ids, ","), fmt.Sprint(p.Swaps), p.Recovery.String(), fmt.Sprint(p.Recovery.Oscillation),
-			fmt.Sprint(p.Trips), fmt.Sprint(p.Rollbacks), over, fmt.Sprint(p.Dropped))
+			fmt.Sprint(p.Trips), fmt.Sprint(p.Rollbacks), over, grouped(p.Dropped))
 		if r.Shadowed > 0 {
 			head = append(head, "in shadow")
 			row = append(row, p.shadowed())
