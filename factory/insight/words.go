@@ -64,8 +64,10 @@ func (c Context) foundBy() string {
 	switch {
 	case w == nil && c.Asked == 0:
 		return "nothing has been asked yet"
+	case w == nil && !c.ended:
+		return "the search has not ended: what looks best is measured afresh then"
 	case w == nil:
-		return "no point is better than the baseline, or the search has not ended"
+		return "measured afresh, no point that keeps the limits is better than the baseline"
 	case w.At == 0:
 		return "what runs today was not beaten"
 	}
