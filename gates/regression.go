@@ -71,6 +71,9 @@ func (t *trial) regressionWords() string {
 			guards++
 		}
 	}
+	if t.c.Reference && len(t.rep.Pairs) == 0 && t.j.night.Wording > 0 {
+		return "the baseline itself: equal to itself on every deterministic metric"
+	}
 	if t.c.Reference {
 		return fmt.Sprintf("the baseline itself: equal to itself on every deterministic metric, no difference in %d pairs of identical builds", len(t.rep.Pairs))
 	}
