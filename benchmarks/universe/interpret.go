@@ -46,7 +46,7 @@ func (p *Program) Interpret(ctx context.Context, in Precision, f *Field, knobs [
 		if err := p.has(I16); err != nil {
 			return nil, err
 		}
-		return interpret(ctx, newInterpreter(p.fixed.lowered, fixedRun{p.fixed.channel, p.slotValues(knobs)}, f), steps)
+		return interpret(ctx, newInterpreter(p.fixed.lowered, fixedRun{p.fixed, p.fixed.slotValues(knobs)}, f), steps)
 	default:
 		return nil, fmt.Errorf("%v is unknown", in)
 	}
@@ -58,7 +58,8 @@ type arithmetic[T any] interface {
 	load(channel int, v float64) T
 	store(channel int, v T) float64
 	lap(c, left, right, up, down T) T
-	ring(around *[16]T) T
+	mean(left, right, up, down T) T
+	ring(channel int, around *[16]T) T
 	apply(n node, dst, a, b, c []T) // of whole rows; an operand that n does not have is nil
 }
 
@@ -126,8 +127,19 @@ func interpret[T any](ctx context.Context, in *interpreter[T], steps int) (*Fiel
 }
 
 func (in *interpreter[T]) at(c, x, y int) T {
-	x, y = (x+in.width)%in.width, (y+in.height)%in.height
-	return in.now[c][y*in.width+x]
+	return in.now[c][wrapped(y, in.height)*in.width+wrapped(x, in.width)]
+}
+
+// wrapped is a place on a circle of n that is at most n beyond its ends.
+func wrapped(x, n int) int {
+	switch {
+	case x < 0:
+		return x + n
+	case x >= n:
+		return x - n
+	default:
+		return x
+	}
 }
 
 // row computes every node in row y.
@@ -148,13 +160,17 @@ func (in *interpreter[T]) row(y int) {
 			for x := range dst {
 				dst[x] = in.lap(in.at(n.index, x, y), in.at(n.index, x-1, y), in.at(n.index, x+1, y), in.at(n.index, x, y-1), in.at(n.index, x, y+1))
 			}
+		case n.op == meanOp:
+			for x := range dst {
+				dst[x] = in.mean(in.at(n.index, x-1, y), in.at(n.index, x+1, y), in.at(n.index, x, y-1), in.at(n.index, x, y+1))
+			}
 		case n.op == Ring:
 			var around [16]T
 			for x := range dst {
 				for k, d := range ringAt {
 					around[k] = in.at(n.index, x+d[0], y+d[1])
 				}
-				dst[x] = in.ring(&around)
+				dst[x] = in.ring(n.index, &around)
 			}
 		default:
 			in.apply(n, dst, operand(n.a), operand(n.b), operand(n.c))
@@ -180,7 +196,10 @@ func (float[T]) lap(c, left, right, up, down T) T {
 	return around - T(4*c) //nolint:unconvert // the conversion keeps the product from being fused into the difference
 }
 
-func (float[T]) ring(around *[16]T) T {
+// mean is for the ranges of fixed point alone.
+func (float[T]) mean(left, right, up, down T) T { return (left + right + (up + down)) / 4 }
+
+func (float[T]) ring(_ int, around *[16]T) T {
 	v := *around
 	for n := 8; n > 0; n /= 2 {
 		for k := range n {
@@ -232,6 +251,8 @@ func (float[T]) apply(n node, dst, a, b, c []T) {
 				dst[x] = b[x]
 			}
 		}
+	case shareOp:
+		copy(dst, a)
 	default: // the others are the interpreter's own
 	}
 }
