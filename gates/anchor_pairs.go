@@ -42,7 +42,7 @@ func (t *trial) besideAnchor(ctx context.Context, b evaluation) error {
 		case m.Kind == benchmarks.Measured:
 			questions = append(questions, question{TestNotWorse, t.j.series(t.c.Context, m)})
 		default:
-			t.addAnchor(exact(GateRegression, TestNotWorse, m, a, b, t.logBar(), t.itemOrder("full")))
+			t.addAnchor(t.j.night.Wording.exact(GateRegression, TestNotWorse, m, a, b, t.logBar(), t.itemOrder("full")))
 		}
 	}
 	if len(questions) == 0 {

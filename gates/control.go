@@ -117,7 +117,7 @@ func (j *Judge) controlSame(ctx context.Context) error {
 			continue
 		}
 		n++
-		if r := exact(GateRegression, TestSame, m, a, b, 0, 0); r.Decision != Pass {
+		if r := j.night.Wording.exact(GateRegression, TestSame, m, a, b, 0, 0); r.Decision != Pass {
 			c.Outcome, c.Metric, c.Reason = Fail, m.Name, r.Reason
 			break
 		}
@@ -126,7 +126,7 @@ func (j *Judge) controlSame(ctx context.Context) error {
 	case n == 0:
 		c.Outcome, c.Reason = Inconclusive, "not applicable: no metric is deterministic"
 	case c.Outcome == Pass:
-		c.Reason = fmt.Sprintf("two instances of the baseline gave the same %d values", n)
+		c.Reason = "two instances of the baseline gave " + j.night.Wording.values(n)
 	}
 	j.night.Controls = append(j.night.Controls, c)
 	return nil
@@ -159,7 +159,7 @@ func (j *Judge) controlAA(ctx context.Context, where string) error {
 	c.Outcome, c.LogE = Pass, math.Inf(-1)
 	var all []*measuredSeries
 	for _, m := range ms {
-		s := newSeries(m, j.Policy.question(m, j.night.Alpha.Night, len(ms)), j.learned(where, m.Name)).addAll(c.Pairs)
+		s := j.newSeries(m, j.Policy.question(m, j.night.Alpha.Night, len(ms)), where).addAll(c.Pairs)
 		r := s.result(GateRegression, TestSame, 0)
 		j.learn(where, s)
 		all = append(all, s)
@@ -187,7 +187,7 @@ func (j *Judge) controlDelay(ctx context.Context, where string, m benchmarks.Met
 	c := Control{Name: delayName(sign, j.Policy), Context: where, Metric: m.Name, LogBar: evalue.LogBar(1, controlAlpha)}
 	q := j.Policy.question(m, controlAlpha, 1)
 	q.Goal, q.MinEffect = evalue.Better, j.Policy.ControlDelay
-	s := newSeries(m, q, j.learned(where, m.Name))
+	s := j.newSeries(m, q, where)
 	side := evalue.Above
 	c.Want = "slower, and flagged"
 	if sign == "-" {

@@ -22,7 +22,7 @@ func (t *trial) envelope(ctx context.Context) (Finding, error) {
 			continue
 		}
 		limits++
-		results = append(results, exact(GateEnvelope, TestLimit, m, a, b, t.logBar(), 0))
+		results = append(results, t.j.night.Wording.exact(GateEnvelope, TestLimit, m, a, b, t.logBar(), 0))
 	}
 	f := findingOf(GateEnvelope, results, "")
 	if f.Outcome == Pass && t.hasMeasured(func(m benchmarks.Metric) bool { return m.Limit != nil }) {

@@ -193,7 +193,7 @@ func (j *Judge) charge(reg registration) (Charge, error) {
 func (j *Judge) begin() {
 	d := j.Description
 	j.night = &Night{
-		Schema: NightSchema, Run: j.Run, Study: j.Study, Domain: d.Name, Version: d.Version,
+		Schema: NightSchema, Wording: wordingNow, Run: j.Run, Study: j.Study, Domain: d.Name, Version: d.Version,
 		Seed: uint64(j.Seed), Host: j.Host, Policy: j.Policy, PolicyDigest: j.Policy.Digest(),
 		Controls: []Control{}, Noise: []NoiseFloor{}, Candidates: []CandidateReport{}, Funnel: []GateCount{},
 	}

@@ -31,6 +31,7 @@ type measuredSeries struct {
 	d        *evalue.Decider
 	a, b     []float64
 	drawn    float64 // what earlier promotions used of the tolerance, as a paired difference
+	wording  wording // of the record that the results go to
 	bad      error   // the first pair that cannot be used
 
 	running map[process]*evalue.Process
@@ -46,10 +47,18 @@ func newSeries(m benchmarks.Metric, q evalue.Question, noise *evalue.Noise) *mea
 	return &measuredSeries{metric: m, question: q, d: evalue.NewDecider(q, noise), running: map[process]*evalue.Process{}}
 }
 
+// newSeries starts one that knows what tonight's pairs have taught about the
+// metric's noise, and words its results as the record does.
+func (j *Judge) newSeries(m benchmarks.Metric, q evalue.Question, context string) *measuredSeries {
+	s := newSeries(m, q, j.learned(context, m.Name))
+	s.wording = j.night.Wording
+	return s
+}
+
 // series starts one at tonight's level.
 func (j *Judge) series(context string, m benchmarks.Metric) *measuredSeries {
 	a := j.night.Alpha
-	return newSeries(m, j.Policy.question(m, a.Night, a.K), j.learned(context, m.Name))
+	return j.newSeries(m, j.Policy.question(m, a.Night, a.K), context)
 }
 
 // learned is what tonight's pairs have taught about a metric's noise so far.
@@ -224,7 +233,7 @@ func (s *measuredSeries) result(gate, test string, floor float64) Result {
 	r.Race = s.race(test)
 	a := s.ask(test, floor)
 	r.LogE, r.Decision = a.logE, a.outcome
-	r.Reason = r.sentence(s.metric, floor, a.futile)
+	r.Reason = r.sentence(s.wording, s.metric, floor, a.futile)
 	return r
 }
 

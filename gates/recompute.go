@@ -90,6 +90,7 @@ func replayJudge(n Night) (*Judge, []Candidate, error) {
 		j.Command = n.Candidates[0].Command
 	}
 	j.begin()
+	j.night.Wording = n.Wording
 	j.Waivers = n.Waivers
 	if err := j.waive(); err != nil {
 		return nil, nil, fmt.Errorf("night %s: %w: %w", n.Run, err, ErrDiffers)

@@ -3,6 +3,7 @@ package gates
 import (
 	"errors"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -59,6 +60,47 @@ func TestRecomputeCatchesEdits(t *testing.T) {
 		} else if name != "series" && !errors.Is(err, ErrDiffers) && !errors.Is(err, ErrNoRaw) && !errors.Is(err, ErrBadNight) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// A record of an older wording follows from its raw data in its own words: what
+// was judged before "10.25 1" became "10.25" is still what it was.
+func TestRecomputeOlderWording(t *testing.T) {
+	n := recordedNight(t)
+	b, err := EncodeNight(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err = DecodeNight(b); err != nil { // unpacks the series
+		t.Fatal(err)
+	}
+	n.Wording = 0
+	j, candidates, err := replayJudge(n)
+	if err == nil {
+		_, err = j.run(t.Context(), candidates)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	older := *j.night
+	if err := older.digest(); err != nil {
+		t.Fatal(err)
+	}
+	older.Ended, older.Portfolio = n.Ended, n.Portfolio
+	older.clock()
+	old, err := EncodeNight(older)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unit := regexp.MustCompile(`[0-9] 1(,| against| from)`)
+	if !unit.Match(old) || unit.Match(b) {
+		t.Errorf("the unit 1 is printed: older wording %v, this one %v", unit.Match(old), unit.Match(b))
+	}
+	if older, err = DecodeNight(old); err != nil {
+		t.Fatal(err)
+	}
+	if err := Recompute(older); err != nil {
+		t.Error(err)
 	}
 }
 

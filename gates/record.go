@@ -18,6 +18,15 @@ import (
 // its samples by this code.
 const NightSchema = "arqon-night/2"
 
+// wording is how the sentences of a record are worded. Those of an older
+// wording are derived in their own, so that a record stays what it was:
+//
+//	0  printed the unit "1" of what has none, "10.25 1", and "the same 1 values", "no difference in 0 pairs"
+//	1  does not
+type wording int
+
+const wordingNow wording = 1
+
 // maxNightBytes is the largest night that is read.
 const maxNightBytes = 256 << 20
 
@@ -46,7 +55,8 @@ type Night struct {
 	Study        string            `json:"study"`
 	Domain       string            `json:"domain"`
 	Version      string            `json:"domain_version,omitempty"`
-	Seed         uint64            `json:"seed,string"` // the night seed: coins, item orders and gate data derive from it
+	Wording      wording           `json:"wording,omitempty"` // of the sentences
+	Seed         uint64            `json:"seed,string"`       // the night seed: coins, item orders and gate data derive from it
 	Host         Host              `json:"host"`
 	Started      string            `json:"started"` // RFC 3339, given by the caller
 	Ended        string            `json:"ended"`
@@ -428,6 +438,12 @@ func DecodeNight(b []byte) (Night, error) {
 	var n Night
 	if err := dec.Decode(&n); err != nil {
 		return Night{}, fmt.Errorf("%w: %w", ErrBadNight, err)
+	}
+	switch {
+	case n.Wording < 0:
+		return Night{}, fmt.Errorf("wording is %d: %w", n.Wording, ErrBadNight)
+	case n.Wording > wordingNow:
+		return Night{}, fmt.Errorf("wording is %d, this version knows %d: %w", n.Wording, wordingNow, ErrNewerNight)
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return Night{}, fmt.Errorf("data after the record: %w", ErrBadNight)

@@ -57,6 +57,8 @@ func TestDecodeNightRefuses(t *testing.T) {
 		want error
 	}{
 		"newer":    {strings.Replace(good, NightSchema, "arqon-night/3", 1), ErrNewerNight},
+		"words":    {strings.Replace(good, `"run":`, `"wording": 9, "run":`, 1), ErrNewerNight},
+		"no words": {strings.Replace(good, `"run":`, `"wording": -1, "run":`, 1), ErrBadNight},
 		"older":    {strings.Replace(good, NightSchema, "arqon-night/1", 1), ErrOlderNight},
 		"foreign":  {strings.Replace(good, NightSchema, "else/1", 1), ErrBadNight},
 		"unknown":  {strings.Replace(good, `"run":`, `"more": 1, "run":`, 1), ErrBadNight},

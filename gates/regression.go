@@ -20,7 +20,7 @@ func (t *trial) regression(ctx context.Context) (Finding, error) {
 	}
 	for _, m := range t.metrics {
 		if m.Kind == benchmarks.Deterministic {
-			t.rep.Results = append(t.rep.Results, exact(GateRegression, t.test(m), m, a, b, t.logBar(), t.itemOrder("full")))
+			t.rep.Results = append(t.rep.Results, t.j.night.Wording.exact(GateRegression, t.test(m), m, a, b, t.logBar(), t.itemOrder("full")))
 		}
 	}
 	if f := findingOf(GateRegression, t.rep.Results, ""); f.Outcome != Pass {
@@ -70,6 +70,9 @@ func (t *trial) regressionWords() string {
 		} else {
 			guards++
 		}
+	}
+	if t.c.Reference && len(t.rep.Pairs) == 0 && t.j.night.Wording > 0 {
+		return "the baseline itself: equal to itself on every deterministic metric"
 	}
 	if t.c.Reference {
 		return fmt.Sprintf("the baseline itself: equal to itself on every deterministic metric, no difference in %d pairs of identical builds", len(t.rep.Pairs))

@@ -25,14 +25,30 @@ func (r Result) invalid(format string, args ...any) Result {
 	return r
 }
 
+// quantity is a number with its unit, as the wording of the record has it.
+func (w wording) quantity(text, unit string) string {
+	if w > 0 && (unit == "" || unit == "1") {
+		return text
+	}
+	return text + " " + unit
+}
+
+// values counts deterministic metrics that came out the same.
+func (w wording) values(n int) string {
+	if w > 0 && n == 1 {
+		return "the same value"
+	}
+	return fmt.Sprintf("the same %d values", n)
+}
+
 // sentence explains a measured result with its numbers.
-func (r Result) sentence(m benchmarks.Metric, floor float64, futile bool) string {
+func (r Result) sentence(w wording, m benchmarks.Metric, floor float64, futile bool) string {
 	tail := fmt.Sprintf("%s, %d pairs", eWords(r.LogE, r.LogBar), r.N)
 	interval := intervalWords(m, r.Lower, r.Upper)
 	change := changeWords(m, r.Change)
 	switch r.Test {
 	case TestLimit:
-		return fmt.Sprintf("%s: median %.4g %s against the limit %.4g (%s)", m.Name, r.Candidate, m.Unit, *m.Limit, tail)
+		return fmt.Sprintf("%s: median %s against the limit %.4g (%s)", m.Name, w.quantity(fmt.Sprintf("%.4g", r.Candidate), m.Unit), *m.Limit, tail)
 	case TestSame:
 		if r.Decision == Pass {
 			return fmt.Sprintf("%s: identical builds did not differ (%s, %s)", m.Name, interval, tail)
@@ -71,7 +87,7 @@ type itemSeries struct {
 // exact judges a deterministic metric on the full gate data: by comparison,
 // and for "better" also by betting on the paired items when there are any,
 // because the claim is about the population that the items come from.
-func exact(gate, test string, m benchmarks.Metric, a, b evaluation, logBar float64, order uint64) Result {
+func (w wording) exact(gate, test string, m benchmarks.Metric, a, b evaluation, logBar float64, order uint64) Result {
 	r := newResult(gate, test, m)
 	r.Exact = true
 	if bad := missing(m, a, b); bad != "" {
@@ -124,7 +140,7 @@ func exact(gate, test string, m benchmarks.Metric, a, b evaluation, logBar float
 			r.Decision = Pass
 		}
 	}
-	r.Reason = r.exactSentence(m)
+	r.Reason = r.exactSentence(w, m)
 	return r
 }
 
@@ -179,20 +195,21 @@ func (r *Result) bet(it *evalue.Items, m benchmarks.Metric, theta, logBar float6
 	r.LogE, r.LogBar = r.Race.LogE[len(r.Race.LogE)-1], logBar
 }
 
-func (r Result) exactSentence(m benchmarks.Metric) string {
-	values := fmt.Sprintf("%s: %.6g against %.6g %s, %s", m.Name, r.Candidate, r.Baseline, m.Unit, changeWords(m, r.Change))
+func (r Result) exactSentence(w wording, m benchmarks.Metric) string {
+	baseline, candidate := w.quantity(fmt.Sprintf("%.6g", r.Baseline), m.Unit), w.quantity(fmt.Sprintf("%.6g", r.Candidate), m.Unit)
+	values := fmt.Sprintf("%s: %.6g against %s, %s", m.Name, r.Candidate, baseline, changeWords(m, r.Change))
 	items := ""
 	if r.N > 0 {
 		items = fmt.Sprintf(", exact on the %d gate items, %s", r.N, intervalWords(m, r.Lower, r.Upper))
 	}
 	switch r.Test {
 	case TestLimit:
-		return fmt.Sprintf("%s: %.6g %s against the limit %.6g", m.Name, r.Candidate, m.Unit, *m.Limit)
+		return fmt.Sprintf("%s: %s against the limit %.6g", m.Name, candidate, *m.Limit)
 	case TestSame:
 		if r.Decision == Pass {
-			return fmt.Sprintf("%s: %.6g %s, equal to itself", m.Name, r.Candidate, m.Unit)
+			return fmt.Sprintf("%s: %s, equal to itself", m.Name, candidate)
 		}
-		return fmt.Sprintf("%s: %.6g and %.6g %s from identical builds: not deterministic", m.Name, r.Candidate, r.Baseline, m.Unit)
+		return fmt.Sprintf("%s: %.6g and %s from identical builds: not deterministic", m.Name, r.Candidate, baseline)
 	case TestNotWorse:
 		return fmt.Sprintf("%s, tolerance %s%s", values, number(m, changeBound(m, m.Tolerance)), items)
 	}

@@ -119,7 +119,7 @@ func (t *trial) disturb(ctx context.Context, i int, d Disturbance, metrics []ben
 		m.Tolerance += d.Tolerance
 		var r Result
 		if known {
-			r = exact(GateRobustness, TestNotWorse, m, a, b, t.logBar(), t.itemOrder(use))
+			r = t.j.night.Wording.exact(GateRobustness, TestNotWorse, m, a, b, t.logBar(), t.itemOrder(use))
 		} else {
 			r = newResult(GateRobustness, TestNone, m)
 			r.Decision, r.Reason = Inconclusive, fmt.Sprintf("%s: the domain does not support the disturbance %s", m.Name, d.Kind)

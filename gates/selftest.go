@@ -89,7 +89,7 @@ func (j *Judge) knownPairs(where, name string, a, b func(context.Context) (bench
 // watch measures pairs until look says enough or pairsMax, returns the largest
 // log e-value that look saw, and learns the noise.
 func (s pairSource) watch(ctx context.Context, m benchmarks.Metric, q evalue.Question, pairsMax int, look func(*measuredSeries) (float64, bool)) (most float64, _ *measuredSeries, err error) {
-	series := newSeries(m, q, s.j.learned(s.context, m.Name))
+	series := s.j.newSeries(m, q, s.context)
 	for i := range pairsMax {
 		p, err := s.measure(ctx, i)
 		if err != nil {

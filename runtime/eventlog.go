@@ -206,6 +206,10 @@ const (
 	verbCount
 )
 
+var verbNames = [...]string{"none", "widen", "promote", "rollback", "snapback", "pause", "resume", "kill", "revive"}
+
+func (v verb) String() string { return nameOf(verbNames[:], int(v), "verb") }
+
 // command is an input that is neither a proposal nor a window.
 type command struct {
 	Verb   verb

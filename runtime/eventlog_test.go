@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -155,6 +156,10 @@ func FuzzRecords(f *testing.F) {
 			t.Fatalf("error of another kind: %v", err)
 		}
 		_ = Describe(kind, b)
+		said := new(LogReader).Read(kind, b)
+		if _, err := json.Marshal(said.Fields); err != nil || len(said.Fields) == 0 {
+			t.Fatalf("%s: fields %v: %v", said.Kind, said.Fields, err)
+		}
 		r := Replayer{m: newMachine(fuzzView)}
 		if err := r.Feed(kind, b); err != nil && !errors.Is(err, ErrRecord) && !errors.Is(err, ErrDiffers) {
 			if kind != recordAdapt {

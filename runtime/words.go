@@ -112,6 +112,10 @@ const (
 	rampCount
 )
 
+var rampNames = [...]string{"auto", "manual", "direct"}
+
+func (r Ramp) String() string { return nameOf(rampNames[:], int(r), "ramp") }
+
 // KnobDelta asks a knob to move by Delta, in the knob's unit.
 type KnobDelta struct {
 	Knob  KnobID

@@ -48,6 +48,18 @@ type Test[T any] interface {
 	Log(args ...any)
 }
 
+// hintFor is what to do about a broken promise: about a program that does not
+// answer at all, not what its answers should have been.
+func hintFor(err error, promised string) string {
+	switch {
+	case errors.Is(err, benchmarks.ErrTimeout):
+		return "raise external.timeout in the study, or mend what hangs"
+	case errors.Is(err, benchmarks.ErrCrash):
+		return `run the program by hand, type {"id":1,"op":"describe"} and look at what it prints: standard output is one JSON object a line and nothing else, standard error is for people`
+	}
+	return promised
+}
+
 // Run fails t for every promise that d breaks.
 func Run[T Test[T]](t T, d benchmarks.Domain) {
 	t.Helper()
@@ -69,7 +81,7 @@ func Examine(ctx context.Context, d benchmarks.Domain) []Finding {
 	x := examination{domain: d}
 	for _, step := range x.steps() {
 		err := step.look(ctx)
-		x.found = append(x.found, Finding{step.promise, step.hint, err})
+		x.found = append(x.found, Finding{step.promise, hintFor(err, step.hint), err})
 		if x.over {
 			break
 		}

@@ -2,7 +2,6 @@ package infer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	goruntime "runtime"
@@ -69,11 +68,8 @@ func (in *instance) Measure(ctx context.Context, r benchmarks.Request) ([]benchm
 	if err != nil {
 		return nil, err
 	}
-	if !(r.Fidelity > 0 && r.Fidelity <= 1) || r.Repeats < 1 {
-		return nil, fmt.Errorf("fidelity %v and %d repeats: want (0, 1] and at least 1", r.Fidelity, r.Repeats)
-	}
-	if r.OnlyDeterministic && r.OnlyMeasured {
-		return nil, errors.New("a request for deterministic metrics alone and measured ones alone asks for nothing")
+	if err := r.Check(); err != nil {
+		return nil, err
 	}
 	data, err := in.domain.Data()
 	if err != nil {

@@ -29,7 +29,7 @@ func nativeName(width int) string { return fmt.Sprintf("kernel-%d.elf", width) }
 // emitterVersion names what Emit writes. Change it with the first byte that
 // changes: modules of another version are refused, because nothing else shows
 // that they end.
-const emitterVersion = 1
+const emitterVersion = 2
 
 // kernelHeader is kernel.json.
 type kernelHeader struct {

@@ -2,7 +2,6 @@ package universe
 
 import (
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 )
@@ -35,7 +34,7 @@ func (p *Program) source(plan Plan, width int, to cTarget) (string, error) {
 		c.parts = e.at.turnBytes / c.to.vector
 	}
 	if to.x86 && plan.Precision == I16 {
-		c.lowest = p.lowestSlots()
+		c.fixed = &p.fixed
 	}
 	c.preamble()
 	c.noisePreamble()
@@ -46,11 +45,11 @@ func (p *Program) source(plan Plan, width int, to cTarget) (string, error) {
 // cWriter writes what emitter knows as C.
 type cWriter struct {
 	*emitter
-	to     cTarget
-	parts  int    // vectors (or cells) a turn
-	lowest []bool // by slot: may it be −32768? Known for x86 alone
-	text   strings.Builder
-	depth  int
+	to    cTarget
+	parts int         // vectors (or cells) a turn
+	fixed *fixedPoint // of x86 alone
+	text  strings.Builder
+	depth int
 }
 
 // partAt is how far from its beginning part u of the turn is.
@@ -93,6 +92,7 @@ func (c *cWriter) preamble() {
 	c.line("typedef %s V __attribute__((vector_size(%d)));", cCell[in], c.to.vector)
 	c.line("typedef %s M __attribute__((vector_size(%d)));", cMask[in], c.to.vector)
 	c.line("typedef V U __attribute__((aligned(1), may_alias));")
+	c.line("typedef long long E __attribute__((vector_size(%d), aligned(1), may_alias));", edgeBytes)
 	c.line("#define LESS(a, b) ((M)((a) < (b)))")
 	c.line("#define PICK(t, a, b) ((V)(((t) & (M)(a)) | (~(t) & (M)(b))))")
 	if in != I16 {
@@ -111,6 +111,18 @@ func (c *cWriter) preamble() {
 	} else {
 		c.line("#define MUL(a, b) %s(a, b)", product)
 	}
+	c.line("typedef unsigned short H __attribute__((vector_size(%d)));", c.to.vector)
+	c.line("#define SUM(a, b) ((V)((H)(a) + (H)(b)))")
+	if c.to.x86 {
+		// Compilers know this as pavgw, unless they see what becomes of it.
+		c.line("typedef unsigned W __attribute__((vector_size(%d)));", 2*c.to.vector)
+		c.line("#define WIDE(a) __builtin_convertvector((H)(a), W)")
+		c.line("static inline V HALFWAY(V a, V b) { V r = (V)__builtin_convertvector((WIDE(a) + WIDE(b) + 1) >> 1, H); __asm__(\"\" : \"+v\"(r)); return r; }")
+		c.line("#define HALF(a) ((V)((H)(a) >> 1))")
+	} else {
+		c.line("#define HALFWAY(a, b) ((V)__builtin_wasm_avgr_u_i16x8((H)(a), (H)(b)))")
+		c.line("#define HALF(a) HALFWAY((a) & (short)-2, (V){0})") // as in emitter.half
+	}
 	c.line("#if __has_builtin(__builtin_elementwise_add_sat)")
 	c.line("#define ADD(a, b) __builtin_elementwise_add_sat(a, b)\n#define SUB(a, b) __builtin_elementwise_sub_sat(a, b)")
 	c.line("#else")
@@ -125,6 +137,7 @@ func (c *cWriter) scalars() {
 		c.line("typedef int V;\ntypedef int M;\ntypedef T U;")
 		c.line("static inline int SAT(int v) { return v > 32767 ? 32767 : v < -32768 ? -32768 : v; }")
 		c.line("#define ADD(a, b) SAT((a) + (b))\n#define SUB(a, b) SAT((a) - (b))\n#define MUL(a, b) SAT(((a) * (b) + 16384) >> 15)")
+		c.line("#define HALFWAY(a, b) (((a) + (b) + 1) >> 1)\n#define HALF(a) ((a) >> 1)\n#define SUM(a, b) ((a) + (b))")
 	} else {
 		c.line("typedef %s V;\ntypedef int M;\ntypedef T U;", cCell[c.plan.Precision])
 		c.line("#define ADD(a, b) ((a) + (b))\n#define SUB(a, b) ((a) - (b))\n#define MUL(a, b) ((a) * (b))")
@@ -215,11 +228,16 @@ func (c *cWriter) step() {
 			c.line("#pragma clang loop unroll(full)")
 		}
 		c.block(c.turn, "for (const char *const end = p + %d; p < end; p += %d, q += %d%s)", data, c.at.turnBytes, c.at.turnBytes, moving)
-		for channel := range c.channels {
+		for channel := c.channels - 1; channel >= 0; channel-- {
 			base := channel * c.at.channelBytes
-			for _, half := range []int{0, 8} {
-				c.line("*(i64u *)(dst + %d) = *(const i64u *)(dst + %d);", base+half, base+data+half)
-				c.line("*(i64u *)(dst + %d) = *(const i64u *)(dst + %d);", base+edgeBytes+data+half, base+edgeBytes+half)
+			for _, move := range [][2]int{{base + edgeBytes + data, base + edgeBytes}, {base, base + data}} {
+				if c.plan.SIMD {
+					c.line("*(E *)(dst + %d) = *(const E *)(dst + %d);", move[0], move[1])
+					continue
+				}
+				for _, half := range []int{8, 0} {
+					c.line("*(i64u *)(dst + %d) = *(const i64u *)(dst + %d);", move[0]+half, move[1]+half)
+				}
 			}
 		}
 		c.line("src += stride; dst += stride;")
@@ -228,8 +246,9 @@ func (c *cWriter) step() {
 
 // turn writes one turn of the inner loop.
 func (c *cWriter) turn() {
-	if !c.to.x86 { // the furthest cell first, as in emitter.turn
+	if !c.to.x86 { // the furthest cells first, as in emitter.turn
 		c.line("(void)*(const volatile U *)(p + %d);", c.cellAt(c.channels-1, c.at.reach, c.at.reach, c.plan.Unroll-1))
+		c.line("(void)*(const volatile U *)(q + %d);", (c.channels-1)*c.at.channelBytes+edgeBytes+c.partAt(c.parts-1))
 	}
 	for u := range c.parts {
 		c.block(func() {
@@ -278,16 +297,28 @@ func (c *cWriter) node(n node, u int) string {
 		return c.laplace(n.index, u)
 	case Ring:
 		sum := c.around(n.index, u, 0, 16)
+		if c.plan.Precision == I16 && c.positive[n.index] {
+			return "HALF(" + sum + ")"
+		}
 		if c.plan.Precision == I16 {
 			return sum
 		}
 		return call(Mul, sum, c.literal(1./16))
+	case meanOp:
+		at := func(dx, dy int) string { return c.cell(n.index, dx, dy, u) }
+		return "HALF(HALFWAY(SUM(" + at(-1, 0) + ", " + at(1, 0) + "), SUM(" + at(0, -1) + ", " + at(0, 1) + ")))"
 	case moveOp:
 		return c.moved(fmt.Sprintf("v%d", n.a), n.index)
+	case floorOp:
+		return fmt.Sprintf("MAX(v%d, %s)", n.a, c.splatted("0"))
 	case Pick:
 		return fmt.Sprintf("PICK(v%d, v%d, v%d)", n.a, n.b, n.c)
 	case Mul:
-		return c.product(fmt.Sprintf("v%d", n.a), fmt.Sprintf("v%d", n.b), c.tame(n.a) || c.tame(n.b))
+		a, b := n.a, n.b
+		if c.still[a] { // as in emitter.node
+			a, b = b, a
+		}
+		return c.product(fmt.Sprintf("v%d", a), fmt.Sprintf("v%d", b), c.fixed != nil && c.fixed.tame(n.a, n.b))
 	default:
 		return call(n.op, fmt.Sprintf("v%d", n.a), fmt.Sprintf("v%d", n.b))
 	}
@@ -300,22 +331,6 @@ func (c *cWriter) product(a, b string, tame bool) string {
 		return "RAW(" + a + ", " + b + ")"
 	}
 	return call(Mul, a, b)
-}
-
-// tame reports whether a node is a slot that no knob makes −32768.
-func (c *cWriter) tame(i int) bool {
-	return c.nodes[i].op == slotOp && c.lowest != nil && !c.lowest[c.nodes[i].index]
-}
-
-// lowestSlots says which slots may be −32768 with the knobs anywhere in the
-// law's bounds: operations and rounding are monotonic, so ends become ends.
-func (p *Program) lowestSlots() []bool {
-	bounds := p.stillBounds()
-	out := make([]bool, len(p.fixed.slots))
-	for k, s := range p.fixed.slots {
-		out[k] = !s.truth && quantize(bounds[s.node][0], s.scale) == math.MinInt16
-	}
-	return out
 }
 
 // literal is a constant in floating point, exactly.
@@ -356,6 +371,12 @@ func (c *cWriter) around(channel, u, from, n int) string {
 		return c.cell(channel, ringAt[from][0], ringAt[from][1], u)
 	}
 	a, b := c.around(channel, u, from, n/2), c.around(channel, u, from+n/2, n/2)
+	if c.plan.Precision == I16 && c.positive[channel] {
+		if n == 2 {
+			return "SUM(" + a + ", " + b + ")"
+		}
+		return "HALFWAY(" + a + ", " + b + ")"
+	}
 	if c.plan.Precision == I16 {
 		return fmt.Sprintf("((%s >> 1) + (%s >> 1))", a, b)
 	}

@@ -30,7 +30,7 @@ func (p *Program) emitter(plan Plan, width int) (*emitter, error) {
 		return nil, fmt.Errorf("width %d: want a multiple of what a turn of the inner loop takes (%d bytes of %v)", width, e.at.turnBytes, plan.Precision)
 	}
 	if plan.Precision == I16 {
-		e.lowered = p.fixed.lowered
+		e.lowered, e.positive = p.fixed.lowered, p.fixed.positive
 	}
 	if pages := e.at.pages(width); pages > pagesMax {
 		return nil, fmt.Errorf("width %d: %d pages of memory, at most %d", width, pages, pagesMax)
@@ -46,6 +46,7 @@ type emitter struct {
 	code
 	lowered
 	channels int
+	positive []bool // by channel, in fixed point
 	plan     Plan
 	at       layout
 
@@ -54,6 +55,8 @@ type emitter struct {
 	wide      [2]int      // scratch of the value's type
 	four      int         // 4, in floating point
 	sixteenth int         // 1/16, in floating point
+	nought    int         // 0, in fixed point
+	even      int         // −2, in fixed point: all bits but the lowest
 	number    int         // scratch i32
 	noise     noiseLocals
 	p, q      int // cell that is read, reach rows above it; cell that is written
@@ -302,27 +305,12 @@ func (e *emitter) rows(s stepLocals) {
 	e.get(s.dst)
 	e.set(e.q)
 
-	e.loop()
-	e.turn()
-	moving := []int{e.q, e.p}
-	if e.at.noises > 0 {
-		moving = []int{e.noise.at, e.q, e.p}
+	if e.short() {
+		e.turn()
+	} else {
+		e.turns(s.end)
+		e.wrapColumns(s.dst)
 	}
-	for _, l := range moving {
-		e.get(l)
-		e.i32(e.at.turnBytes)
-		e.op(i32Add)
-		e.tee(l)
-		if l != e.p {
-			e.op(wasmDrop)
-		}
-	}
-	e.get(s.end)
-	e.op(i32LtU)
-	e.brIf(0)
-	e.end()
-
-	e.wrapColumns(s.dst)
 	for _, l := range []int{s.src, s.dst} {
 		e.get(l, s.stride)
 		e.op(i32Add)
@@ -336,17 +324,52 @@ func (e *emitter) rows(s stepLocals) {
 	e.end()
 }
 
+// short reports whether a row is a single turn of vectors, which then writes
+// the row's halo too.
+func (e *emitter) short() bool {
+	return e.plan.SIMD && e.at.width*e.at.valueBytes == e.at.turnBytes
+}
+
+// turns is the inner loop.
+func (e *emitter) turns(end int) {
+	moving := []int{e.q, e.p}
+	if e.at.noises > 0 {
+		moving = []int{e.noise.at, e.q, e.p}
+	}
+	e.loop()
+	e.turn()
+	for _, l := range moving {
+		e.get(l)
+		e.i32(e.at.turnBytes)
+		e.op(i32Add)
+		e.tee(l)
+		if l != e.p {
+			e.op(wasmDrop)
+		}
+	}
+	e.get(end)
+	e.op(i32LtU)
+	e.brIf(0)
+	e.end()
+}
+
 // wrapColumns copies the ends of the row that was just written to the halo at
 // its other ends.
 func (e *emitter) wrapColumns(row int) {
 	data := e.at.width * e.at.valueBytes
-	for c := range e.channels {
+	for c := e.channels - 1; c >= 0; c-- { // the furthest first, as in turn
 		base := c * e.at.channelBytes
-		for _, half := range []int{0, 8} {
-			for _, move := range [][2]int{{base + half, base + data + half}, {base + edgeBytes + data + half, base + edgeBytes + half}} {
+		for _, move := range [][2]int{{base + edgeBytes + data, base + edgeBytes}, {base, base + data}} {
+			if e.plan.SIMD {
 				e.get(row, row)
-				e.memory(i64Load, move[1])
-				e.memory(i64Store, move[0])
+				e.vectorMemory(v128Load, move[1])
+				e.vectorMemory(v128Store, move[0])
+				continue
+			}
+			for _, half := range []int{8, 0} {
+				e.get(row, row)
+				e.memory(i64Load, move[1]+half)
+				e.memory(i64Store, move[0]+half)
 			}
 		}
 	}

@@ -1,5 +1,7 @@
 package universe
 
+import "slices"
+
 // valueType is the local that holds one turn's part of a node.
 func (e *emitter) valueType() byte {
 	if e.plan.SIMD {
@@ -49,6 +51,14 @@ func (e *emitter) prologue() {
 		}
 	}
 	e.halves = map[int]int{}
+	if e.plan.SIMD && e.plan.Precision == I16 && slices.ContainsFunc(e.nodes, e.unsigned) {
+		for v, to := range []*int{&e.nought, &e.even} {
+			*to = e.local(t)
+			e.i32(-2 * v)
+			e.vector(i16x8Splat)
+			e.set(*to)
+		}
+	}
 	for _, n := range e.nodes {
 		if n.op == moveOp && n.index > 0 && n.index <= 15 && e.halves[n.index] == 0 {
 			e.halves[n.index] = e.local(t)
@@ -59,6 +69,12 @@ func (e *emitter) prologue() {
 			e.set(e.halves[n.index])
 		}
 	}
+}
+
+// unsigned reports whether a node needs numbers without a sign, or the 0 that
+// they begin with.
+func (e *emitter) unsigned(n node) bool {
+	return n.op == floorOp || n.op == meanOp || n.op == Ring && e.positive[n.index]
 }
 
 // splat pushes a constant of floating point.
@@ -75,9 +91,16 @@ func (e *emitter) splat(v float64) {
 
 // turn writes one turn of the inner loop.
 func (e *emitter) turn() {
-	// The furthest cell first: wazero then knows that the others are within
-	// the memory.
+	// The furthest cells first: wazero then knows that the others are within
+	// the memory, and keeps nothing of these loads but that check.
 	e.load(e.channels-1, e.at.reach, e.at.reach, e.plan.Unroll-1)
+	e.op(wasmDrop)
+	last := (e.plan.Unroll - 1) * e.at.turnBytes / e.plan.Unroll
+	if e.short() {
+		last = e.at.turnBytes
+	}
+	e.get(e.q)
+	e.loadAt((e.channels-1)*e.at.channelBytes + edgeBytes + last)
 	e.op(wasmDrop)
 	for u := range e.plan.Unroll {
 		for i, n := range e.nodes {
@@ -87,8 +110,18 @@ func (e *emitter) turn() {
 			}
 		}
 		for c, root := range e.roots {
-			e.get(e.q, e.value[root])
-			e.store(c*e.at.channelBytes + edgeBytes + u*e.at.turnBytes/e.plan.Unroll)
+			at := c*e.at.channelBytes + edgeBytes + u*e.at.turnBytes/e.plan.Unroll
+			places := []int{at}
+			if e.short() && u == 0 {
+				places = append(places, at+e.at.turnBytes)
+			}
+			if e.short() && u == e.plan.Unroll-1 {
+				places = append(places, at-e.at.turnBytes)
+			}
+			for _, at := range places {
+				e.get(e.q, e.value[root])
+				e.store(at)
+			}
 		}
 	}
 }
@@ -100,8 +133,11 @@ func (e *emitter) cellAt(channel, dx, dy, u int) int {
 
 // load pushes the cells at (dx, dy) of part u of the turn.
 func (e *emitter) load(channel, dx, dy, u int) {
-	offset := e.cellAt(channel, dx, dy, u)
 	e.get(e.p)
+	e.loadAt(e.cellAt(channel, dx, dy, u))
+}
+
+func (e *emitter) loadAt(offset int) {
 	if e.plan.SIMD {
 		e.vectorMemory(v128Load, offset)
 		return
@@ -130,15 +166,29 @@ func (e *emitter) node(n node, u int) {
 		e.load(n.index, 0, 0, u)
 	case Lap:
 		e.lap(n.index, u)
+	case meanOp:
+		for k, d := range [4][2]int{{-1, 0}, {1, 0}, {0, -1}, {0, 1}} {
+			e.load(n.index, d[0], d[1], u)
+			if k%2 == 1 {
+				e.sum()
+			}
+		}
+		e.halfway()
+		e.half()
 	case Ring:
 		e.ring(n.index, u, 0, 16)
-		if e.plan.Precision != I16 {
+		switch {
+		case e.plan.Precision != I16:
 			e.get(e.sixteenth)
 			e.apply(Mul)
+		case e.positive[n.index]:
+			e.half()
 		}
 	case moveOp:
 		e.get(e.value[n.a])
 		e.move(n.index)
+	case floorOp:
+		e.floor(e.value[n.a])
 	case Min, Max:
 		e.extreme(n)
 	case Less:
@@ -151,6 +201,13 @@ func (e *emitter) node(n node, u int) {
 		} else {
 			e.op(wasmSelect)
 		}
+	case Mul:
+		a, b := n.a, n.b
+		if e.still[a] { // what is last used here first: wazero then copies nothing
+			a, b = b, a
+		}
+		e.get(e.value[a], e.value[b])
+		e.apply(n.op)
 	default:
 		e.get(e.value[n.a], e.value[n.b])
 		e.apply(n.op)
@@ -211,6 +268,22 @@ func (e *emitter) extreme(n node) {
 	e.op(scalarLess[e.plan.Precision], wasmSelect)
 }
 
+// floor pushes a value of fixed point, or 0 where it is negative.
+func (e *emitter) floor(a int) {
+	e.get(a)
+	if e.plan.SIMD {
+		e.get(e.nought)
+		e.vector(i16x8MaxS)
+		return
+	}
+	e.i32(0)
+	e.get(a)
+	e.i32(0)
+	e.op(i32LtS)
+	e.op(i32Eqz)
+	e.op(wasmSelect)
+}
+
 // lap pushes (left+right) + (up+down) − 4·cell, in fixed point the sum of the
 // four differences.
 func (e *emitter) lap(channel, u int) {
@@ -241,9 +314,10 @@ func (e *emitter) ring(channel, u, from, n int) {
 		e.load(channel, ringAt[from][0], ringAt[from][1], u)
 		return
 	}
+	positive := e.plan.Precision == I16 && e.positive[channel]
 	for half := range 2 {
 		e.ring(channel, u, from+half*n/2, n/2)
-		if e.plan.Precision == I16 {
+		if e.plan.Precision == I16 && !positive {
 			e.i32(1)
 			if e.plan.SIMD {
 				e.vector(i16x8ShrS)
@@ -253,13 +327,51 @@ func (e *emitter) ring(channel, u, from, n int) {
 		}
 	}
 	switch {
+	case positive && n > 2:
+		e.halfway()
 	case e.plan.Precision != I16:
 		e.apply(Add)
-	case e.plan.SIMD:
-		e.vector(i16x8Add)
 	default:
-		e.op(i32Add)
+		e.sum()
 	}
+}
+
+// sum pops two numbers of fixed point and pushes their sum, which 16 bits hold,
+// with or without a sign.
+func (e *emitter) sum() {
+	if e.plan.SIMD {
+		e.vector(i16x8Add)
+		return
+	}
+	e.op(i32Add)
+}
+
+// halfway pops two numbers without a sign and pushes their mean, rounded up.
+func (e *emitter) halfway() {
+	if e.plan.SIMD {
+		e.vector(i16x8AvgrU)
+		return
+	}
+	e.op(i32Add)
+	e.i32(1)
+	e.op(i32Add)
+	e.i32(1)
+	e.op(i32ShrS)
+}
+
+// half pops a number without a sign and pushes half of it, rounded down: an even
+// number is halfway between 0 and itself. wazero makes one instruction each of
+// these and four of a shift.
+func (e *emitter) half() {
+	if e.plan.SIMD {
+		e.get(e.even)
+		e.vector(v128And)
+		e.get(e.nought)
+		e.vector(i16x8AvgrU)
+		return
+	}
+	e.i32(1)
+	e.op(i32ShrS)
 }
 
 // move takes bits off the fixed point value on the stack, or adds some.

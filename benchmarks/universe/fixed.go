@@ -14,10 +14,16 @@ import (
 // need it; products round as WebAssembly's q15mulr_sat_s does. What is the
 // same everywhere is computed in float64 and quantized at the scale that suits
 // each of its uses: a factor below 1 at 2^15 leaves the scale as it is.
+//
+// A channel that starts at 0 or above is positive: below 0 it saturates, as it
+// does beyond the other end, so that means of it need no sign.
 type fixedPoint struct {
 	lowered
-	channel []int  // scale by channel
-	slots   []slot // still nodes as they are used
+	law      lowered // what was lowered: the law, or its linear form
+	channel  []int   // scale by channel
+	positive []bool  // by channel
+	slots    []slot  // still nodes of law as they are used
+	span     []span  // by node
 }
 
 // slot is a still node of the law at a scale; a truth is 0 or −1.
@@ -42,6 +48,7 @@ const (
 	calibrationSide  = 32
 	calibrationSteps = 96
 	calibrationEvery = 8
+	calibratedSteps  = 16 // of the two ways to write a law, to compare them
 	rangeMargin      = 1.25
 )
 
@@ -52,40 +59,162 @@ const productScaleMin = 14
 
 // fixing is a law on its way to fixed point.
 type fixing struct {
-	*Program
-	out   fixedPoint
-	fit   []int        // by node of the law: the largest scale that holds it
-	scale []int        // by node of the law: what it was given
-	at    []int        // by node of the law: its node in fixed point
-	known map[node]int // in fixed point
+	lowered // the law, or its linear form
+	out     fixedPoint
+	fit     []int        // by node of the law: the largest scale that holds it
+	scale   []int        // by node of the law: what it was given
+	at      []int        // by node of the law: its node in fixed point
+	known   map[node]int // in fixed point
+}
+
+// linearNodesMax bounds the linear form: a law whose sums share much may have a
+// large one.
+const linearNodesMax = 4 * nodesMax
+
+// worseMax is how many times the error of the law as written its linear form may
+// have: where a constant is small, little is left of it at its channel's scale.
+const worseMax = 2
+
+// narrowDown finds how the law is computed in I16: as it is written, or in its
+// linear form if that costs less and is not much less exact. Pure, of the law
+// alone. The error is about a law that diverges; p.narrow says why there is no
+// fixed point.
+func (p *Program) narrowDown() error {
+	positive := make([]bool, len(p.law.Channels))
+	for c, channel := range p.law.Channels {
+		positive[c] = channel.Min >= 0
+	}
+	ways := []lowered{p.lowered, p.linearize(positive)}
+	if len(ways[1].nodes) > linearNodesMax {
+		ways[1] = p.lowered
+	}
+	seen, err := p.calibrate(ways)
+	if err != nil {
+		return err
+	}
+	if p.fixed, p.narrow = p.fix(ways[0], seen.largest[0], positive); p.narrow != nil {
+		p.fixed, p.narrow = p.fix(ways[1], seen.largest[1], positive)
+		return nil
+	}
+	linear, err := p.fix(ways[1], seen.largest[1], positive)
+	if err != nil || linear.cost() >= p.fixed.cost() {
+		return nil //nolint:nilerr // the law as written is there
+	}
+	was, err := p.errorOf(p.fixed, seen)
+	if err != nil {
+		return err
+	}
+	is, err := p.errorOf(linear, seen)
+	if err != nil {
+		return err
+	}
+	if is <= worseMax*was {
+		p.fixed = linear
+	}
+	return nil
+}
+
+// errorOf is the error of the pattern's statistics after calibratedSteps.
+func (p *Program) errorOf(f fixedPoint, seen calibration) (float64, error) {
+	got, err := interpret(context.Background(), newInterpreter(f.lowered, fixedRun{f, f.slotValues(p.law.Defaults())}, seen.start), 0, calibratedSteps)
+	if err != nil {
+		return 0, err
+	}
+	return statisticDifference(p.law, seen.result, got), nil
+}
+
+// cost is about how many vector instructions a vector takes.
+func (f fixedPoint) cost() int {
+	out := 0
+	for i, n := range f.nodes {
+		switch {
+		case f.still[i]:
+		case n.op == Mul, n.op == moveOp && n.index > 0:
+			out += 3
+		case n.op == moveOp:
+			out -= n.index
+		case n.op == Lap:
+			out += 7
+		case n.op == meanOp, n.op == Pick:
+			out += 3
+		case n.op == Ring:
+			out += 15
+		default:
+			out++
+		}
+	}
+	return out
 }
 
 // fix chooses the scales and writes the nodes: pure, of the law and the largest
 // magnitude of each node alone.
-func (p *Program) fix(largest []float64) (fixedPoint, error) {
-	x := &fixing{Program: p, fit: make([]int, len(p.nodes)), scale: make([]int, len(p.nodes)), at: make([]int, len(p.nodes)), known: map[node]int{}}
+func (p *Program) fix(law lowered, largest []float64, positive []bool) (fixedPoint, error) {
+	x := &fixing{lowered: law, fit: make([]int, len(law.nodes)), scale: make([]int, len(law.nodes)), at: make([]int, len(law.nodes)), known: map[node]int{}}
+	x.out.law, x.out.positive = law, positive
 	for _, c := range p.law.Channels {
 		// A value at the end of the range may lose its last bit to saturation.
 		x.out.channel = append(x.out.channel, scaleFor(max(math.Abs(c.Min), math.Abs(c.Max)), 32768))
 	}
-	bounds := p.stillBounds()
-	for i, n := range p.nodes {
-		x.fit[i] = scaleFor(rangeMargin*largest[i], 32767)
-		if p.still[i] {
+	bounds := stillBounds(law, p.law.Knobs)
+	for i := range law.nodes {
+		if law.still[i] {
 			x.fit[i] = scaleFor(max(math.Abs(bounds[i][0]), math.Abs(bounds[i][1])), 32768)
-			continue
-		}
-		if err := x.node(i, n); err != nil {
-			return fixedPoint{}, err
+		} else {
+			x.fit[i] = scaleFor(rangeMargin*largest[i], 32767)
 		}
 	}
-	for c, root := range p.roots {
+	for c := range law.roots {
+		x.lastSums(c, largest, max(math.Abs(p.law.Channels[c].Min), math.Abs(p.law.Channels[c].Max)))
+	}
+	for i, n := range law.nodes {
+		if !law.still[i] {
+			if err := x.node(i, n); err != nil {
+				return fixedPoint{}, err
+			}
+		}
+	}
+	for c, root := range law.roots {
 		x.out.roots = append(x.out.roots, x.as(root, x.out.channel[c]))
 	}
+	x.out.spans(bounds)
+	for c, root := range x.out.roots {
+		if positive[c] && x.out.span[root].lo < 0 {
+			x.out.roots[c] = x.add(node{op: floorOp, a: root, b: -1, c: -1})
+		}
+	}
+	x.out.spans(bounds)
 	if len(x.out.slots) > slotsMax {
 		return fixedPoint{}, fmt.Errorf("%d constants at their scales, at most %d", len(x.out.slots), slotsMax)
 	}
 	return x.out, nil
+}
+
+// rangeExcess is how far beyond its channel's range a sum may have been seen
+// that is computed at the channel's scale all the same: it saturates where the
+// channel would.
+const rangeExcess = 1. / 256
+
+// lastSums lets the sums that a channel's next value ends with have the
+// channel's scale without a margin, where they stay in its range; the last one
+// always, because what it becomes saturates there anyway.
+func (x *fixing) lastSums(c int, largest []float64, limit float64) {
+	i := x.roots[c]
+	for n := x.nodes[i]; n.op == Min || n.op == Max; n = x.nodes[i] {
+		switch {
+		case x.still[n.a] && !x.still[n.b]:
+			i = n.b
+		case x.still[n.b] && !x.still[n.a]:
+			i = n.a
+		default:
+			return
+		}
+	}
+	for last := true; !x.still[i] && (x.nodes[i].op == Add || x.nodes[i].op == Sub); i = x.nodes[i].a {
+		if last || largest[i] <= limit*(1+rangeExcess) {
+			x.fit[i] = max(x.fit[i], x.out.channel[c])
+		}
+		last = false
+	}
 }
 
 // node writes node i at a scale of its own.
@@ -94,7 +223,7 @@ func (x *fixing) node(i int, n node) error {
 	switch s := 0; n.op {
 	case Draw:
 		x.scale[i] = unity
-	case Cell, Lap, Ring:
+	case Cell, Lap, Ring, meanOp:
 		x.scale[i] = x.out.channel[n.index]
 	case Mul:
 		a, b := x.factor(n.a), x.factor(n.b)
@@ -182,65 +311,13 @@ func scaleFor(magnitude, limit float64) int {
 	return s
 }
 
-// stillBounds are the least and the greatest value of the still nodes, by
-// interval arithmetic over the knobs' bounds.
-func (p *Program) stillBounds() [][2]float64 {
-	out := make([][2]float64, len(p.nodes))
-	for i, n := range p.nodes {
-		if !p.still[i] {
-			continue
-		}
-		var corners []float64
-		switch n.op {
-		case Const:
-			corners = []float64{n.value}
-		case Knob:
-			corners = []float64{p.law.Knobs[n.index].Min, p.law.Knobs[n.index].Max}
-		case Less:
-			corners = []float64{0, 1}
-		case Pick:
-			corners = append(out[n.b][:], out[n.c][:]...)
-		default:
-			for _, a := range out[n.a] {
-				for _, b := range out[n.b] {
-					corners = append(corners, stillValue(n.op, a, b))
-				}
-			}
-		}
-		out[i] = [2]float64{corners[0], corners[0]}
-		for _, v := range corners {
-			out[i] = [2]float64{min(out[i][0], v), max(out[i][1], v)}
-		}
-	}
-	return out
-}
-
-func stillValue(op Op, a, b float64) float64 {
-	switch op {
-	case Add:
-		return a + b
-	case Sub:
-		return a - b
-	case Mul:
-		return a * b
-	case Min:
-		return min(a, b)
-	case Max:
-		return max(a, b)
-	default: // Less
-		if a < b {
-			return 1
-		}
-		return 0
-	}
-}
-
 // slotValues are the slots' integers for the knobs.
-func (p *Program) slotValues(knobs []float64) []int16 {
-	values := make([]float64, len(p.nodes))
-	for i, n := range p.nodes {
+func (f *fixedPoint) slotValues(knobs []float64) []int16 {
+	law := f.law
+	values := make([]float64, len(law.nodes))
+	for i, n := range law.nodes {
 		switch {
-		case !p.still[i]:
+		case !law.still[i]:
 		case n.op == Const:
 			values[i] = n.value
 		case n.op == Knob:
@@ -250,126 +327,70 @@ func (p *Program) slotValues(knobs []float64) []int16 {
 			if values[n.a] != 0 {
 				values[i] = values[n.b]
 			}
+		case n.op == shareOp:
+			values[i] = values[n.a]
 		default:
 			values[i] = stillValue(n.op, values[n.a], values[n.b])
 		}
 	}
-	out := make([]int16, len(p.fixed.slots))
-	for k, s := range p.fixed.slots {
-		out[k] = quantize(values[s.node], s.scale)
-		if s.truth {
+	out := make([]int16, len(f.slots))
+	for k, s := range f.slots {
+		n := law.nodes[s.node]
+		switch {
+		case s.truth:
 			out[k] = -int16(values[s.node])
+		case n.op == shareOp:
+			out[k] = narrowed(math.Round(math.Ldexp(values[n.b], s.scale)) - math.Round(math.Ldexp(values[n.c], s.scale)))
+		default:
+			out[k] = quantize(values[s.node], s.scale)
 		}
 	}
 	return out
 }
 
-// ranges finds the largest magnitude that each node takes.
-func (p *Program) ranges() ([]float64, error) {
-	out := make([]float64, len(p.nodes))
+// calibration is what the oracle's run shows of several ways to write a law.
+type calibration struct {
+	largest       [][]float64 // by way and node: its largest magnitude
+	start, result *Field      // at first, and after calibratedSteps
+}
+
+// calibrate runs the law in the oracle.
+func (p *Program) calibrate(ways []lowered) (calibration, error) {
+	out := calibration{largest: make([][]float64, len(ways))}
+	for k, way := range ways {
+		out.largest[k] = make([]float64, len(way.nodes))
+	}
 	f := p.law.NewStart(calibrationSide, calibrationSide, seed.Stream(seed.Root(1), "universe/calibration"))
+	out.start = f
 	knobs := p.law.Defaults()
-	for turn := range calibrationSteps / calibrationEvery {
-		in := newInterpreter(p.lowered, float[float64]{knobs}, f)
-		in.clock = uint32(turn * calibrationEvery)
-		for y := range f.Height {
-			in.row(y)
-			for i, row := range in.rows {
-				for _, v := range row {
-					out[i] = max(out[i], math.Abs(v))
-				}
-			}
+	for steps := 0; steps < calibrationSteps; steps += calibrationEvery {
+		if steps == calibratedSteps {
+			out.result = f
+		}
+		for k, way := range ways {
+			in := newInterpreter(way, float[float64]{knobs}, f)
+			in.clock = uint32(steps)
+			largestOf(in, out.largest[k])
 		}
 		var err error
-		if f, err = p.interpretFrom(context.Background(), F64, f, knobs, in.clock, calibrationEvery); err != nil {
-			return nil, err
+		if f, err = p.interpretFrom(context.Background(), F64, f, knobs, uint32(steps), calibrationEvery); err != nil {
+			return out, err
 		}
 		if err := f.finite(p.law); err != nil {
-			return nil, err
+			return out, err
 		}
 	}
 	return out, nil
 }
 
-func saturate(v int32) int16 { return int16(min(32767, max(-32768, v))) }
-
-// quantize rounds half away from zero.
-func quantize(v float64, scale int) int16 {
-	return int16(min(32767, max(-32768, math.Round(math.Ldexp(v, scale)))))
-}
-
-// product is (a·b + 2^14) >> 15, saturated: q15mulr_sat_s.
-func product(a, b int16) int16 { return saturate((int32(a)*int32(b) + 1<<14) >> 15) }
-
-// moved takes bits off a value by rounding, or adds some by doubling.
-func moved(v int16, down int) int16 {
-	if down > 15 {
-		return 0
-	}
-	if down > 0 {
-		return product(v, 1<<(15-down))
-	}
-	for range -down {
-		v = saturate(2 * int32(v))
-	}
-	return v
-}
-
-// fixedRun is the arithmetic of I16 with the knobs somewhere.
-type fixedRun struct {
-	channel []int
-	slots   []int16
-}
-
-func (fixedRun) noise(h int16) int16            { return h }
-func (m fixedRun) leaf(n node) int16            { return m.slots[n.index] }
-func (m fixedRun) load(c int, v float64) int16  { return quantize(v, m.channel[c]) }
-func (m fixedRun) store(c int, v int16) float64 { return math.Ldexp(float64(v), -m.channel[c]) }
-
-// lap adds differences, which are small where the sum of the neighbours is not.
-func (fixedRun) lap(c, left, right, up, down int16) int16 {
-	diff := func(a int16) int16 { return saturate(int32(a) - int32(c)) }
-	sum := func(a, b int16) int16 { return saturate(int32(a) + int32(b)) }
-	return sum(sum(diff(left), diff(right)), sum(diff(up), diff(down)))
-}
-
-// ring halves before each addition: nothing can overflow.
-func (fixedRun) ring(around *[16]int16) int16 {
-	v := *around
-	for n := 8; n > 0; n /= 2 {
-		for k := range n {
-			v[k] = v[2*k]>>1 + v[2*k+1]>>1
-		}
-	}
-	return v[0]
-}
-
-func (fixedRun) apply(n node, dst, a, b, c []int16) {
-	for x := range dst {
-		switch n.op {
-		case Add:
-			dst[x] = saturate(int32(a[x]) + int32(b[x]))
-		case Sub:
-			dst[x] = saturate(int32(a[x]) - int32(b[x]))
-		case Mul:
-			dst[x] = product(a[x], b[x])
-		case Min:
-			dst[x] = min(a[x], b[x])
-		case Max:
-			dst[x] = max(a[x], b[x])
-		case Less:
-			dst[x] = 0
-			if a[x] < b[x] {
-				dst[x] = -1
+// largestOf raises the largest magnitudes to those of one step.
+func largestOf(in *interpreter[float64], largest []float64) {
+	for y := range in.height {
+		in.row(y)
+		for i, row := range in.rows {
+			for _, v := range row {
+				largest[i] = max(largest[i], math.Abs(v))
 			}
-		case Pick:
-			dst[x] = c[x]
-			if a[x] != 0 {
-				dst[x] = b[x]
-			}
-		case moveOp:
-			dst[x] = moved(a[x], n.index)
-		default: // the others are the interpreter's own
 		}
 	}
 }

@@ -51,7 +51,7 @@ func (p *Program) interpretFrom(ctx context.Context, in Precision, f *Field, kno
 		if err := p.has(I16); err != nil {
 			return nil, err
 		}
-		return interpret(ctx, newInterpreter(p.fixed.lowered, fixedRun{p.fixed.channel, p.slotValues(knobs)}, f), clock, steps)
+		return interpret(ctx, newInterpreter(p.fixed.lowered, fixedRun{p.fixed, p.fixed.slotValues(knobs)}, f), clock, steps)
 	default:
 		return nil, fmt.Errorf("%v is unknown", in)
 	}
@@ -64,7 +64,8 @@ type arithmetic[T any] interface {
 	load(channel int, v float64) T
 	store(channel int, v T) float64
 	lap(c, left, right, up, down T) T
-	ring(around *[16]T) T
+	mean(left, right, up, down T) T
+	ring(channel int, around *[16]T) T
 	apply(n node, dst, a, b, c []T) // of whole rows; an operand that n does not have is nil
 }
 
@@ -136,8 +137,19 @@ func interpret[T any](ctx context.Context, in *interpreter[T], clock uint32, ste
 }
 
 func (in *interpreter[T]) at(c, x, y int) T {
-	x, y = (x+in.width)%in.width, (y+in.height)%in.height
-	return in.now[c][y*in.width+x]
+	return in.now[c][wrapped(y, in.height)*in.width+wrapped(x, in.width)]
+}
+
+// wrapped is a place on a circle of n that is at most n beyond its ends.
+func wrapped(x, n int) int {
+	switch {
+	case x < 0:
+		return x + n
+	case x >= n:
+		return x - n
+	default:
+		return x
+	}
 }
 
 // row computes every node in row y.
@@ -160,13 +172,17 @@ func (in *interpreter[T]) row(y int) {
 			for x := range dst {
 				dst[x] = in.lap(in.at(n.index, x, y), in.at(n.index, x-1, y), in.at(n.index, x+1, y), in.at(n.index, x, y-1), in.at(n.index, x, y+1))
 			}
+		case n.op == meanOp:
+			for x := range dst {
+				dst[x] = in.mean(in.at(n.index, x-1, y), in.at(n.index, x+1, y), in.at(n.index, x, y-1), in.at(n.index, x, y+1))
+			}
 		case n.op == Ring:
 			var around [16]T
 			for x := range dst {
 				for k, d := range ringAt {
 					around[k] = in.at(n.index, x+d[0], y+d[1])
 				}
-				dst[x] = in.ring(&around)
+				dst[x] = in.ring(n.index, &around)
 			}
 		default:
 			in.apply(n, dst, operand(n.a), operand(n.b), operand(n.c))
@@ -193,7 +209,10 @@ func (float[T]) lap(c, left, right, up, down T) T {
 	return around - T(4*c) //nolint:unconvert // the conversion keeps the product from being fused into the difference
 }
 
-func (float[T]) ring(around *[16]T) T {
+// mean is for the ranges of fixed point alone.
+func (float[T]) mean(left, right, up, down T) T { return (left + right + (up + down)) / 4 }
+
+func (float[T]) ring(_ int, around *[16]T) T {
 	v := *around
 	for n := 8; n > 0; n /= 2 {
 		for k := range n {
@@ -245,6 +264,8 @@ func (float[T]) apply(n node, dst, a, b, c []T) {
 				dst[x] = b[x]
 			}
 		}
+	case shareOp:
+		copy(dst, a)
 	default: // the others are the interpreter's own
 	}
 }

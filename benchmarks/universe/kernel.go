@@ -289,7 +289,7 @@ func (g *grid) setKnobs(values []float64) {
 			binary.LittleEndian.PutUint32(g.memory[i*8:], math.Float32bits(float32(v)))
 		}
 	case I16:
-		for i, v := range p.slotValues(values) {
+		for i, v := range p.fixed.slotValues(values) {
 			binary.LittleEndian.PutUint16(g.memory[i*8:], uint16(v))
 		}
 	default: // there is no other
@@ -322,7 +322,7 @@ func (g *grid) write(f *Field) {
 				}
 			case I16:
 				for x, v := range values {
-					binary.LittleEndian.PutUint16(data[x*2:], uint16(quantize(v, g.kernel.program.fixed.channel[c])))
+					binary.LittleEndian.PutUint16(data[x*2:], uint16(g.kernel.program.fixed.load(c, v)))
 				}
 			default: // there is no other
 			}

@@ -30,8 +30,11 @@ const (
 	Draw            // noise number Index: in (−1, 1), another one in each cell and step
 	opCount
 	// In fixed point only:
-	slotOp // a still node at a scale
-	moveOp // A at another scale: Index bits less
+	slotOp  // a still node at a scale
+	moveOp  // A at another scale: Index bits less
+	meanOp  // channel Index, which is positive: the mean of the four neighbours
+	shareOp // A, still, which is B − C: rounded like the difference of B and C rounded
+	floorOp // A, or 0 where it is negative
 	opEnd
 )
 
@@ -44,6 +47,7 @@ var ops = [opEnd]struct {
 	Const: {"const", 0, false}, Knob: {"knob", 0, true}, Cell: {"cell", 0, true}, Lap: {"lap", 0, true}, Ring: {"ring", 0, true},
 	Add: {"add", 2, false}, Sub: {"sub", 2, false}, Mul: {"mul", 2, false}, Min: {"min", 2, false}, Max: {"max", 2, false},
 	Less: {"less", 2, false}, Pick: {"pick", 3, false}, Draw: {"noise", 0, true}, slotOp: {"slot", 0, true}, moveOp: {"move", 1, false},
+	meanOp: {"mean", 0, true}, shareOp: {"share", 3, false}, floorOp: {"floor", 1, false},
 }
 
 func (o Op) String() string {
@@ -340,11 +344,9 @@ func Prepare(l Law) (*Program, error) {
 		}
 		p.still = append(p.still, still)
 	}
-	largest, err := p.ranges()
-	if err != nil {
+	if err := p.narrowDown(); err != nil {
 		return nil, fmt.Errorf("%w %.40q: %w", ErrBadLaw, l.Name, err)
 	}
-	p.fixed, p.narrow = p.fix(largest)
 	return p, nil
 }
 

@@ -145,11 +145,8 @@ func (in *instance) Measure(ctx context.Context, r benchmarks.Request) ([]benchm
 	if err != nil {
 		return nil, err
 	}
-	if !(r.Fidelity > 0 && r.Fidelity <= 1) || r.Repeats < 1 {
-		return nil, fmt.Errorf("fidelity %v and %d repeats: want (0, 1] and at least 1", r.Fidelity, r.Repeats)
-	}
-	if r.OnlyDeterministic && r.OnlyMeasured {
-		return nil, errors.New("a request for deterministic metrics alone and measured ones alone asks for nothing")
+	if err := r.Check(); err != nil {
+		return nil, err
 	}
 	var out []benchmarks.Sample
 	for repeat := range r.Repeats {

@@ -97,7 +97,7 @@ func TestABadHeaderIsRefused(t *testing.T) {
 	}
 	header := string(files[0].Bytes)
 	for _, tc := range []struct{ old, new, want string }{
-		{`"emitter":1`, `"emitter":2`, "build it again"},
+		{`"emitter":2`, `"emitter":1`, "build it again"},
 		{`"f32"`, `"f16"`, "unknown"},
 		{`"unroll":2`, `"unroll":3`, "unroll 3"},
 		{`"unroll":2`, `"unroll":4`, "not what emitter"}, // an honest header of other modules

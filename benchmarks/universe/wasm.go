@@ -29,9 +29,10 @@ const (
 	v128Load32Splat, v128Load64Splat, v128Store        = 9, 10, 11
 	i16x8Splat, f32x4Splat, f64x2Splat                 = 16, 19, 20
 	i16x8LtS, f32x4Lt, f64x2Lt, v128Bitselect          = 47, 67, 73, 82
+	v128And                                            = 78
 	i16x8Q15MulrSatS, i16x8ShrS                        = 130, 140
 	i16x8Add, i16x8AddSatS, i16x8SubSatS               = 142, 143, 146
-	i16x8MinS, i16x8MaxS                               = 150, 152
+	i16x8MinS, i16x8MaxS, i16x8AvgrU                   = 150, 152, 155
 	f32x4Add, f32x4Sub, f32x4Mul, f32x4Pmin, f32x4Pmax = 228, 229, 230, 234, 235
 	f64x2Add, f64x2Sub, f64x2Mul, f64x2Pmin, f64x2Pmax = 240, 241, 242, 246, 247
 	v128Const, i8x16Shuffle, i32x4Splat                = 12, 13, 17

@@ -3,6 +3,7 @@ package publish
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,9 +24,10 @@ const maxProposalBytes = 4 << 20
 type Review struct {
 	Prepared
 	Difference catalog.Difference
-	Evidence   int      // signed gate reports that were verified just now
-	Signed     []string // ids of the keys that have signed already
-	Threshold  int      // distinct keys that the role needs
+	Evidence   int               // signed gate reports that were verified just now
+	Reports    []trust.Statement // those of them that speak for entries which are new in the release
+	Signed     []string          // ids of the keys that have signed already
+	Threshold  int               // distinct keys that the role needs
 }
 
 // pending is a proposal read back from the store and checked.
@@ -69,7 +71,7 @@ func (r *Repository) review(ctx context.Context, p *pending) (*Review, error) {
 	if err := p.fresh(); err != nil {
 		return nil, err
 	}
-	checked, err := r.evidence(ctx, p)
+	checked, fresh, err := r.evidence(ctx, p)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +83,7 @@ func (r *Repository) review(ctx context.Context, p *pending) (*Review, error) {
 	rv := &Review{
 		Prepared:   Prepared{Manifest: p.Manifest.Digest, Release: p.release, Base: p.Base, Role: role, Created: p.Created},
 		Difference: catalog.Diff(p.base.channels[p.Channel].release, p.release),
-		Evidence:   checked, Threshold: d.Threshold,
+		Evidence:   checked, Reports: fresh, Threshold: d.Threshold,
 	}
 	for _, s := range p.role.Signatures {
 		rv.Signed = append(rv.Signed, s.KeyID)
@@ -188,49 +190,63 @@ func (p *pending) fresh() error {
 
 // evidence reads every artifact and every file of evidence, verifies what is
 // signed, and refuses an entry without a gate report unless it is for canary.
-func (r *Repository) evidence(ctx context.Context, p *pending) (int, error) {
+// It counts the reports, and returns those of entries that the channel has not
+// had.
+func (r *Repository) evidence(ctx context.Context, p *pending) (checked int, fresh []trust.Statement, err error) {
 	keys, err := p.base.head.PublicKeys(p.base.head.Rules.EvidenceKeys)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
-	checked := 0
+	last := p.base.channels[p.Channel].release
 	for _, e := range p.release.Entries {
-		reports := 0
-		for _, a := range e.Variant.Artifacts {
-			if _, err := artifacts.GetBlob(ctx, r.Store, a); err != nil {
-				return 0, fmt.Errorf("entry %s: %w", e.Variant.Name, err)
-			}
+		reports, err := r.reports(ctx, e, keys)
+		if err == nil {
+			err = r.waivers(ctx, p, e)
 		}
-		for _, ev := range e.Evidence {
-			name := trust.EvidenceName(ev.Ref)
-			b, err := artifacts.GetNamed(ctx, r.Store, name, ev.Ref)
-			if err != nil {
-				return 0, fmt.Errorf("entry %s: %w", e.Variant.Name, err)
-			}
-			if ev.Ref.MediaType != trust.BundleMediaType {
-				continue
-			}
-			s, err := trust.VerifyStatement(b, keys...)
-			report := false
-			if err == nil {
-				report, err = s.EvidenceFor(e.Variant.Identity)
-			}
-			if err != nil {
-				return 0, fmt.Errorf("entry %s: %s: %w", e.Variant.Name, name, err)
-			}
-			if report {
-				reports++
-			}
+		if err == nil && len(reports) == 0 && e.Scope != catalog.ScopeCanary {
+			err = fmt.Errorf("no signed gate report: %w", ErrProposal)
 		}
-		if err := r.waivers(ctx, p, e); err != nil {
-			return 0, fmt.Errorf("entry %s: %w", e.Variant.Name, err)
+		if err != nil {
+			return 0, nil, fmt.Errorf("entry %s: %w", e.Variant.Name, err)
 		}
-		if reports == 0 && e.Scope != catalog.ScopeCanary {
-			return 0, fmt.Errorf("entry %s: no signed gate report: %w", e.Variant.Name, ErrProposal)
+		checked += len(reports)
+		if _, had := last.Entry(e.ID); !had {
+			fresh = append(fresh, reports...)
 		}
-		checked += reports
 	}
-	return checked, nil
+	return checked, fresh, nil
+}
+
+// reports are the signed gate reports of an entry, after all that it names was
+// read and all that is signed was verified.
+func (r *Repository) reports(ctx context.Context, e catalog.Entry, keys []*ecdsa.PublicKey) (out []trust.Statement, err error) {
+	for _, a := range e.Variant.Artifacts {
+		if _, err := artifacts.GetBlob(ctx, r.Store, a); err != nil {
+			return nil, err
+		}
+	}
+	for _, ev := range e.Evidence {
+		name := trust.EvidenceName(ev.Ref)
+		b, err := artifacts.GetNamed(ctx, r.Store, name, ev.Ref)
+		if err != nil {
+			return nil, err
+		}
+		if ev.Ref.MediaType != trust.BundleMediaType {
+			continue
+		}
+		s, err := trust.VerifyStatement(b, keys...)
+		report := false
+		if err == nil {
+			report, err = s.EvidenceFor(e.Variant.Identity)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		if report {
+			out = append(out, s)
+		}
+	}
+	return out, nil
 }
 
 // waivers refuses a waiver that has expired, and one that is new in this

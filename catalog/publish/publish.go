@@ -65,7 +65,7 @@ func (r *Repository) publish(ctx context.Context, p *pending) error {
 		return fmt.Errorf("release %d of %s: %d of %d needed keys have signed: %w",
 			p.release.Sequence, p.Channel, len(p.role.Signatures), d.Threshold, ErrApprovals)
 	}
-	if _, err := r.evidence(ctx, p); err != nil {
+	if _, _, err := r.evidence(ctx, p); err != nil {
 		return err
 	}
 	b, err := p.role.ToBytes(false)

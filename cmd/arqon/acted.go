@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -23,11 +24,13 @@ func word(s string) string { return report.ShellWord(s) }
 // signedAnswer is the JSON form of arqon sign.
 type signedAnswer struct {
 	releaseAnswer
-	GateReports int        `json:"gate_reports"` // verified just now
-	Signed      []string   `json:"signed"`       // ids of the keys that have signed
-	Threshold   int        `json:"threshold"`
-	Enough      bool       `json:"enough"` // it can be published
-	Difference  difference `json:"difference"`
+	Nights      []nightName `json:"nights"` // whose reports speak for what is new
+	Proposed    time.Time   `json:"proposed"`
+	GateReports int         `json:"gate_reports"` // verified just now
+	Signed      []string    `json:"signed"`       // ids of the keys that have signed
+	Threshold   int         `json:"threshold"`
+	Enough      bool        `json:"enough"` // it can be published
+	Difference  difference  `json:"difference"`
 }
 
 // releaseAnswer names a release or a proposal of one.
@@ -45,7 +48,7 @@ func releaseOf(manifest artifacts.Digest, r catalog.Release) releaseAnswer {
 func printSigned(w io.Writer, rv *publish.Review) error {
 	signed := append([]string{}, rv.Signed...)
 	return printJSON(w, signedAnswer{
-		releaseOf(rv.Manifest, rv.Release), rv.Evidence, signed, rv.Threshold, len(signed) >= rv.Threshold, differenceOf(rv.Difference),
+		releaseOf(rv.Manifest, rv.Release), nightsOf(rv), rv.Created, rv.Evidence, signed, rv.Threshold, len(signed) >= rv.Threshold, differenceOf(rv.Difference),
 	})
 }
 

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,7 +31,7 @@ type waiveFlags struct {
 func newGateWaive() *cobra.Command {
 	var f waiveFlags
 	c := &cobra.Command{
-		Use:   "waive FILE --repository DIR [--study NAME --context C --metric M --tolerance T --reason WHY]",
+		Use:   "waive FILE --repository DIR [--study STUDY.yaml --context C --metric M --tolerance T --reason WHY]",
 		Short: "Sign an exception: one metric of one context may be worse until a day",
 		Long: `Waive writes FILE, a waiver signed by one of the repository's approvers for prod.
 With FILE alone the next approver reads what it says and adds a signature; the
@@ -42,7 +44,7 @@ and the success metric cannot be waived. A night judges under it when it is
 named with arqon nightly --waiver FILE, says so before the first pair, and every
 entry that was judged under it carries it for life. When it has expired, the
 entry leaves that context with the next release.`,
-		Example: `  arqon gate waive launch.waiver --repository out/catalog --study infer --context burst \
+		Example: `  arqon gate waive launch.waiver --repository out/catalog --study studies/infer.yaml --context burst \
       --metric p99_ns --tolerance 0.8 --days 14 --reason "launch week, ticket 12"
   arqon gate waive launch.waiver --repository out/catalog --keys /media/usb/person-2
   arqon nightly --study studies/infer.yaml --waiver launch.waiver`,
@@ -57,7 +59,7 @@ entry leaves that context with the next release.`,
 	}
 	f.bind(c)
 	jsonFlag(c, &f.sign.json)
-	c.Flags().StringVar(&f.study, "study", "", "`NAME` of the study that it is for")
+	c.Flags().StringVar(&f.study, "study", "", "the `STUDY` that it is for: its file, or its name")
 	c.Flags().StringVar(&f.context, "context", "", "the context `C` that it is for")
 	c.Flags().StringVar(&f.metric, "metric", "", "the guardrail metric `M`")
 	c.Flags().Float64Var(&f.tolerance, "tolerance", 0, "how much worse `T` it may be, on the metric's own scale (0.8 = 80 % for a ratio)")
@@ -76,8 +78,12 @@ func (f *waiveFlags) bind(c *cobra.Command) {
 
 // waiver is what is to be signed.
 func (f waiveFlags) waiver(given func(string) bool) ([]byte, error) {
+	study, err := studyNamed(f.study)
+	if err != nil {
+		return nil, err
+	}
 	begun := now().Truncate(time.Second)
-	w := catalog.Waiver{Study: f.study, Context: f.context, Metric: f.metric, Reason: f.reason, Created: begun, Expires: begun.AddDate(0, 0, f.days)}
+	w := catalog.Waiver{Study: study, Context: f.context, Metric: f.metric, Reason: f.reason, Created: begun, Expires: begun.AddDate(0, 0, f.days)}
 	if given("tolerance") {
 		w.Tolerance = &f.tolerance
 	}
@@ -85,6 +91,16 @@ func (f waiveFlags) waiver(given func(string) bool) ([]byte, error) {
 		w.Limit = &f.limit
 	}
 	return catalog.EncodeWaiver(w)
+}
+
+// studyNamed takes a study by its file or, as names have neither dots nor
+// slashes, by its name.
+func studyNamed(s string) (string, error) {
+	if !strings.ContainsAny(s, "./") {
+		return s, nil
+	}
+	st, err := factory.LoadStudy(s)
+	return st.Name, err
 }
 
 // adoption is the predicate of a policy's adoption.
@@ -128,6 +144,9 @@ func (f waiveFlags) adoption() ([]byte, error) {
 		return nil, hinted{errors.New("an adoption needs --study and --reason"), "with FILE alone a signature is added to what it says"}
 	}
 	st, err := factory.LoadStudy(f.study)
+	if errors.Is(err, fs.ErrNotExist) && !strings.ContainsAny(f.study, "./") {
+		return nil, hinted{err, "the policy that is adopted is in the study's file: --study studies/" + f.study + ".yaml"}
+	}
 	if err != nil {
 		return nil, err
 	}

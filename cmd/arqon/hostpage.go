@@ -60,7 +60,7 @@ func (r runResult) answers() []answerView {
 		v,
 		{"Slowest recovery", count(slowest, "request", "requests"), "", again},
 		{"Guardrails", count(r.Trips, "trip", "trips"), "", fmt.Sprintf("%s; %s over a signed limit, %d after recovering", count(r.Rollbacks, "rollback", "rollbacks"), count(r.Violations, "window", "windows"), late)},
-		{"Requests", plot.Grouped(float64(r.Requests)), "", fmt.Sprintf("%d dropped, %d torn snapshots, %s", r.Dropped, r.Torn, count(r.Swaps, "swap", "swaps"))},
+		{"Requests", plot.Grouped(float64(r.Requests)), "", fmt.Sprintf("%s dropped, %s, %s", grouped(r.Dropped), count(r.Torn, "torn snapshot", "torn snapshots"), count(r.Swaps, "swap", "swaps"))},
 	}
 }
 

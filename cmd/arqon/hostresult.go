@@ -38,7 +38,7 @@ func (u unit) text(x float64) string {
 		return fmt.Sprintf("%.3g", x)
 	case unitCount:
 	}
-	return plot.Fixed(x, 0)
+	return plot.Grouped(x)
 }
 
 // tick is text as short as an axis needs.
@@ -349,7 +349,7 @@ func (p *phaseResult) saying() string {
 func (r runResult) rows() (head []string, rows [][]string) {
 	for _, p := range r.Phases {
 		head = []string{"phase", "requests"}
-		row := []string{p.Context, fmt.Sprint(p.Requests)}
+		row := []string{p.Context, grouped(p.Requests)}
 		for _, f := range p.Facts {
 			head, row = append(head, f.header), append(row, f.unit.text(f.value))
 		}
@@ -363,7 +363,7 @@ func (r runResult) rows() (head []string, rows [][]string) {
 		}
 		head = append(head, "VariantId", "swaps", "recovered after", "oscillation", "trips", "rollbacks", "over limit", "dropped")
 		row = append(row, strings.Join(ids, ","), fmt.Sprint(p.Swaps), p.Recovery.String(), fmt.Sprint(p.Recovery.Oscillation),
-			fmt.Sprint(p.Trips), fmt.Sprint(p.Rollbacks), over, fmt.Sprint(p.Dropped))
+			fmt.Sprint(p.Trips), fmt.Sprint(p.Rollbacks), over, grouped(p.Dropped))
 		if r.Shadowed > 0 {
 			head = append(head, "in shadow")
 			row = append(row, p.shadowed())
@@ -383,8 +383,10 @@ func (p *phaseResult) shadowed() string {
 
 // sentence is the whole run in one.
 func (r runResult) sentence() string {
-	s := fmt.Sprintf("%d requests, %d dropped, %d torn snapshots, %d swaps, %d guardrail trips, %d rollbacks, %d windows over a signed limit, %d releases adopted while serving",
-		r.Requests, r.Dropped, r.Torn, r.Swaps, r.Trips, r.Rollbacks, r.Violations, r.Adopted)
+	s := fmt.Sprintf("%s, %s dropped, %s, %s, %s, %s, %s over a signed limit, %s adopted while serving",
+		count(r.Requests, "request", "requests"), grouped(r.Dropped), count(r.Torn, "torn snapshot", "torn snapshots"), count(r.Swaps, "swap", "swaps"),
+		count(r.Trips, "guardrail trip", "guardrail trips"), count(r.Rollbacks, "rollback", "rollbacks"), count(r.Violations, "window", "windows"),
+		count(r.Adopted, "release", "releases"))
 	if r.Shadowed > 0 {
 		s += fmt.Sprintf(", %s with a variant in shadow, %d stopped there", count(r.Shadowed, "window", "windows"), r.ShadowStops)
 	}

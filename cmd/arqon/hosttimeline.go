@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"math"
 
 	"github.com/arqon/arqon/catalog"
@@ -133,7 +132,7 @@ func (r recovery) String() string {
 	if !r.Recovered {
 		return "not"
 	}
-	return fmt.Sprint(r.Requests)
+	return grouped(r.Requests)
 }
 
 // recoveryOf looks at windows in groups of those that are judged together: the

@@ -128,7 +128,11 @@ func load(ctx context.Context, f loadFlags, stdout io.Writer) error {
 		err = r.print(stdout)
 	}
 	if err == nil && r.Failed > 0 {
-		return no{fmt.Errorf("%d of %d requests failed: %s", r.Failed, r.Requests, r.Failures[0])}
+		err = fmt.Errorf("%s of %s failed: %s", grouped(r.Failed), count(r.Requests, "request", "requests"), r.Failures[0])
+		if r.Failed == r.Requests {
+			err = hinted{err, "is arqon serve running there? " + f.url + "/readyz says so; it prints its address when it starts"}
+		}
+		return no{err}
 	}
 	return err
 }

@@ -43,7 +43,10 @@ variants to the repository. A repository made with init --solo is signed and
 published to by itself; any other is left a proposal to sign.
 
 A night can be interrupted at any point, kill -9 included: --resume RUN goes on
-where it was, to the same candidates and without measuring anything twice.`,
+where it was, to the same candidates and without measuring anything twice.
+
+Exit 0: the night counts, whether or not anything was better; 1: it is INVALID,
+a control failed; 2: it could not be held.`,
 		Example: `  arqon nightly --study studies/infer.yaml
   arqon nightly --resume infer-0001
   arqon nightly --study studies/compress.yaml --repository out/compress --json`,

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -22,13 +21,16 @@ func printJSON(w io.Writer, v any) error {
 	return err
 }
 
-// count is "1 key" or "2 keys".
+// count is "1 key", "2 keys" or "12,000 keys".
 func count(n int, one, many string) string {
 	if n == 1 {
 		many = one
 	}
-	return fmt.Sprintf("%d %s", n, many)
+	return grouped(n) + " " + many
 }
+
+// grouped is a count as people read it: 36,000.
+func grouped(n int) string { return plot.Grouped(float64(n)) }
 
 // terminal looks at where a page goes: colour and width on a terminal,
 // honouring NO_COLOR; ASCII where the locale has no UTF-8.

@@ -99,7 +99,9 @@ func newLog() *cobra.Command {
 		Use:   "log LOG",
 		Short: "Read a runtime's event log, one record a line",
 		Long: `Log prints the records of an event log in the order in which they happened:
-what the executor was told and what it decided and applied.`,
+what the executor was told and what it decided and applied. With --json each is
+an object with its sequence, kind, text and fields; docs/runtime.md lists the
+fields of each kind.`,
 		Example: `  arqon log out/host/events.log
   arqon log out/host/events.log --kind transition
   arqon log out/host/events.log --last 20 --json`,
@@ -113,9 +115,10 @@ what the executor was told and what it decided and applied.`,
 }
 
 type logLine struct {
-	Sequence uint64 `json:"sequence"`
-	Kind     string `json:"kind"`
-	Text     string `json:"text"`
+	Sequence uint64         `json:"sequence"`
+	Kind     string         `json:"kind"`
+	Text     string         `json:"text"`
+	Fields   map[string]any `json:"fields"`
 }
 
 func showLog(path string, f logFlags, stdout io.Writer) error {
@@ -126,13 +129,13 @@ func showLog(path string, f logFlags, stdout io.Writer) error {
 		return hinted{fmt.Errorf("--kind %q: a log has no such records", f.kind), "kinds are " + strings.Join(kinds, ", ")}
 	}
 	var tail []logLine
+	var events runtime.LogReader // reads all of them: releases give the later ones their names
 	info, err := ledger.Read(path, func(rec ledger.Record) error {
-		text := runtime.Describe(rec.Kind, rec.Payload)
-		kind, _, _ := strings.Cut(text, " ")
-		if f.kind != "" && kind != f.kind {
+		e := events.Read(rec.Kind, rec.Payload)
+		if f.kind != "" && e.Kind != f.kind {
 			return nil
 		}
-		line := logLine{rec.Seq, kind, text}
+		line := logLine{rec.Seq, e.Kind, e.Text, e.Fields}
 		if f.last == 0 {
 			return printLogLine(stdout, line, f.json)
 		}

@@ -32,6 +32,9 @@ once, yank it: that needs one key.`,
 			}
 			return withRepository(c.Context(), f, func(ctx context.Context, repo *publish.Repository) error {
 				p, left, err := repo.Rollback(ctx, channel, to)
+				if errors.Is(err, publish.ErrProposal) {
+					return no{hinted{err, "--to takes an older release, arqon history lists them; what was withdrawn comes back only under a new id, through a night"}}
+				}
 				if err != nil {
 					return pending(err)
 				}

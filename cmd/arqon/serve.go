@@ -149,8 +149,9 @@ func serve(ctx context.Context, f serveFlags, stdout, stderr io.Writer) (err err
 	})
 	err = s.run(ctx, listener)
 	w.stop()
-	fmt.Fprintf(stdout, "%d answered, %d failed, %d torn snapshots, %d turned away, %d releases adopted while serving\n",
-		s.answered.Load(), s.failed.Load(), s.torn.Load(), s.turnedAway.Load(), s.adoptions.Load())
+	fmt.Fprintf(stdout, "%s answered, %s failed, %s, %s turned away, %s adopted while serving\n",
+		grouped(int(s.answered.Load())), grouped(int(s.failed.Load())), count(int(s.torn.Load()), "torn snapshot", "torn snapshots"),
+		grouped(int(s.turnedAway.Load())), count(int(s.adoptions.Load()), "release", "releases"))
 	return err
 }
 

@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/arqon/arqon/artifacts"
 	"github.com/arqon/arqon/catalog/publish"
 )
 
@@ -27,7 +25,8 @@ func newSign() *cobra.Command {
 		Long: `Sign checks a proposal and its evidence again, shows what it would change, and
 adds the signature of the first key in the key folder that may approve it and
 has not yet. PROPOSAL is the digest that nightly printed, or its beginning;
-without it the only pending proposal is meant.`,
+without it the only pending proposal is meant, and several are listed: from
+which nights, for which contexts, with what gain.`,
 		Example: `  arqon sign --repository out/catalog
   arqon sign --repository /srv/arqon --keys /media/usb/person-2 3f2a09c1`,
 		Args: cobra.MaximumNArgs(1),
@@ -119,8 +118,7 @@ func sign(ctx context.Context, repo *publish.Repository, f signFlags, name strin
 		return pending(err)
 	}
 	if !f.json { // before it signs: a person may still stop it
-		fmt.Fprintf(stdout, "proposal %s: release %d of %s, %s, %s verified\n",
-			manifest.Short(), rv.Release.Sequence, rv.Release.Channel, count(len(rv.Release.Entries), "entry", "entries"), count(rv.Evidence, "gate report", "gate reports"))
+		fmt.Fprintf(stdout, "proposal %s, %s verified\n", proposalLine(rv), count(rv.Evidence, "gate report", "gate reports"))
 		printDifference(stdout, rv.Difference)
 	}
 	if !f.dry {
@@ -192,39 +190,6 @@ func renew(ctx context.Context, repo *publish.Repository, asJSON bool, stdout io
 	}
 	fmt.Fprintf(stdout, "renewed; the next date to keep is %s\n", st.Expires.Format(time.RFC3339))
 	return nil
-}
-
-// pick finds a pending proposal by the beginning of its digest; "" means the
-// only one that is not stale.
-func pick(ctx context.Context, repo *publish.Repository, name string) (artifacts.Digest, error) {
-	all, err := repo.Pending(ctx)
-	if err != nil {
-		return "", err
-	}
-	var found []artifacts.Digest
-	for _, d := range all {
-		if name == "" {
-			if _, err := repo.Review(ctx, d); err != nil {
-				continue // stale or broken: naming it says why
-			}
-		} else if !strings.HasPrefix(d.Hex(), strings.TrimPrefix(name, "sha256:")) {
-			continue
-		}
-		found = append(found, d)
-	}
-	switch {
-	case len(found) == 1:
-		return found[0], nil
-	case len(found) == 0 && name == "":
-		return "", no{hinted{errors.New("no proposal is pending"), "arqon nightly leaves one"}}
-	case len(found) == 0:
-		return "", no{hinted{fmt.Errorf("no proposal begins with %s", name), count(len(all), "proposal is", "proposals are") + " in the repository"}}
-	}
-	lines := make([]string, len(found))
-	for i, d := range found {
-		lines[i] = d.Short()
-	}
-	return "", hinted{errors.New("several proposals are meant: " + strings.Join(lines, ", ")), "name one of them"}
 }
 
 // pending explains the refusals of a proposal.

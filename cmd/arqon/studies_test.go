@@ -84,6 +84,57 @@ func TestTheGuideToStudies(t *testing.T) {
 	}
 }
 
+// TestTheGuideToDomains runs the program in Python that docs/domains.md shows
+// and the night over it.
+func TestTheGuideToDomains(t *testing.T) {
+	text := string(mustRead(t, "../../docs/domains.md"))
+	programs, studies := fenced(text, "python"), fenced(text, "yaml")
+	if len(programs) != 1 || len(studies) != 1 {
+		t.Fatalf("%d programs and %d studies, want 1 and 1", len(programs), len(studies))
+	}
+	if _, err := exec.LookPath("python3"); err != nil {
+		t.Skip("no python3 here")
+	}
+	t.Chdir(t.TempDir())
+	t.Setenv("ARQON_PASSPHRASE", "")
+	t.Setenv("ARQON_STATE", "state")
+	for name, b := range map[string]string{"batching.py": programs[0], "batching.yaml": studies[0]} {
+		if err := os.WriteFile(name, []byte(b), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out := guided(t, "domain", "check", "--", "python3", "batching.py"); !strings.Contains(string(out), "batching 1: 12 promises kept, 1 declined, 0 broken") {
+		t.Errorf("%s", out)
+	}
+	guided(t, "init", "--repository", "out/batching", "--solo")
+	guided(t, "nightly", "--study", "batching.yaml", "--quiet")
+	var release struct {
+		Entries []struct {
+			Variant struct {
+				Point struct {
+					Batch int `json:"batch"`
+				} `json:"point"`
+			} `json:"variant"`
+			Envelope struct {
+				Contexts []string `json:"contexts"`
+			} `json:"envelope"`
+		} `json:"entries"`
+	}
+	if err := json.Unmarshal(guided(t, "inspect", "--repository", "out/batching", "--json"), &release); err != nil {
+		t.Fatal(err)
+	}
+	batch := map[string]int{}
+	for _, e := range release.Entries {
+		for _, c := range e.Envelope.Contexts {
+			batch[c] = max(batch[c], e.Variant.Point.Batch)
+		}
+	}
+	// 40 units of waiting are allowed: 21 items that are 4 apart, or all 64 that are .5 apart.
+	if batch["calm"] < 16 || batch["calm"] > 21 || batch["rush"] < 40 {
+		t.Errorf("batches of %v, want about 21 in calm and 64 in rush", batch)
+	}
+}
+
 // guided runs a command line that must succeed and returns what it printed.
 func guided(t *testing.T, args ...string) []byte {
 	t.Helper()

@@ -154,8 +154,10 @@ func (v verified) print(stdout, stderr io.Writer, files, smoke bool) {
 		}
 	}
 	fmt.Fprintf(stdout, "verified: %d files read, every byte accounted for\n", len(v.Files))
-	if smoke {
-		fmt.Fprintf(stdout, "answers: %d entries were opened and answer as they did when they were signed\n", v.Answered)
+	if smoke && v.Answered == 0 {
+		fmt.Fprintln(stdout, "answers: no entry that this command can open carries any: nothing was asked")
+	} else if smoke {
+		fmt.Fprintf(stdout, "answers: %s opened, and answer as they did when they were signed\n", count(v.Answered, "entry was", "entries were"))
 	}
 	for _, r := range v.Releases {
 		if r.Here == 0 {

@@ -116,3 +116,16 @@ func TestImportanceNamesTheKnobsThatMatter(t *testing.T) {
 		t.Error("nothing to tell apart, and yet an importance")
 	}
 }
+
+func TestAskedWords(t *testing.T) {
+	for want, e := range map[string]Engine{
+		"1,200":                                 {Asked: 1200},
+		"17 of 30":                              {Asked: 17, Budget: 30},
+		"30 of 30":                              {Asked: 30, Budget: 30},
+		"33: its 30 and 3 that a proposer left": {Asked: 33, Budget: 30},
+	} {
+		if got := e.askedWords(); got != want {
+			t.Errorf("asked %d with a budget of %d: %q, want %q", e.Asked, e.Budget, got, want)
+		}
+	}
+}

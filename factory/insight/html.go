@@ -122,13 +122,11 @@ func newContextView(o Overview, c Context, id string) contextView {
 
 func engineRow(c Context, e Engine, i int) engineView {
 	v := engineView{
-		Class: curveClass(i), Name: plot.Clean(e.Name, 40), Asked: plot.Grouped(float64(e.Asked)), Failed: plot.Grouped(float64(e.Failed)),
+		Class: curveClass(i), Name: plot.Clean(e.Name, 40), Failed: plot.Grouped(float64(e.Failed)),
 		Infeasible: plot.Grouped(float64(e.Infeasible)), Repeated: plot.Grouped(float64(e.Repeated)), Best: c.changeOrNone(e.Best),
 		At: "–", Records: plot.Grouped(float64(e.Records)),
 	}
-	if e.Budget > 0 {
-		v.Asked += " of " + plot.Grouped(float64(e.Budget))
-	}
+	v.Asked = e.askedWords()
 	if e.Best != nil {
 		v.At = plot.Grouped(float64(e.BestAt))
 	}

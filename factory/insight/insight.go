@@ -56,9 +56,11 @@ type Context struct {
 	Others    int              `json:"others"`          // candidates beside the winner
 	Notes     []factory.Note   `json:"notes,omitempty"` // what outside proposers had trouble with
 	Noise     Noise            `json:"noise"`
-	Knobs     *Importance      `json:"importance"`       // nil: too few points, or all alike
-	Archive   *factory.Archive `json:"archive"`          // nil: nothing feasible yet
-	Points    []Listed         `json:"points,omitempty"` // the best ones, if asked for: see List
+	Knobs     *Importance      `json:"importance"` // nil: too few points, or all alike
+	Archive   *factory.Archive `json:"archive"`    // nil: nothing feasible yet
+
+	ended  bool
+	Points []Listed `json:"points,omitempty"` // the best ones, if asked for: see List
 }
 
 // Engine is one engine's work in a context.
@@ -115,7 +117,7 @@ func newContext(a factory.Account, sc benchmarks.Scenario, seen []factory.Observ
 	m := success(a.Description, sc)
 	c := Context{
 		Name: sc.Name, Metric: m.Name, Unit: m.Unit, Direction: string(m.Direction), Compare: string(m.Compare),
-		Asked: len(seen), Engines: enginesOf(a, sc.Name, seen, m.Name),
+		ended: a.Ended, Asked: len(seen), Engines: enginesOf(a, sc.Name, seen, m.Name),
 		Knobs: importanceOf(a.Description.Space, seen, a.Study.Seed, sc.Name),
 	}
 	for _, x := range a.Observations {

@@ -24,6 +24,19 @@ func (c Context) changeOrNone(x *float64) string {
 	return c.change(*x)
 }
 
+// askedWords say how many of its points an engine has asked. What an outside
+// proposer leaves of its share goes to an engine, which then asks more.
+func (e Engine) askedWords() string {
+	asked, budget := plot.Grouped(float64(e.Asked)), plot.Grouped(float64(e.Budget))
+	switch {
+	case e.Budget == 0:
+		return asked
+	case e.Asked > e.Budget:
+		return fmt.Sprintf("%s: its %s and %s that a proposer left", asked, budget, plot.Grouped(float64(e.Asked-e.Budget)))
+	}
+	return asked + " of " + budget
+}
+
 // question is the context's aim in words.
 func (c Context) question() string {
 	return fmt.Sprintf("%s, %s is better", plot.Clean(c.Metric, 60), c.Direction)
@@ -51,8 +64,10 @@ func (c Context) foundBy() string {
 	switch {
 	case w == nil && c.Asked == 0:
 		return "nothing has been asked yet"
+	case w == nil && !c.ended:
+		return "the search has not ended: what looks best is measured afresh then"
 	case w == nil:
-		return "no point is better than the baseline, or the search has not ended"
+		return "measured afresh, no point that keeps the limits is better than the baseline"
 	case w.At == 0:
 		return "what runs today was not beaten"
 	}

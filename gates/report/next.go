@@ -81,6 +81,9 @@ func commands(n *gates.Night, w Where) []string {
 	if n.Outcome == gates.Invalid {
 		return []string{"arqon report " + run + " --json", "arqon nightly --study STUDY.yaml"}
 	}
+	if candidatesOf(n) == 0 {
+		return []string{"arqon study show " + run, "arqon nightly --study STUDY.yaml"}
+	}
 	if standing(n) == 0 {
 		return []string{"arqon report " + run + " --html night.html", "arqon nightly --study STUDY.yaml"}
 	}
@@ -97,6 +100,12 @@ func commands(n *gates.Night, w Where) []string {
 		return next[2:]
 	}
 	return next
+}
+
+// candidatesOf counts what the search brought, the baseline aside.
+func candidatesOf(n *gates.Night) int {
+	_, all, _, _ := tally(n)
+	return all
 }
 
 // approved reports whether no standing candidate waits for a signature.

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/arqon/arqon/gates"
@@ -117,4 +118,22 @@ func later(n gates.Night) gates.Night {
 	extra.Name, extra.Identity = "burst-00000001", "sha256:01"
 	n.Candidates = append(cs, extra)
 	return n
+}
+
+// A night whose search found nothing says so, and where to look.
+func TestNightWithoutCandidates(t *testing.T) {
+	n := gates.Night{Schema: gates.NightSchema, Run: "small-0001", Outcome: gates.Pass, Contexts: []gates.ContextRecord{{Name: "low"}}}
+	n.Candidates = []gates.CandidateReport{{Name: "baseline", Context: "low", Reference: true, Outcome: gates.Pass}}
+	var b strings.Builder
+	if err := Text(&b, n, TextOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"low: the search brought no candidate, the baseline stays", "$ arqon study show small-0001"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %q in\n%s", want, b.String())
+		}
+	}
+	if strings.Contains(b.String(), "0 of 0") {
+		t.Error("0 of 0")
+	}
 }

@@ -159,6 +159,9 @@ func contextLine(n *gates.Night, context string) string {
 			}
 		}
 	}
+	if all == 0 {
+		return plot.Clean(context, 60) + ": the search brought no candidate, the baseline stays"
+	}
 	line := fmt.Sprintf("%s: %d of %d proven better", plot.Clean(context, 60), stand, all)
 	if stand == 0 && n.Outcome == gates.Pass {
 		line += ", the baseline stays"
@@ -356,6 +359,8 @@ func nextSentence(n *gates.Night, w Where) string {
 	switch {
 	case n.Outcome == gates.Invalid:
 		return "Nothing may be promoted. Find out why a control failed, then run another night; pairs already measured are kept."
+	case candidatesOf(n) == 0:
+		return "The search brought nothing that keeps the limits and is better than the baseline. Look at how it went, and give it more evaluations or a wider space."
 	case standing(n) == 0:
 		return "There is nothing to publish. Look at what would change the verdicts, then search again."
 	}
