@@ -89,10 +89,11 @@ type Channel struct {
 type LawKnob struct {
 	Name              string
 	Min, Max, Default float64
+	Reach             float64 // share of the range, to either side of Default, that Tier 2 may use; 0: onlineShare
 }
 
-// onlineShare is how far a knob may move while a universe steps: the share of
-// its range, to either side of its default. It is small because patterns die
+// onlineShare is how far a knob may move while a universe steps, unless it says
+// otherwise: the share of its range, to either side of its default. It is small because patterns die
 // where feed and kill are a little off, and nothing brings a dead one back.
 // Error budgets are about all of it, see instance.compare; an update may take a
 // tenth of the way.
@@ -104,7 +105,11 @@ const (
 // Online are the bounds that an entry of a kernel signs for the knob; a knob
 // that cannot move has none.
 func (k LawKnob) Online() (catalog.Knob, bool) {
-	far := onlineShare * (k.Max - k.Min)
+	share := k.Reach
+	if share == 0 {
+		share = onlineShare
+	}
+	far := share * (k.Max - k.Min)
 	b := catalog.Bounds{Min: max(k.Min, k.Default-far), Max: min(k.Max, k.Default+far)}
 	b.MaxDelta = (b.Max - b.Min) / onlineSteps
 	return catalog.Knob{Name: k.Name, Default: k.Default, Bounds: b}, b.MaxDelta > 0
@@ -183,6 +188,9 @@ func (l Law) check() error {
 			return fmt.Errorf("knobs[%d].name %.40q: want 1 to %d lower-case letters, digits, dashes and underscores, no name twice", i, k.Name, lawNameMax)
 		}
 		names[k.Name] = true
+		if !(k.Reach >= 0 && k.Reach <= 1) {
+			return fmt.Errorf("knob %s: reach %v: want a share of its range, 0 to 1", k.Name, k.Reach)
+		}
 		if !(k.Min <= k.Default && k.Default <= k.Max) || !small(k.Min) || !small(k.Max) {
 			return fmt.Errorf("knob %s: %v to %v, default %v: want finite bounds within ±%d around the default", k.Name, k.Min, k.Max, k.Default, magnitude)
 		}

@@ -21,7 +21,7 @@ func GrayScott() Law {
 			{Name: "v", Min: 0, Max: 1, Next: add(v, mul(knob(dt), dv))},
 		},
 		Knobs: []LawKnob{
-			{"feed", .01, .1, .037}, {"kill", .03, .075, .06}, {"diffusion_u", .05, .24, .16}, {"diffusion_v", .02, .12, .08}, {"dt", .1, 1, 1},
+			{Name: "feed", Min: .01, Max: .1, Default: .037}, {Name: "kill", Min: .03, Max: .075, Default: .06}, {Name: "diffusion_u", Min: .05, Max: .24, Default: .16}, {Name: "diffusion_v", Min: .02, Max: .12, Default: .08}, {Name: "dt", Min: .1, Max: 1, Default: 1},
 		},
 	}
 }
@@ -29,8 +29,8 @@ func GrayScott() Law {
 // NoisyGrayScott is Gray-Scott whose v grows and shrinks by chance in each cell
 // and step, and whose reaction has a strength:
 //
-//	u' = u + dt (Du ∇²u − gain u v² + F (1 − u))
-//	v' = v + dt (Dv ∇²v + gain u v² − (F + k) v) + noise v ξ
+//	u' = clip(u + dt (Du ∇²u − gain u v² + F (1 − u)), 0, 1)
+//	v' = clip(v + dt (Dv ∇²v + gain u v² − (F + k) v) + noise v ξ, 0, 1)
 //
 // with ξ from (−1, 1), see Draw. Where there is no v nothing begins of itself.
 func NoisyGrayScott() Law {
@@ -41,9 +41,9 @@ func NoisyGrayScott() Law {
 	du := add(sub(mul(knob(diffU), lap(0)), uvv), mul(knob(feed), sub(constant(1), u)))
 	dv := sub(add(mul(knob(diffV), lap(1)), uvv), mul(add(knob(feed), knob(kill)), v))
 	l.Name = "noisy-gray-scott"
-	l.Channels[0].Next = add(u, mul(knob(dt), du))
-	l.Channels[1].Next = add(add(v, mul(knob(dt), dv)), mul(v, mul(knob(strength), noise(0))))
-	l.Knobs = append(l.Knobs, LawKnob{"noise", 0, 1, .1}, LawKnob{"gain", .8, 1.2, 1})
+	l.Channels[0].Next = clamp(add(u, mul(knob(dt), du)), 0, 1)
+	l.Channels[1].Next = clamp(add(add(v, mul(knob(dt), dv)), mul(v, mul(knob(strength), noise(0)))), 0, 1)
+	l.Knobs = append(l.Knobs, LawKnob{Name: "noise", Min: 0, Max: .4, Default: .1, Reach: 1}, LawKnob{Name: "gain", Min: .9, Max: 1.1, Default: 1})
 	return l
 }
 
@@ -64,7 +64,7 @@ func FitzHughNagumo() Law {
 			{Name: "w", Min: -2, Max: 2, Next: add(w, mul(knob(dt), dw))},
 		},
 		Knobs: []LawKnob{
-			{"diffusion", .05, 1, .5}, {"gain", .5, 1.5, 1}, {"epsilon", .005, .1, .04}, {"gamma", .2, 1.5, .5}, {"beta", -.3, .3, .05}, {"dt", .02, .25, .2},
+			{Name: "diffusion", Min: .05, Max: 1, Default: .5}, {Name: "gain", Min: .5, Max: 1.5, Default: 1}, {Name: "epsilon", Min: .005, Max: .1, Default: .04}, {Name: "gamma", Min: .2, Max: 1.5, Default: .5}, {Name: "beta", Min: -.3, Max: .3, Default: .05}, {Name: "dt", Min: .02, Max: .25, Default: .2},
 		},
 	}
 }
@@ -89,7 +89,7 @@ func Growth() Law {
 		Name: "growth", Start: Noise,
 		Channels: []Channel{{Name: "x", Min: 0, Max: 1, Next: clamp(grown, 0, 1)}},
 		Knobs: []LawKnob{
-			{"centre", .1, .5, .3}, {"sharpness", 1, 7, 3}, {"dt", .02, .3, .1}, {"diffusion", 0, .2, .05},
+			{Name: "centre", Min: .1, Max: .5, Default: .3}, {Name: "sharpness", Min: 1, Max: 7, Default: 3}, {Name: "dt", Min: .02, Max: .3, Default: .1}, {Name: "diffusion", Min: 0, Max: .2, Default: .05},
 		},
 	}
 }
