@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -293,7 +294,7 @@ func (h *kernelHeader) names(files []benchmarks.File) error {
 		}
 	}
 	for i, name := range want {
-		if i >= len(files) {
+		if !slices.ContainsFunc(files, func(f benchmarks.File) bool { return f.Name == name }) {
 			return fmt.Errorf("a bundle of %d files, want %d: %s is missing", len(files), len(want), name)
 		}
 		if files[i].Name != name {
@@ -412,11 +413,15 @@ func (k *Kernels) String() string {
 			out += " for " + n.CPU
 		}
 	}
-	if k.loaded != nil {
+	if k.Precompiled() {
 		out += ", precompiled"
 	}
 	return out
 }
+
+// Precompiled reports whether the kernels are the code that their bundle
+// carries, instead of what was compiled of their modules here.
+func (k *Kernels) Precompiled() bool { return k.loaded != nil }
 
 // Law is what the kernels compute.
 func (k *Kernels) Law() Law { return k.program.law }

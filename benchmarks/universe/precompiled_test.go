@@ -282,7 +282,8 @@ func TestABadCacheFileIsRefusedWithTheReason(t *testing.T) {
 			return bad
 		}()},
 		{"one is missing", "kernel-1024.wazero is missing", files[:len(files)-1]},
-		{"another is missing", "file \"kernel-1024.wazero\" where kernel-256.wazero belongs", append(slices.Clone(files[:first+1]), files[first+2])},
+		{"another is missing", "kernel-256.wazero is missing", append(slices.Clone(files[:first+1]), files[first+2])},
+		{"one stands elsewhere", "file \"kernel-1024.wazero\" where kernel-256.wazero belongs", append(slices.Clone(files[:first+1]), files[first+2], files[first+1])},
 		{"all are missing", "kernel-32.wazero is missing", files[:first]},
 		{"nobody signed for them", "does not belong there", append(mustFiles(t, p, plain), files[first:]...)},
 	} {

@@ -135,6 +135,9 @@ func (l *universeLoad) stage(ctx context.Context, e catalog.Entry, blobs artifac
 	h, err := l.open(ctx, files, e.Envelope.Contexts)
 	if err == nil {
 		h.knobs = e.Variant.Knobs
+		if h.kernels.Precompiled() {
+			l.host.story.say("variant %d (%s) is loaded from the code that it carries: %s", e.ID, e.Variant.Name, h.kernels)
+		}
 	}
 	return h, err
 }
