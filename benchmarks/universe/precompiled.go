@@ -112,7 +112,7 @@ type Precompiler struct {
 
 // FindPrecompiler looks at the wazero of this program: it compiles known
 // kernels, and makes sure that the cache files are called and written as this
-// room expects. It is done once a process and takes some 20 ms. An error says
+// room expects. It is done once a process and takes some 15 ms. An error says
 // why there can be no precompiled code here.
 func FindPrecompiler() (*Precompiler, error) { return findPrecompiler() }
 

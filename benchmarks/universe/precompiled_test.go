@@ -398,7 +398,9 @@ func TestTheContractIsKeptWithPrecompiledKernels(t *testing.T) {
 	t.Cleanup(func() { closes(t, d.Close) })
 	c := needsPrecompiler(t)
 	d.Precompile(c)
-	conformance.Run(t, d)
+	if !testing.Short() { // it takes seconds with the race detector
+		conformance.Run(t, d)
+	}
 	b := builtTwice(t, d, benchmarks.Point{paramPrecision: "f32", paramSIMD: true, paramUnroll: "4"})
 	if len(b.Files) != 1+2*len(Widths) || !slices.Equal(b.Needs, c.Features()) {
 		t.Errorf("%d files, needs %v; want %v", len(b.Files), b.Needs, c.Features())
