@@ -43,6 +43,9 @@ type Study struct {
 	// Native lets a domain build and run machine code outside of its sandbox.
 	// False is the policy: such variants are then not in the space, and refused.
 	Native bool
+	// Precompiled lets artifacts carry what a compiler of the host's makes of
+	// them on machines like this one. False: hosts compile.
+	Precompiled bool
 
 	path         string
 	source       []byte // the file as it was read
@@ -130,6 +133,7 @@ type studyFile struct {
 	Candidates  int                       `yaml:"candidates_per_context"`
 	Fidelity    float64                   `yaml:"fidelity"`
 	Native      bool                      `yaml:"native"`
+	Precompiled bool                      `yaml:"precompiled"`
 }
 
 // rawNode keeps its source for somebody else to decode.
@@ -231,7 +235,7 @@ func parseStudy(file string, b []byte, readPolicy func(string) (string, []byte, 
 	s := Study{
 		Name: raw.Name, Domain: raw.Domain, External: raw.External, Command: raw.Command, Seed: raw.Seed,
 		Workers: raw.Workers, Budget: raw.Budget, Metrics: raw.Metrics, Engines: raw.Engines, Descriptors: raw.Descriptors, Proposers: raw.Proposers,
-		Repository: raw.Repository, Channel: raw.Channel, Candidates: raw.Candidates, Fidelity: raw.Fidelity, Native: raw.Native,
+		Repository: raw.Repository, Channel: raw.Channel, Candidates: raw.Candidates, Fidelity: raw.Fidelity, Native: raw.Native, Precompiled: raw.Precompiled,
 		Policy: raw.Policy.policy, path: file, doc: doc, source: b,
 	}
 	for _, c := range raw.Contexts {
@@ -301,9 +305,10 @@ func (s Study) Digest() (artifacts.Digest, error) {
 		Descriptors         []engine.Descriptor `json:",omitempty"` // so that older runs keep their digests
 		Proposers           []ProposerShare     `json:",omitempty"`
 		Native              bool                `json:",omitempty"`
+		Precompiled         bool                `json:",omitempty"`
 	}{
 		s.Name, s.Domain, s.External, command, s.Seed, s.Budget, s.Contexts, s.Metrics, s.Engines,
-		s.Policy.Digest(), s.Repository, s.Channel, s.Candidates, s.Fidelity, s.Descriptors, s.Proposers, s.Native,
+		s.Policy.Digest(), s.Repository, s.Channel, s.Candidates, s.Fidelity, s.Descriptors, s.Proposers, s.Native, s.Precompiled,
 	})
 	if err != nil {
 		return "", fmt.Errorf("study %s: %w", s.Name, err)

@@ -42,6 +42,9 @@ func openDomain(st factory.Study, out string, crashesMax int, say func(string)) 
 	if st.Native && st.Domain != universe.Name {
 		return open{}, hinted{errors.New("native: this domain has no native variants"), "domain " + universe.Name + " has; leave the key out"}
 	}
+	if st.Precompiled && st.Domain != universe.Name {
+		return open{}, hinted{errors.New("precompiled: this domain has nothing to compile"), "domain " + universe.Name + " has; leave the key out"}
+	}
 	switch {
 	case len(st.Command) > 0:
 		t, err := external.DecodeTemplate(st.Command)
@@ -60,7 +63,7 @@ func openDomain(st factory.Study, out string, crashesMax int, say func(string)) 
 		d, err := cacheDomain()
 		return open{d, nothingToClose{}}, err
 	case st.Domain == universe.Name:
-		return universeDomain(st.Native, say)
+		return universeDomain(st.Native, st.Precompiled, say)
 	case st.Domain == universe.LawName:
 		d := universe.NewLawDomain()
 		return open{d, d}, nil
@@ -72,8 +75,9 @@ func openDomain(st factory.Study, out string, crashesMax int, say func(string)) 
 }
 
 // universeDomain is the domain of kernels. Native ones are in its space only
-// where a study asks for them, and then they must be possible.
-func universeDomain(native bool, say func(string)) (open, error) {
+// where a study asks for them, and then they must be possible; so must
+// precompiled code.
+func universeDomain(native, precompiled bool, say func(string)) (open, error) {
 	var builder *universe.Native
 	if native {
 		path := os.Getenv(clangVariable)
@@ -86,11 +90,25 @@ func universeDomain(native bool, say func(string)) (open, error) {
 		}
 		say("native kernels, outside of WebAssembly's sandbox, are built by " + builder.String())
 	}
+	var compiler *universe.Precompiler
+	if precompiled {
+		var err error
+		if compiler, err = universe.FindPrecompiler(); err != nil {
+			return open{}, hinted{err, "leave precompiled out of the study: hosts then compile, which takes some milliseconds"}
+		}
+		say("kernels also carry what they compile to: " + compiler.String())
+	}
 	d, err := universe.New(universe.GrayScott(), findClang(say))
-	if err == nil && native {
+	if err != nil {
+		return open{}, err
+	}
+	if native {
 		d.AllowNative(builder)
 	}
-	return open{d, d}, err
+	if precompiled {
+		d.Precompile(compiler)
+	}
+	return open{d, d}, nil
 }
 
 // clangVariable names the compiler that may build kernels: a program, or none.

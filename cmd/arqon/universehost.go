@@ -60,15 +60,19 @@ type kernelHandle struct {
 
 func (l *universeLoad) plan(ctx context.Context, rel *catalog.Release) (plan, error) {
 	l.law = universe.GrayScott()
-	var err error
+	may, err := l.host.flags.tiers()
+	if err != nil {
+		return plan{}, err
+	}
 	if l.domain, err = universe.New(l.law, nil); err != nil {
 		return plan{}, err
 	}
 	l.loader = l.domain.Loader()
-	var offers []string
-	if l.host.flags.allowNative {
+	if may.native {
 		l.loader.AllowNative()
-		offers = universe.NativeFeatures()
+	}
+	if may.precompiled != nil {
+		l.loader.AllowPrecompiled(may.precompiled)
 	}
 	l.widths = map[string]int{}
 	for _, c := range rel.Contexts {
@@ -101,7 +105,7 @@ func (l *universeLoad) plan(ctx context.Context, rel *catalog.Release) (plan, er
 		}
 	}
 	cfg := runtime.Config{
-		Stage: l.stage, BuiltIn: l.exact, Host: runtime.Host{CPUFeatures: offers},
+		Stage: l.stage, BuiltIn: l.exact, Host: runtime.Host{CPUFeatures: may.offers()},
 		Metrics: []runtime.Metric{{Name: universe.MetricNS}}, Success: map[string]string{},
 	}
 	for _, c := range rel.Contexts {
@@ -131,6 +135,9 @@ func (l *universeLoad) stage(ctx context.Context, e catalog.Entry, blobs artifac
 	h, err := l.open(ctx, files, e.Envelope.Contexts)
 	if err == nil {
 		h.knobs = e.Variant.Knobs
+		if h.kernels.Precompiled() {
+			l.host.story.say("variant %d (%s) is loaded from the code that it carries: %s", e.ID, e.Variant.Name, h.kernels)
+		}
 	}
 	return h, err
 }
