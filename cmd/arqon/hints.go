@@ -41,6 +41,14 @@ func hint(err error) string {
 	return ""
 }
 
+// inTemplate says where what a template says wrong is written.
+func inTemplate(err error) error {
+	if err == nil || hint(err) != "" {
+		return err
+	}
+	return hinted{err, "this is below the key command of the study; docs/studies.md has every key of a template"}
+}
+
 type knownHint struct {
 	is   error
 	text string

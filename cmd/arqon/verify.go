@@ -157,7 +157,7 @@ func (v verified) print(stdout, stderr io.Writer, files, smoke bool) {
 	if smoke && v.Answered == 0 {
 		fmt.Fprintln(stdout, "answers: no entry that this command can open carries any: nothing was asked")
 	} else if smoke {
-		fmt.Fprintf(stdout, "answers: %s opened, and answer as they did when they were signed\n", count(v.Answered, "entry was", "entries were"))
+		fmt.Fprintf(stdout, "answers: %s opened and answer as they did when they were signed\n", count(v.Answered, "entry was", "entries were"))
 	}
 	for _, r := range v.Releases {
 		if r.Here == 0 {
