@@ -52,7 +52,7 @@ func openDomain(st factory.Study, out string, crashesMax int, say func(string)) 
 			return open{}, fmt.Errorf("command: %w", err)
 		}
 		d, err := external.NewCommand(t, o)
-		return open{d, d}, err
+		return open{d, d}, inTemplate(err)
 	case st.External != nil:
 		d, err := external.New(st.External.Command, o)
 		return open{d, d}, err

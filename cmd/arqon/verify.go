@@ -161,7 +161,7 @@ func (v verified) print(stdout, stderr io.Writer, files, smoke bool) {
 	if smoke && v.Answered == 0 {
 		fmt.Fprintln(stdout, "answers: no entry that this command can open carries any: nothing was asked")
 	} else if smoke {
-		fmt.Fprintf(stdout, "answers: %s opened, and answer as they did when they were signed\n", count(v.Answered, "entry was", "entries were"))
+		fmt.Fprintf(stdout, "answers: %s opened and answer as they did when they were signed\n", count(v.Answered, "entry was", "entries were"))
 	}
 	if v.Recompiled > 0 {
 		fmt.Fprintf(stdout, "code: %s compiled again, and are the same to the byte\n", count(v.Recompiled, "file was", "files were"))
