@@ -11,6 +11,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/arqon/arqon/artifacts"
@@ -147,6 +148,27 @@ type Hardware struct {
 	Arch        string   `json:"arch,omitempty"`
 	CPUFeatures []string `json:"cpu_features,omitempty"`
 	CoresMin    int      `json:"cores_min,omitempty"`
+}
+
+// Lacks is the first of the features that a host does not offer, "" if it offers
+// all. What a host offers may end in "*": it then offers every feature that
+// begins like that, because it does not use what the feature is about.
+func Lacks(features, offered []string) string {
+	has := func(f string) bool {
+		for _, o := range offered {
+			prefix, any := strings.CutSuffix(o, "*")
+			if o == f || any && strings.HasPrefix(f, prefix) {
+				return true
+			}
+		}
+		return false
+	}
+	for _, f := range features {
+		if !has(f) {
+			return f
+		}
+	}
+	return ""
 }
 
 // Envelope says where a variant is known to be safe.

@@ -47,6 +47,9 @@ type Study struct {
 	// path of a file, which LawFile then holds. "": the domain's own.
 	Law     string
 	LawFile []byte // nil: Law is a name
+	// Precompiled lets artifacts carry what a compiler of the host's makes of
+	// them on machines like this one. False: hosts compile.
+	Precompiled bool
 
 	path         string
 	source       []byte // the file as it was read
@@ -135,6 +138,7 @@ type studyFile struct {
 	Fidelity    float64                   `yaml:"fidelity"`
 	Native      bool                      `yaml:"native"`
 	Law         string                    `yaml:"law"`
+	Precompiled bool                      `yaml:"precompiled"`
 }
 
 // rawNode keeps its source for somebody else to decode.
@@ -236,7 +240,7 @@ func parseStudy(file string, b []byte, beside func(field, path string) (string, 
 	s := Study{
 		Name: raw.Name, Domain: raw.Domain, External: raw.External, Command: raw.Command, Seed: raw.Seed,
 		Workers: raw.Workers, Budget: raw.Budget, Metrics: raw.Metrics, Engines: raw.Engines, Descriptors: raw.Descriptors, Proposers: raw.Proposers,
-		Repository: raw.Repository, Channel: raw.Channel, Candidates: raw.Candidates, Fidelity: raw.Fidelity, Native: raw.Native,
+		Repository: raw.Repository, Channel: raw.Channel, Candidates: raw.Candidates, Fidelity: raw.Fidelity, Native: raw.Native, Precompiled: raw.Precompiled,
 		Law: raw.Law, Policy: raw.Policy.policy, path: file, doc: doc, source: b,
 	}
 	for _, c := range raw.Contexts {
@@ -323,9 +327,10 @@ func (s Study) Digest() (artifacts.Digest, error) {
 		Proposers           []ProposerShare     `json:",omitempty"`
 		Native              bool                `json:",omitempty"`
 		Law                 string              `json:",omitempty"` // its name, or the digest of its file
+		Precompiled         bool                `json:",omitempty"`
 	}{
 		s.Name, s.Domain, s.External, command, s.Seed, s.Budget, s.Contexts, s.Metrics, s.Engines,
-		s.Policy.Digest(), s.Repository, s.Channel, s.Candidates, s.Fidelity, s.Descriptors, s.Proposers, s.Native, law,
+		s.Policy.Digest(), s.Repository, s.Channel, s.Candidates, s.Fidelity, s.Descriptors, s.Proposers, s.Native, law, s.Precompiled,
 	})
 	if err != nil {
 		return "", fmt.Errorf("study %s: %w", s.Name, err)

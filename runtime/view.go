@@ -89,7 +89,7 @@ var (
 type Host struct {
 	OS          string   // 0: GOOS
 	Arch        string   // 0: GOARCH
-	CPUFeatures []string // lower case, as envelopes name them; nil: none known
+	CPUFeatures []string // lower case, as envelopes name them, or ending in "*", see catalog.Lacks; nil: none known
 	Cores       int      // 0: NumCPU
 	MemoryBytes int64    // what one variant may use; 0: not limited
 }
@@ -114,10 +114,8 @@ func (h Host) fits(e catalog.Envelope) Reason {
 	if (w.OS != "" && w.OS != h.OS) || (w.Arch != "" && w.Arch != h.Arch) || w.CoresMin > h.Cores {
 		return ReasonHardware
 	}
-	for _, f := range w.CPUFeatures {
-		if !slices.Contains(h.CPUFeatures, f) {
-			return ReasonHardware
-		}
+	if catalog.Lacks(w.CPUFeatures, h.CPUFeatures) != "" {
+		return ReasonHardware
 	}
 	if h.MemoryBytes > 0 && (e.MemoryBytesMax <= 0 || e.MemoryBytesMax > h.MemoryBytes) {
 		return ReasonMemory

@@ -73,6 +73,9 @@ func readFile(file *os.File, f Format) ([]Use, error) {
 	if size := recordBytes[f]; size > 0 && info.Mode().IsRegular() {
 		switch n := info.Size() / size; {
 		case info.Size()%size != 0:
+			if err := looksLike(bufio.NewReaderSize(file, lookBytes), f); err != nil {
+				return nil, err // a better reason than a length that does not fit
+			}
 			return nil, fmt.Errorf("%w: ends inside record %d of %d bytes", ErrTrace, n, size)
 		case n > usesFileMax:
 			return nil, fmt.Errorf("%w: %d records are more than %d uses: cut the file", ErrTrace, n, usesFileMax)

@@ -135,6 +135,15 @@ func TestTraceFiles(t *testing.T) {
 			t.Errorf("%s: %v, %v", tc.format, got, err)
 		}
 	}
+	for want, in := range map[string]string{"compressed (gzip)": "\x1f\x8b\x08\x00\x00", "it is text": strings.Repeat("12345\n", 9) + "1"} {
+		path := filepath.Join(t.TempDir(), "odd.bin")
+		if err := os.WriteFile(path, []byte(in), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ReadTraceFile(path, FormatU32); !errors.Is(err, ErrTrace) || !strings.Contains(err.Error(), want) {
+			t.Errorf("of a length that does not fit: want %q, got %v", want, err)
+		}
+	}
 	for want, tc := range map[string]struct {
 		format Format
 		in     string

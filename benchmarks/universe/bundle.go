@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -37,7 +38,12 @@ type kernelHeader struct {
 	Plan    planFile        `json:"plan"`
 	Law     json.RawMessage `json:"law"`
 	Builder *builderFile    `json:"builder,omitempty"` // absent: Emit
+
+	Compiled *compiledFile `json:"compiled,omitempty"` // absent: no precompiled code
 }
+
+// headerBytesMax bounds kernel.json.
+const headerBytesMax = 2 * lawBytesMax
 
 // builderFile says who built the modules, so that anybody can build them again.
 type builderFile struct {
@@ -104,8 +110,10 @@ type Loader struct {
 	machine *machine
 	may     permission
 
-	mu    sync.Mutex
-	known map[string]*Program // by the text of their laws: what is not prepared again
+	precompiler *Precompiler // nil: precompiled code is not used
+	mu          sync.Mutex
+	known       map[string]*Program // by the text of their laws: what is not prepared again; guarded by mu
+	others      map[*machine]bool   // of bundles whose code was loaded, until they are closed; guarded by mu
 }
 
 // lawsKnownMax is how many laws a loader keeps. One more forgets all of them:
@@ -151,7 +159,16 @@ func (o *Loader) prepared(text []byte) (*Program, error) {
 
 // Close frees everything that the loader has compiled: nothing may step any
 // more.
-func (o *Loader) Close() error { return o.machine.close() }
+func (o *Loader) Close() error {
+	err := o.machine.close()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for m := range o.others {
+		err = errors.Join(err, m.close())
+	}
+	o.others = nil
+	return err
+}
 
 // Kernels is one variant, compiled for every width.
 type Kernels struct {
@@ -160,6 +177,11 @@ type Kernels struct {
 	builder *builderFile // nil: Emit
 	by      map[int]*kernel
 	bytes   int // of the largest module, as it is in the bundle
+
+	compiled *compiledFile // nil: the bundle has no precompiled code
+	code     [][]byte      // it, in the order of Widths
+	loader   *Loader
+	loaded   *machine // what the code was loaded into; nil: the modules were compiled
 }
 
 // Open stages a bundle's files: it reads the law and the plan, emits the
@@ -168,34 +190,51 @@ type Kernels struct {
 // at every turn of a loop makes kernels ten times slower. A module of a
 // compiler cannot be emitted anew: it is metered, see meter, must then be what
 // was judged, and must compute what the interpreter does. A native kernel must be
-// allowed, and compute that too. Anything else is
-// refused with what is wrong with it, wrapping ErrBadKernel or ErrBadLaw.
-func (o *Loader) Open(ctx context.Context, files []benchmarks.File) (*Kernels, error) {
-	p, plan, builder, err := o.header(files)
+// allowed, and compute that too; so must precompiled code, where it is allowed.
+// Anything else is refused with what is wrong with it, wrapping ErrBadKernel or
+// ErrBadLaw.
+func (o *Loader) Open(ctx context.Context, files []benchmarks.File) (_ *Kernels, err error) {
+	out, err := o.header(files)
 	if err != nil {
 		return nil, err
 	}
-	out := &Kernels{program: p, plan: plan, builder: builder, by: map[int]*kernel{}}
+	m := o.machine
+	if out.compiled != nil && o.precompiler != nil {
+		if m, err = o.precompiled(out); err != nil {
+			return nil, err
+		}
+		out.loaded = m
+		defer func() { err = errors.Join(err, m.ready.folder.remove()) }()
+	}
 	for i, width := range Widths {
 		f := files[i+1]
-		var k *kernel
-		switch {
-		case builder != nil && builder.Native != nil:
-			k, err = o.native(ctx, p, plan, width, f.Bytes, builder.Modules[i].Code)
-		case builder != nil:
-			k, err = o.foreign(ctx, p, plan, width, f.Bytes, builder.Modules[i].Metered)
-		default:
-			k, err = o.emitted(ctx, p, plan, width, f.Bytes)
+		k, err := o.one(ctx, m, out, i, f.Bytes)
+		if err == nil {
+			out.by[width], out.bytes = k, max(out.bytes, len(f.Bytes))
+			if out.loaded != nil && out.builder == nil { // foreign has done it
+				err = k.golden(ctx, 1)
+			}
 		}
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("%s: %w", f.Name, err), out.Close())
 		}
-		out.by[width], out.bytes = k, max(out.bytes, len(f.Bytes))
 	}
 	return out, nil
 }
 
-func (o *Loader) emitted(ctx context.Context, p *Program, plan Plan, width int, module []byte) (*kernel, error) {
+// one makes the kernel of the i-th width.
+func (o *Loader) one(ctx context.Context, m *machine, of *Kernels, i int, module []byte) (*kernel, error) {
+	p, plan, width := of.program, of.plan, Widths[i]
+	switch {
+	case of.builder == nil:
+		return o.emitted(ctx, m, p, plan, width, module)
+	case of.builder.Native != nil:
+		return o.native(ctx, p, plan, width, module, of.builder.Modules[i].Code)
+	}
+	return o.foreign(ctx, m, p, plan, width, module, of.builder.Modules[i].Metered)
+}
+
+func (o *Loader) emitted(ctx context.Context, m *machine, p *Program, plan Plan, width int, module []byte) (*kernel, error) {
 	want, err := p.Emit(plan, width)
 	if err != nil {
 		return nil, err
@@ -203,12 +242,12 @@ func (o *Loader) emitted(ctx context.Context, p *Program, plan Plan, width int, 
 	if !bytes.Equal(want, module) {
 		return nil, o.diagnose(ctx, p, plan, width, module)
 	}
-	return o.machine.compile(ctx, p, plan, width, module)
+	return m.compile(ctx, p, plan, width, module)
 }
 
 // foreign opens what a compiler has built. The golden run is on every width:
 // nothing else ties the module to its law.
-func (o *Loader) foreign(ctx context.Context, p *Program, plan Plan, width int, module []byte, judged string) (*kernel, error) {
+func (o *Loader) foreign(ctx context.Context, m *machine, p *Program, plan Plan, width int, module []byte, judged string) (*kernel, error) {
 	metered, err := meter(module, fuelOf(plan, layoutOf(p, plan, width)))
 	if err != nil {
 		return nil, err
@@ -216,7 +255,7 @@ func (o *Loader) foreign(ctx context.Context, p *Program, plan Plan, width int, 
 	if got := digestOf(metered); got != judged {
 		return nil, fmt.Errorf("%w: with its counter it is %.15s…, what was judged is %.15s…", ErrBadKernel, got, judged)
 	}
-	k, err := o.machine.compile(ctx, p, plan, width, metered)
+	k, err := m.compile(ctx, p, plan, width, metered)
 	if err != nil {
 		return nil, err
 	}
@@ -226,25 +265,18 @@ func (o *Loader) foreign(ctx context.Context, p *Program, plan Plan, width int, 
 	return k, nil
 }
 
-func (o *Loader) header(files []benchmarks.File) (*Program, Plan, *builderFile, error) {
-	bad := func(err error) (*Program, Plan, *builderFile, error) {
-		return nil, Plan{}, nil, fmt.Errorf("%s: %w: %w", kernelFile, ErrBadKernel, err)
-	}
-	if len(files) != 1+len(Widths) || files[0].Name != kernelFile {
-		return bad(fmt.Errorf("a bundle of %d files: want %s and %d modules", len(files), kernelFile, len(Widths)))
+// header reads what a bundle is, and looks at nothing of its modules.
+func (o *Loader) header(files []benchmarks.File) (*Kernels, error) {
+	bad := func(err error) (*Kernels, error) { return nil, fmt.Errorf("%s: %w: %w", kernelFile, ErrBadKernel, err) }
+	if len(files) == 0 || files[0].Name != kernelFile {
+		return bad(fmt.Errorf("a bundle of %d files: the first is not %s", len(files), kernelFile))
 	}
 	var h kernelHeader
-	if err := strictJSON(files[0].Bytes, 2*lawBytesMax, &h); err != nil {
+	if err := strictJSON(files[0].Bytes, headerBytesMax, &h); err != nil {
 		return bad(err)
 	}
-	named := moduleFile
-	if h.Builder != nil && h.Builder.Native != nil {
-		named = nativeName
-	}
-	for i, width := range Widths {
-		if files[i+1].Name != named(width) {
-			return bad(fmt.Errorf("file %.40q where %s belongs", files[i+1].Name, named(width)))
-		}
+	if err := h.names(files); err != nil {
+		return bad(err)
 	}
 	if h.Emitter != emitterVersion {
 		return bad(fmt.Errorf("made by emitter %d, this program has %d: build it again", h.Emitter, emitterVersion))
@@ -268,8 +300,62 @@ func (o *Loader) header(files []benchmarks.File) (*Program, Plan, *builderFile, 
 			}
 		}
 	}
-	p, err := o.prepared(h.Law)
-	return p, plan, h.Builder, err
+	out := &Kernels{plan: plan, builder: h.Builder, compiled: h.Compiled, by: map[int]*kernel{}, loader: o}
+	if err := out.takeCode(files[1+len(Widths):]); err != nil {
+		return nil, err
+	}
+	var err error
+	out.program, err = o.prepared(h.Law)
+	return out, err
+}
+
+// names refuses files that are not those of the header, in their order.
+func (h *kernelHeader) names(files []benchmarks.File) error {
+	want := []string{kernelFile}
+	for _, width := range Widths {
+		if h.Builder != nil && h.Builder.Native != nil {
+			want = append(want, nativeName(width))
+		} else {
+			want = append(want, moduleFile(width))
+		}
+	}
+	if h.Compiled != nil {
+		for _, width := range Widths {
+			want = append(want, compiledFileName(width))
+		}
+	}
+	for i, name := range want {
+		if !slices.ContainsFunc(files, func(f benchmarks.File) bool { return f.Name == name }) {
+			return fmt.Errorf("a bundle of %d files, want %d: %s is missing", len(files), len(want), name)
+		}
+		if files[i].Name != name {
+			return fmt.Errorf("file %.40q where %s belongs", files[i].Name, name)
+		}
+	}
+	if len(files) > len(want) {
+		return fmt.Errorf("a bundle of %d files, want %d: %.40q does not belong there", len(files), len(want), files[len(want)].Name)
+	}
+	return nil
+}
+
+// takeCode keeps precompiled code that is what was signed. It may never be used.
+func (k *Kernels) takeCode(files []benchmarks.File) error {
+	if k.compiled == nil {
+		return nil
+	}
+	if err := k.compiled.check(); err != nil {
+		return fmt.Errorf("%s: %w: compiled: %w", kernelFile, ErrBadKernel, err)
+	}
+	if k.builder != nil && k.builder.Native != nil {
+		return fmt.Errorf("%s: %w: native kernels are machine code already: compiled must be absent", kernelFile, ErrBadKernel)
+	}
+	for i, f := range files {
+		if err := k.compiled.Files[i].is(f.Bytes); err != nil {
+			return fmt.Errorf("%s: %w: %w", f.Name, ErrBadKernel, err)
+		}
+		k.code = append(k.code, f.Bytes)
+	}
+	return nil
 }
 
 // check refuses a builder that this program knows nothing of.
@@ -343,6 +429,9 @@ func (k *Kernels) Close() error {
 			err = errors.Join(err, one.close())
 		}
 	}
+	if k.loaded != nil {
+		err = errors.Join(err, k.loader.forget(k.loaded))
+	}
 	return err
 }
 
@@ -355,8 +444,15 @@ func (k *Kernels) String() string {
 			out += " for " + n.CPU
 		}
 	}
+	if k.Precompiled() {
+		out += ", precompiled"
+	}
 	return out
 }
+
+// Precompiled reports whether the kernels are the code that their bundle
+// carries, instead of what was compiled of their modules here.
+func (k *Kernels) Precompiled() bool { return k.loaded != nil }
 
 // Law is what the kernels compute.
 func (k *Kernels) Law() Law { return k.program.law }

@@ -24,19 +24,42 @@ var ErrKernelLost = errors.New("the kernel's process is lost")
 
 // machine compiles and runs modules. One is shared by everything in the room;
 // compiled modules are closed by who made them.
-type machine struct{ runtime wazero.Runtime }
+type machine struct {
+	runtime wazero.Runtime
+	cache   wazero.CompilationCache // nil: none
+	ready   *ready                  // nil: modules are compiled
+}
 
 // newMachine starts an empty machine. Modules get no import whatever: no
 // clock, no file, no network. Guarded, a module that still runs when its
 // context ends is stopped; each turn of a loop then costs a call into Go, some
 // 45 ns.
 func newMachine(guarded bool) *machine {
-	cfg := wazero.NewRuntimeConfig().WithMemoryLimitPages(pagesMax).WithCloseOnContextDone(guarded).
-		WithCoreFeatures(api.CoreFeaturesV2)
-	return &machine{wazero.NewRuntimeWithConfig(context.Background(), cfg)}
+	return &machine{runtime: wazero.NewRuntimeWithConfig(context.Background(), machineConfig(guarded))}
 }
 
-func (m *machine) close() error { return m.runtime.Close(context.Background()) }
+// machineConfig is how every machine of the room compiles.
+func machineConfig(guarded bool) wazero.RuntimeConfig {
+	return wazero.NewRuntimeConfig().WithMemoryLimitPages(pagesMax).WithCloseOnContextDone(guarded).
+		WithCoreFeatures(api.CoreFeaturesV2)
+}
+
+func (m *machine) close() error {
+	err := m.runtime.Close(context.Background())
+	if m.cache != nil { // then it has the code, and the runtime has not
+		err = errors.Join(err, m.cache.Close(context.Background()))
+	}
+	return err
+}
+
+// code makes a module ready to be instantiated: compiles it, or loads what has
+// become of it elsewhere.
+func (m *machine) code(ctx context.Context, width int, module []byte) (wazero.CompiledModule, error) {
+	if m.ready != nil {
+		return m.ready.load(ctx, width, module)
+	}
+	return m.runtime.CompileModule(ctx, module)
+}
 
 // kernel is a compiled module, or a native program, for grids of one width.
 type kernel struct {
@@ -45,6 +68,7 @@ type kernel struct {
 	plan     Plan
 	at       layout
 	compiled wazero.CompiledModule
+	binary   []byte       // the module that was compiled
 	native   *nativeImage // nil: compiled
 }
 
@@ -54,11 +78,11 @@ func (m *machine) compile(ctx context.Context, l *Program, p Plan, width int, mo
 	if len(module) > moduleBytesMax {
 		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrBadKernel, len(module), moduleBytesMax)
 	}
-	k := &kernel{machine: m, program: l, plan: p, at: layoutOf(l, p, width)}
+	k := &kernel{machine: m, program: l, plan: p, at: layoutOf(l, p, width), binary: module}
 	if err := checkSections(module); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrBadKernel, err)
 	}
-	compiled, err := m.runtime.CompileModule(ctx, module)
+	compiled, err := m.code(ctx, width, module)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrBadKernel, err)
 	}

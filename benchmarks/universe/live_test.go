@@ -13,14 +13,21 @@ func seedOf(n uint64) *rand.Rand { return seed.Stream(seed.Root(n), "test/start"
 // staged opens kernels of the plans and a universe with all of them ready.
 func staged(t *testing.T, width, height int, plans ...Plan) (*Universe, *Field, []*Staged) {
 	t.Helper()
-	return stagedLaw(t, GrayScott(), width, height, plans...)
+	return stagedBy(t, nil, GrayScott(), width, height, plans...)
 }
 
 func stagedLaw(t *testing.T, l Law, width, height int, plans ...Plan) (*Universe, *Field, []*Staged) {
 	t.Helper()
+	return stagedBy(t, nil, l, width, height, plans...)
+}
+
+// stagedBy loads their precompiled code where there is a compiler of it.
+func stagedBy(t *testing.T, c *Precompiler, l Law, width, height int, plans ...Plan) (*Universe, *Field, []*Staged) {
+	t.Helper()
 	p := prepared(t, l)
 	o := NewLoader(p)
 	t.Cleanup(func() { closes(t, o.Close) })
+	o.AllowPrecompiled(c)
 	start := p.law.NewStart(width, height, seedOf(5))
 	u := NewUniverse(start.Clone())
 	var out []*Staged
@@ -29,9 +36,17 @@ func stagedLaw(t *testing.T, l Law, width, height int, plans ...Plan) (*Universe
 		if err != nil {
 			t.Fatal(err)
 		}
+		if c != nil {
+			if files, err = c.add(t.Context(), p, plan, files); err != nil {
+				t.Fatal(err)
+			}
+		}
 		k, err := o.Open(t.Context(), files)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if k.Precompiled() != (c != nil) {
+			t.Fatalf("%s: loaded %v", k, k.Precompiled())
 		}
 		s, err := u.Stage(t.Context(), k)
 		if err != nil {
@@ -45,8 +60,15 @@ func stagedLaw(t *testing.T, l Law, width, height int, plans ...Plan) (*Universe
 // While one goroutine steps, another switches 10,000 times among kernels of
 // one precision: no step is lost, and the field is the one of a universe that
 // never switched.
-func TestTenThousandSwitchesLoseNoStep(t *testing.T) {
-	u, start, s := staged(t, 32, 32, Plan{F64, false, 1, 1, 64, false}, Plan{F64, true, 2, 4, 8, false}, Plan{F64, true, 4, 2, 16, true})
+func TestTenThousandSwitchesLoseNoStep(t *testing.T) { tenThousandSwitches(t, nil) }
+
+// The same with code that was loaded, each variant in a machine of its own.
+func TestTenThousandSwitchesOfPrecompiledKernelsLoseNoStep(t *testing.T) {
+	tenThousandSwitches(t, needsPrecompiler(t))
+}
+
+func tenThousandSwitches(t *testing.T, c *Precompiler) {
+	u, start, s := stagedBy(t, c, GrayScott(), 32, 32, Plan{F64, false, 1, 1, 64, false}, Plan{F64, true, 2, 4, 8, false}, Plan{F64, true, 4, 2, 16, true})
 	u.Switch(s[0])
 	const switches, steps = 10_000, 3
 	turn, done := make(chan int), make(chan struct{})

@@ -280,6 +280,10 @@ func (in *instance) Check(ctx context.Context, from uint64) ([]benchmarks.Check,
 		}
 	}
 	note("the field stays in its range", in.bounded(ctx, from))
+	if in.kernels.compiled != nil {
+		_, err := in.kernels.Reproduce(ctx)
+		note("what wazero makes of its modules is, byte for byte, what the bundle carries", err)
+	}
 	return out, nil
 }
 

@@ -14,6 +14,9 @@ func ordered(files []benchmarks.File) []benchmarks.File {
 	for _, width := range Widths {
 		names = append(names, moduleFile(width), nativeName(width)) // a bundle has one of the two
 	}
+	for _, width := range Widths {
+		names = append(names, compiledFileName(width))
+	}
 	place := func(f benchmarks.File) int {
 		if i := slices.Index(names, f.Name); i >= 0 {
 			return i

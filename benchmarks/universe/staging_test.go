@@ -14,9 +14,9 @@ import (
 )
 
 // ARQON_FIGURES=1 go test -run TestFiguresOfStaging -v ./benchmarks/universe
-// prints what staging consists of, and what wazero's compilation cache would
-// leave of it: the least processor time of interleaved rounds, all three
-// widths. docs/adr/0023 is about it.
+// prints what staging consists of, what wazero's compilation cache leaves of
+// it, and what precompiled bundles take: the least processor time of
+// interleaved rounds, all three widths. docs/adr/0023 and 0030 are about it.
 func TestFiguresOfStaging(t *testing.T) {
 	if os.Getenv("ARQON_FIGURES") == "" {
 		t.Skip("ARQON_FIGURES is not set")
@@ -55,9 +55,31 @@ func TestFiguresOfStaging(t *testing.T) {
 	withCache() // fills the folder
 	m := newMachine(false)
 	t.Cleanup(func() { closes(t, m.close) })
-	k, err := m.compile(t.Context(), p, plan, 256, modules[1])
-	if err != nil {
-		t.Fatal(err)
+	var three []*kernel
+	for i, w := range Widths {
+		k, err := m.compile(t.Context(), p, plan, w, modules[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		three = append(three, k)
+	}
+	k := three[1]
+	compiler := needsPrecompiler(t)
+	withCode := func(plan Plan, files []benchmarks.File) []benchmarks.File {
+		out, err := compiler.add(t.Context(), p, plan, files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, w := range Widths {
+			t.Logf("%v, width %d: a module of %d bytes, code of %d", plan, w, len(out[1+i].Bytes), len(out[1+len(Widths)+i].Bytes))
+		}
+		return out
+	}
+	code, foreignCode := withCode(plan, mustFiles(t, p, plan)), withCode(keptPlan, foreign)
+	loads := func() *Loader {
+		o := NewLoader(p)
+		o.AllowPrecompiled(compiler)
+		return o
 	}
 	arms := []struct {
 		name string
@@ -87,6 +109,38 @@ func TestFiguresOfStaging(t *testing.T) {
 		}},
 		{"open Go's bundle, law known", func() { opens(t, NewLoader(p), mustFiles(t, p, plan)) }},
 		{"open clang's bundle, law known", func() { opens(t, NewLoader(p), foreign) }},
+		{"golden runs on three widths", func() {
+			for _, k := range three {
+				if err := k.golden(t.Context(), 1); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}},
+		{"load the code of three widths", func() {
+			o := loads()
+			k, err := o.header(code)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m, err := o.precompiled(k)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, w := range Widths {
+				if _, err := m.compile(t.Context(), p, plan, w, modules[i]); err != nil {
+					t.Fatal(err)
+				}
+			}
+			closes(t, m.ready.folder.remove)
+			closes(t, o.Close)
+		}},
+		{"open Go's bundle by its code", func() { opens(t, loads(), code) }},
+		{"open clang's bundle by its code", func() { opens(t, loads(), foreignCode) }},
+		{"know the compiler (once a process)", func() {
+			if _, _, err := thisCompiler(t.Context(), p); err != nil {
+				t.Fatal(err)
+			}
+		}},
 	}
 	best := make([]float64, len(arms))
 	for i := range best {

@@ -38,6 +38,8 @@ type Domain struct {
 	clang   *Clang  // nil: there is none
 	native  *Native // nil: there is none, or nobody wants it
 
+	precompiler *Precompiler // nil: bundles carry no code
+
 	mu     sync.Mutex
 	truths map[truthKey]*truth
 	recent []truthKey // oldest first
@@ -68,6 +70,15 @@ func of(p *Program, o *Loader) *Domain {
 func (d *Domain) AllowNative(builder *Native) {
 	d.native = builder
 	d.loader.AllowNative()
+}
+
+// Precompile lets bundles carry what wazero makes of their modules, and opens
+// them by that alone: see Loader.AllowPrecompiled. The baseline carries none, so
+// that what a host falls back to depends on no machine; nor do native kernels.
+// Nothing else of the domain may have been called.
+func (d *Domain) Precompile(c *Precompiler) {
+	d.precompiler = c
+	d.loader.AllowPrecompiled(c)
 }
 
 // Close frees the compiled kernels.
@@ -106,10 +117,25 @@ func (d *Domain) Build(ctx context.Context, p benchmarks.Point, buildSeed uint64
 			err = fmt.Errorf("%w: %w", err, benchmarks.ErrBadCandidate)
 		}
 	}
+	if err == nil && d.precompiler != nil && out.Needs == nil && !isBaseline(p) {
+		out.Files, err = d.precompiler.add(ctx, d.program, plan, out.Files)
+		out.Needs = d.precompiler.Features()
+	}
 	if err != nil {
 		return benchmarks.Bundle{}, err
 	}
 	return out, nil
+}
+
+// isBaseline reports whether a normalized point builds what the baseline does.
+func isBaseline(p benchmarks.Point) bool {
+	for name, v := range Baseline() {
+		if p[name] != v {
+			return false
+		}
+	}
+	by, chosen := p[paramBuilder]
+	return !chosen || by == builderGo
 }
 
 // Open implements benchmarks.Domain: it verifies and compiles.

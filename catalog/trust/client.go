@@ -32,6 +32,7 @@ type Config struct {
 	Now func() time.Time
 	// Host is what this machine is; entries made for others are left out of
 	// a verified release. The zero Host is the machine that runs the program.
+	// Of features that end in "*" it offers all, see catalog.Lacks.
 	Host catalog.Hardware
 	// LeftOut hears of each entry that is left out of a release because it is
 	// made for other machines, and of the first feature that this one does not
@@ -325,7 +326,7 @@ func (c *Client) servable(name string, s *state, r catalog.Release) (catalog.Rel
 			out.Tombstones = append(out.Tombstones, catalog.Tombstone{ID: e.ID, Identity: e.Variant.Identity, Reason: "yanked: " + reason})
 		case !fits(e.Envelope.Hardware, c.cfg.Host):
 			foreign++
-			missing = lacks(e.Envelope.Hardware, c.cfg.Host)
+			missing = catalog.Lacks(e.Envelope.Hardware.CPUFeatures, c.cfg.Host.CPUFeatures)
 			if c.cfg.LeftOut != nil {
 				c.cfg.LeftOut(*e, missing)
 			}
@@ -368,17 +369,7 @@ func fits(need, host catalog.Hardware) bool {
 	if (need.OS != "" && need.OS != host.OS) || (need.Arch != "" && need.Arch != host.Arch) || need.CoresMin > host.CoresMin {
 		return false
 	}
-	return lacks(need, host) == ""
-}
-
-// lacks is the first feature that is needed and not offered.
-func lacks(need, host catalog.Hardware) string {
-	for _, f := range need.CPUFeatures {
-		if !slices.Contains(host.CPUFeatures, f) {
-			return f
-		}
-	}
-	return ""
+	return catalog.Lacks(need.CPUFeatures, host.CPUFeatures) == ""
 }
 
 func sameEntries(a, b *catalog.Release) bool {

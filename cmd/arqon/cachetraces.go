@@ -31,9 +31,39 @@ func cacheDomain() (*cache.Domain, error) {
 				fmt.Sprintf("%s=arc=P1.lis; formats: %v", tracesVariable, cache.Formats()),
 			}
 		}
-		name := strings.TrimSuffix(strings.ToLower(filepath.Base(path)), strings.ToLower(filepath.Ext(path)))
-		name = strings.Trim(notInNames.ReplaceAllString(name, "-"), "-")
-		o.Traces = append(o.Traces, cache.TraceFile{Name: name[:min(len(name), 40)], Path: path, Format: cache.Format(format)})
+		t := cache.TraceFile{Name: traceName(path), Path: path, Format: cache.Format(format)}
+		if err := distinct(o.Traces, t); err != nil {
+			return nil, err
+		}
+		o.Traces = append(o.Traces, t)
 	}
 	return cache.New(o)
+}
+
+// traceName is what a context calls a file: its name without the ending, of the
+// letters that names may have.
+func traceName(path string) string {
+	name := strings.TrimSuffix(strings.ToLower(filepath.Base(path)), strings.ToLower(filepath.Ext(path)))
+	name = strings.Trim(notInNames.ReplaceAllString(name, "-"), "-")
+	return name[:min(len(name), 40)]
+}
+
+// distinct refuses a trace that is not there, or whose contexts would have the
+// names of another one's.
+func distinct(before []cache.TraceFile, t cache.TraceFile) error {
+	if t.Name == "" {
+		return hinted{fmt.Errorf("%s: %q: a file needs a name with a letter or digit", tracesVariable, t.Path), "its contexts are called trace-NAME-512, -2k and -8k"}
+	}
+	for _, other := range before {
+		if other.Name == t.Name {
+			return hinted{
+				fmt.Errorf("%s: %s and %s would both be the contexts trace-%s-512, -2k and -8k", tracesVariable, other.Path, t.Path, t.Name),
+				"contexts are named by the file without its ending: rename one, or link to it under another name",
+			}
+		}
+	}
+	if _, err := os.Stat(t.Path); err != nil {
+		return hinted{fmt.Errorf("%s: %w", tracesVariable, err), "it lists the trace files of the domain cache: correct it, or unset it"}
+	}
+	return nil
 }

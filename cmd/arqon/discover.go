@@ -11,6 +11,7 @@ import (
 
 	"github.com/arqon/arqon/factory"
 	"github.com/arqon/arqon/factory/roster"
+	"github.com/arqon/arqon/internal/plot"
 )
 
 type discoverFlags struct {
@@ -107,8 +108,9 @@ func printFound(w io.Writer, asJSON bool, run string, found factory.Recommendati
 		if r.Noise != nil {
 			noise = fmt.Sprintf("%.1f %%", 100*r.Noise.Sigma)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%.6g\t%.6g\t%.6g … %.6g%s\t%s\t%d\t%s\n",
-			r.Context, r.Metric, r.Baseline, r.Claimed, r.Interval[0], r.Interval[1], limits, noise, r.Evaluations, r.Origin)
+		value := func(x float64) string { return plot.Value(r.Unit, x) }
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s … %s%s\t%s\t%d\t%s\n",
+			r.Context, r.Metric, value(r.Baseline), value(r.Claimed), value(r.Interval[0]), value(r.Interval[1]), limits, noise, r.Evaluations, r.Origin)
 	}
 	if err := t.Flush(); err != nil {
 		return err

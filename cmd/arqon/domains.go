@@ -45,6 +45,9 @@ func openDomain(st factory.Study, out string, crashesMax int, say func(string)) 
 	if st.Law != "" && st.Domain != universe.Name {
 		return open{}, hinted{st.Refuse("law", errors.New("only the domain "+universe.Name+" has laws")), "domain: " + universe.Name + "; or leave the key out"}
 	}
+	if st.Precompiled && st.Domain != universe.Name {
+		return open{}, hinted{errors.New("precompiled: this domain has nothing to compile"), "domain " + universe.Name + " has; leave the key out"}
+	}
 	switch {
 	case len(st.Command) > 0:
 		t, err := external.DecodeTemplate(st.Command)
@@ -52,7 +55,7 @@ func openDomain(st factory.Study, out string, crashesMax int, say func(string)) 
 			return open{}, fmt.Errorf("command: %w", err)
 		}
 		d, err := external.NewCommand(t, o)
-		return open{d, d}, err
+		return open{d, d}, inTemplate(err)
 	case st.External != nil:
 		d, err := external.New(st.External.Command, o)
 		return open{d, d}, err
@@ -75,7 +78,8 @@ func openDomain(st factory.Study, out string, crashesMax int, say func(string)) 
 }
 
 // universeDomain is the domain of the kernels of a study's law. Native ones are
-// in its space only where a study asks for them, and then they must be possible.
+// in its space only where a study asks for them, and then they must be possible;
+// so must precompiled code.
 func universeDomain(st factory.Study, say func(string)) (open, error) {
 	law, err := lawOf(st)
 	if err != nil {
@@ -92,11 +96,24 @@ func universeDomain(st factory.Study, say func(string)) (open, error) {
 		}
 		say("native kernels, outside of WebAssembly's sandbox, are built by " + builder.String())
 	}
+	var compiler *universe.Precompiler
+	if st.Precompiled {
+		if compiler, err = universe.FindPrecompiler(); err != nil {
+			return open{}, hinted{err, "leave precompiled out of the study: hosts then compile, which takes some milliseconds"}
+		}
+		say("kernels also carry what they compile to: " + compiler.String())
+	}
 	d, err := universe.New(law, findClang(say))
-	if err == nil && st.Native {
+	if err != nil {
+		return open{}, err
+	}
+	if st.Native {
 		d.AllowNative(builder)
 	}
-	return open{d, d}, err
+	if st.Precompiled {
+		d.Precompile(compiler)
+	}
+	return open{d, d}, nil
 }
 
 // clangVariable names the compiler that may build kernels: a program, or none.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	goruntime "runtime"
-	"slices"
 
 	"github.com/arqon/arqon/artifacts"
 	"github.com/arqon/arqon/benchmarks"
@@ -22,13 +21,41 @@ import (
 // at a time.
 type smoker struct {
 	domains map[string]open
-	offers  []string // what envelopes may ask of this host beside its system
+	may     tiers
+	again   int // files of precompiled code that were compiled again
 }
 
 func newSmoker() *smoker { return &smoker{domains: map[string]open{}} }
 
-// allowNative offers native kernels, as far as this machine has them.
-func (s *smoker) allowNative() { s.offers = universe.NativeFeatures() }
+// tiers is what a host allows beside WebAssembly that it compiles itself; the
+// zero value allows nothing.
+type tiers struct {
+	native      bool
+	precompiled *universe.Precompiler // nil: what code a kernel carries is not looked at
+}
+
+// offers is what envelopes may ask of this host beside its system.
+func (may tiers) offers() []string {
+	out := []string{universe.SelfCompiled}
+	if may.precompiled != nil {
+		out = may.precompiled.Features()
+	}
+	if may.native {
+		out = append(out, universe.NativeFeatures()...)
+	}
+	return out
+}
+
+// tiers are those that the flags allow.
+func (f runFlags) tiers() (may tiers, err error) {
+	may.native = f.allowNative
+	if f.allowPrecompiled {
+		if may.precompiled, err = universe.FindPrecompiler(); err != nil {
+			err = hinted{err, "without --allow-precompiled the host compiles kernels itself"}
+		}
+	}
+	return may, err
+}
 
 // Close closes the domains.
 func (s *smoker) Close() error {
@@ -72,8 +99,13 @@ func (s *smoker) domain(name string) (benchmarks.Domain, bool, error) {
 	}
 	d, err := make()
 	if err == nil {
-		if u, ok := d.Domain.(*universe.Domain); ok && len(s.offers) > 0 {
-			u.AllowNative(nil)
+		if u, ok := d.Domain.(*universe.Domain); ok {
+			if s.may.native {
+				u.AllowNative(nil)
+			}
+			if s.may.precompiled != nil {
+				u.Loader().AllowPrecompiled(s.may.precompiled)
+			}
 		}
 		s.domains[name] = d
 	}
@@ -87,8 +119,11 @@ func (s *smoker) load(ctx context.Context, file, out string) error {
 	if err != nil {
 		return err
 	}
-	if st.Native {
-		s.allowNative()
+	s.may.native = s.may.native || st.Native
+	if st.Precompiled {
+		if s.may.precompiled, err = universe.FindPrecompiler(); err != nil {
+			return err
+		}
 	}
 	d, err := openDomain(st, out, 0, func(string) {})
 	if err != nil {
@@ -197,9 +232,29 @@ func asked(ctx context.Context, domain benchmarks.Domain, entries []catalog.Entr
 	return nil
 }
 
-// offered reports whether this host offers all that an envelope asks for.
-func (s *smoker) offered(features []string) bool {
-	return !slices.ContainsFunc(features, func(f string) bool { return !slices.Contains(s.offers, f) })
+// reproduce compiles what an entry carries compiled code of again, and compares.
+// What another compiler made, or made for another processor, nobody can compare
+// here.
+func (s *smoker) reproduce(ctx context.Context, e catalog.Entry, blobs artifacts.Getter) (err error) {
+	u, ok := s.domains[e.Variant.Domain].Domain.(*universe.Domain)
+	if !ok {
+		return nil
+	}
+	files, err := filesFrom(ctx, e.Variant.Artifacts, blobs)
+	if err != nil {
+		return err
+	}
+	k, err := u.Loader().Open(ctx, files)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, k.Close()) }()
+	n, err := k.Reproduce(ctx)
+	if errors.Is(err, universe.ErrOtherMachine) {
+		err = nil
+	}
+	s.again += n
+	return err
 }
 
 // smokeAll asks what a host on this machine would serve of verified releases.
@@ -216,10 +271,14 @@ func (s *smoker) smokeAll(ctx context.Context, rep trust.Report, blobs artifacts
 			if err != nil {
 				return entries, err
 			}
-			if !known || withdrawn[e.ID] || len(e.Golden) == 0 || (h.OS != "" && h.OS != goruntime.GOOS) || (h.Arch != "" && h.Arch != goruntime.GOARCH) || !s.offered(h.CPUFeatures) {
+			if !known || withdrawn[e.ID] || len(e.Golden) == 0 || (h.OS != "" && h.OS != goruntime.GOOS) || (h.Arch != "" && h.Arch != goruntime.GOARCH) || catalog.Lacks(h.CPUFeatures, s.may.offers()) != "" {
 				continue
 			}
-			if err := s.smoke(ctx, e, blobs); err != nil {
+			err = s.smoke(ctx, e, blobs)
+			if err == nil {
+				err = s.reproduce(ctx, e, blobs)
+			}
+			if err != nil {
 				return entries, &trust.Refusal{
 					Reason: trust.Smoke, File: trust.TargetName(trust.ManifestTarget(r.Release.Channel), r.Manifest),
 					Detail: fmt.Sprintf("entry %d (%s): %v", e.ID, e.Variant.Name, err), Err: err,

@@ -41,6 +41,14 @@ func hint(err error) string {
 	return ""
 }
 
+// inTemplate says where what a template says wrong is written.
+func inTemplate(err error) error {
+	if err == nil || hint(err) != "" {
+		return err
+	}
+	return hinted{err, "this is below the key command of the study; docs/studies.md has every key of a template"}
+}
+
 type knownHint struct {
 	is   error
 	text string
@@ -70,7 +78,7 @@ func hints() []knownHint {
 		{benchmarks.ErrTimeout, "raise external.timeout in the study, or mend the program"},
 		{benchmarks.ErrQuarantined, "the program crashed again and again: run it by hand with one request a line"},
 		{benchmarks.ErrCrash, "run the program by hand with one request a line and look at its standard error"},
-		{factory.ErrDomain, "arqon domain check --study STUDY says which promises of the contract it keeps, and what to do about the others"},
+		{factory.ErrDomain, "mend what the error names; arqon domain check --study STUDY goes through all that a domain has to keep"},
 		{s3.ErrUnconditional, "choose a service with conditional writes (If-None-Match and If-Match on PUT), or a newer version of this one: without them two publishers could both win"},
 		{s3.ErrBucket, "arqon makes no buckets: make it with the service's own tools, and check the name and ARQON_S3_ENDPOINT"},
 		{s3.ErrDenied, "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; publishing needs GetObject, PutObject and ListBucket below the prefix"},

@@ -187,8 +187,9 @@ const rootBytesMax = 1 << 20
 // root to believe; "" takes the one that init left beside the keys, if any.
 func (p place) client(store artifacts.Store, anchor string, how reader) (*trust.Client, error) {
 	cfg := trust.Config{Store: store, Now: how.clock, LeftOut: how.leftOut}
+	cfg.Host.CPUFeatures = tiers{}.offers()
 	if how.smoker != nil {
-		cfg.Smoke, cfg.Host.CPUFeatures = how.smoker.smoke, how.smoker.offers
+		cfg.Smoke, cfg.Host.CPUFeatures = how.smoker.smoke, how.smoker.may.offers()
 	}
 	if how.remember {
 		cfg.StateDir = p.state
@@ -229,16 +230,14 @@ func openReading(repository, keys, anchor string) (*reading, error) {
 // openServing is openReading for a host: it remembers, and what it has not
 // served before answers its golden questions first.
 func openServing(repository, keys, anchor string) (*reading, error) {
-	return openHosting(repository, keys, anchor, false, nil)
+	return openHosting(repository, keys, anchor, tiers{}, nil)
 }
 
-// openHosting is openServing for a host that may allow native kernels and wants
-// to hear of entries that it leaves out.
-func openHosting(repository, keys, anchor string, native bool, leftOut func(catalog.Entry, string)) (*reading, error) {
+// openHosting is openServing for a host that may allow tiers and wants to hear
+// of entries that it leaves out.
+func openHosting(repository, keys, anchor string, may tiers, leftOut func(catalog.Entry, string)) (*reading, error) {
 	s := newSmoker()
-	if native {
-		s.allowNative()
-	}
+	s.may = may
 	return openReadingAs(repository, keys, anchor, reader{remember: true, smoker: s, leftOut: leftOut})
 }
 

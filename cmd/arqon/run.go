@@ -26,7 +26,7 @@ type runFlags struct {
 	seed                                      uint64
 	refresh                                   time.Duration
 	json, quiet, requestsGiven, fixedKnobs    bool
-	allowNative                               bool
+	allowNative, allowPrecompiled             bool
 }
 
 func newRun() *cobra.Command {
@@ -74,6 +74,7 @@ has the same.`,
 	c.Flags().Uint64Var(&f.seed, "seed", 1, "seed of the traffic")
 	c.Flags().BoolVar(&f.fixedKnobs, "fixed-knobs", false, "universe: leave the law's knobs at their defaults instead of letting Tier 2 turn them")
 	c.Flags().BoolVar(&f.allowNative, "allow-native", false, "universe: run native kernels too, each in a process of its own but outside of WebAssembly's sandbox")
+	c.Flags().BoolVar(&f.allowPrecompiled, "allow-precompiled", false, "universe: load the signed machine code that kernels carry for machines like this one, and refuse it for others; without it the host compiles")
 	c.Flags().DurationVar(&f.refresh, "refresh", 500*time.Millisecond, "how often to look for a newer release")
 	c.Flags().BoolVar(&f.json, "json", false, "print the result as JSON")
 	c.Flags().BoolVar(&f.quiet, "quiet", false, "no story on standard error")
@@ -89,7 +90,11 @@ func runHost(ctx context.Context, f runFlags, stdout, stderr io.Writer) (err err
 	}
 	s := newStory(stderr, f.quiet)
 	defer s.close()
-	in, err := openHosting(f.repository, f.keys, f.root, f.allowNative, leftOut(s))
+	may, err := f.tiers()
+	if err != nil {
+		return err
+	}
+	in, err := openHosting(f.repository, f.keys, f.root, may, leftOut(s, may))
 	if err != nil {
 		return err
 	}
@@ -136,7 +141,7 @@ func runHost(ctx context.Context, f runFlags, stdout, stderr io.Writer) (err err
 }
 
 // leftOut tells once of each entry that this host does not serve.
-func leftOut(s *story) func(catalog.Entry, string) {
+func leftOut(s *story, may tiers) func(catalog.Entry, string) {
 	var mu sync.Mutex
 	told := map[catalog.VariantID]bool{}
 	return func(e catalog.Entry, feature string) {
@@ -146,11 +151,13 @@ func leftOut(s *story) func(catalog.Entry, string) {
 			return
 		}
 		told[e.ID] = true
-		switch feature {
-		case "":
+		switch {
+		case feature == "":
 			s.say("variant %d (%s) is left out: it is made for other machines", e.ID, e.Variant.Name)
-		case universe.FeatureNative:
+		case feature == universe.FeatureNative:
 			s.say("variant %d (%s) is left out: it is a native kernel, outside of WebAssembly's sandbox; --allow-native runs it", e.ID, e.Variant.Name)
+		case strings.HasPrefix(feature, universe.FeaturePrecompiled+"-") && may.precompiled != nil:
+			s.say("variant %d (%s) is left out: its code was compiled for %s, and this host has %s; without --allow-precompiled it compiles the kernel itself", e.ID, e.Variant.Name, feature, may.precompiled)
 		default:
 			s.say("variant %d (%s) is left out: it needs %s, which this machine does not have", e.ID, e.Variant.Name, feature)
 		}

@@ -41,6 +41,7 @@ import (
 //	attack NAME REASON        see cmdAttack; refused, serves, become, forgeprod, forgestatement,
 //	                          forgesignature and expire too
 //	losekernel                kill a native kernel that serves for the newest command in the background
+//	badcode REPO HOW [silent] a release whose precompiled code, and header, are changed, signed by REPO's keys; silent: without golden answers
 //	keep NAME                 what is in the directory now is the fixture of that name
 func scriptParams(dir string) testscript.Params {
 	return testscript.Params{
@@ -57,7 +58,7 @@ func scriptParams(dir string) testscript.Params {
 			"attack": cmdAttack, "refused": cmdRefused, "serves": cmdServes, "forgeprod": cmdForgeProd, "become": cmdBecome,
 			"forgestatement": cmdForgeStatement, "forgesignature": cmdForgeSignature, "expire": cmdExpire,
 			"setproposal": cmdSetProposal, "hostile": cmdHostile,
-			"cosigned": cmdCosigned, "smalldisk": cmdSmallDisk, "morespace": cmdMoreSpace, "losekernel": cmdLoseKernel,
+			"cosigned": cmdCosigned, "smalldisk": cmdSmallDisk, "morespace": cmdMoreSpace, "losekernel": cmdLoseKernel, "badcode": cmdBadCode,
 		},
 	}
 }

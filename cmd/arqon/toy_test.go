@@ -157,6 +157,9 @@ func toyMisbehave(mode string, measured int, id uint64, x float64) (answered boo
 		fmt.Fprintln(os.Stderr, "toy: on purpose")
 		os.Exit(7)
 	case "breaks-after":
+		if _, err := os.Stat("mended"); err == nil {
+			return false
+		}
 		_, err := os.Stat("broken")
 		if n, bad := strconv.Atoi(value); err == nil || bad != nil || measured > n {
 			if err := os.WriteFile("broken", nil, 0o644); err != nil {

@@ -60,23 +60,29 @@ type ground struct {
 
 // kernelHandle is a variant with a grid for each field that it may step.
 type kernelHandle struct {
-	knobs  []catalog.Knob // that the entry lets move; the built-in kernels' stay
-	staged [shards]map[*ground]*universe.Staged
+	kernels *universe.Kernels // nil: the built-in ones, of every law
+	knobs   []catalog.Knob    // that the entry lets move; the built-in kernels' stay
+	staged  [shards]map[*ground]*universe.Staged
 }
 
 // here is the ground of the phase.
 func (l *universeLoad) here() *ground { return l.grounds[l.context] }
 
 func (l *universeLoad) plan(ctx context.Context, rel *catalog.Release) (plan, error) {
+	may, err := l.host.flags.tiers()
+	if err != nil {
+		return plan{}, err
+	}
 	contexts, err := l.survey(ctx, rel)
 	if err != nil {
 		return plan{}, err
 	}
 	l.loader = universe.NewLoader(nil)
-	var offers []string
-	if l.host.flags.allowNative {
+	if may.native {
 		l.loader.AllowNative()
-		offers = universe.NativeFeatures()
+	}
+	if may.precompiled != nil {
+		l.loader.AllowPrecompiled(may.precompiled)
 	}
 	if !l.host.flags.fixedKnobs {
 		l.tuner = &universeTuner{load: l, by: map[catalog.VariantID]*knobSearch{}}
@@ -85,7 +91,7 @@ func (l *universeLoad) plan(ctx context.Context, rel *catalog.Release) (plan, er
 		return plan{}, err
 	}
 	cfg := runtime.Config{
-		Stage: l.stage, BuiltIn: l.exact, Host: runtime.Host{CPUFeatures: offers},
+		Stage: l.stage, BuiltIn: l.exact, Host: runtime.Host{CPUFeatures: may.offers()},
 		Metrics: []runtime.Metric{{Name: universe.MetricNS}}, Success: map[string]string{},
 	}
 	for _, c := range contexts {
@@ -243,6 +249,9 @@ func (l *universeLoad) stage(ctx context.Context, e catalog.Entry, blobs artifac
 	h, err := l.open(ctx, files, e.Envelope.Contexts)
 	if err == nil {
 		h.knobs = e.Variant.Knobs
+		if h.kernels.Precompiled() {
+			l.host.story.say("variant %d (%s) is loaded from the code that it carries: %s", e.ID, e.Variant.Name, h.kernels)
+		}
 	}
 	return h, err
 }
@@ -265,6 +274,7 @@ func (l *universeLoad) open(ctx context.Context, files []benchmarks.File, contex
 		}
 	}
 	h := newKernelHandle()
+	h.kernels = k
 	for _, c := range contexts {
 		g, ok := l.grounds[c]
 		if !ok || h.staged[0][g] != nil {

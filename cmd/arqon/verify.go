@@ -34,7 +34,8 @@ vouches for itself, and verify says so: pin its root with --root.
 
 With --smoke, the entries of built-in domains are opened too and asked the small
 questions that the release carries the answers of; --study opens the program of
-a study, and with it the entries of its domain.
+a study, and with it the entries of its domain. Machine code that kernels carry
+for machines like this one is compiled again, and every byte compared.
 
 --at asks whether it would still verify then, if nobody renewed anything: a
 later time, or how long from now (72h). It cannot be a time that has passed.`,
@@ -68,7 +69,8 @@ type verified struct {
 	Reason     string            `json:"reason,omitempty"`
 	File       string            `json:"file,omitempty"`
 	Error      string            `json:"error,omitempty"`
-	Answered   int               `json:"answered"` // entries whose golden answers were asked for and are right
+	Answered   int               `json:"answered"`             // entries whose golden answers were asked for and are right
+	Recompiled int               `json:"recompiled,omitempty"` // files of precompiled code that this machine made again, to the byte
 	FirstUse   bool              `json:"trusted_on_first_use"`
 	Solo       bool              `json:"solo"`
 	Releases   []verifiedRelease `json:"releases"`
@@ -97,13 +99,13 @@ func verify(ctx context.Context, f verifyFlags, stdout, stderr io.Writer) (err e
 	}
 	defer func() { err = errors.Join(err, in.Close()) }()
 	rep, err := in.client.VerifyAll(ctx, f.channel)
-	answered := 0
+	answered, recompiled := 0, 0
 	if err == nil && f.smoke {
-		if answered, err = f.answers(ctx, rep, in.store); err != nil && trust.ReasonOf(err) == "" {
+		if answered, recompiled, err = f.answers(ctx, rep, in.store); err != nil && trust.ReasonOf(err) == "" {
 			return err
 		}
 	}
-	v := verified{Answered: answered, OK: err == nil, Repository: in.place.repository, FirstUse: rep.FirstUse, Solo: rep.Solo, Releases: []verifiedRelease{}, Files: rep.Files}
+	v := verified{Answered: answered, Recompiled: recompiled, OK: err == nil, Repository: in.place.repository, FirstUse: rep.FirstUse, Solo: rep.Solo, Releases: []verifiedRelease{}, Files: rep.Files}
 	if err != nil {
 		err = refused(err)
 		if f.json {
@@ -128,16 +130,18 @@ func verify(ctx context.Context, f verifyFlags, stdout, stderr io.Writer) (err e
 	return nil
 }
 
-// answers asks every entry what it answered when it was signed.
-func (f verifyFlags) answers(ctx context.Context, rep trust.Report, store artifacts.Store) (n int, err error) {
+// answers asks every entry what it answered when it was signed, and compiles
+// again what is there compiled for machines like this one.
+func (f verifyFlags) answers(ctx context.Context, rep trust.Report, store artifacts.Store) (n, recompiled int, err error) {
 	s := newSmoker()
 	defer func() { err = errors.Join(err, s.Close()) }()
 	if f.study != "" {
 		if err := s.load(ctx, f.study, defaultOut); err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 	}
-	return s.smokeAll(ctx, rep, artifacts.Blobs{Store: store})
+	n, err = s.smokeAll(ctx, rep, artifacts.Blobs{Store: store})
+	return n, s.again, err
 }
 
 func (v verified) print(stdout, stderr io.Writer, files, smoke bool) {
@@ -157,7 +161,10 @@ func (v verified) print(stdout, stderr io.Writer, files, smoke bool) {
 	if smoke && v.Answered == 0 {
 		fmt.Fprintln(stdout, "answers: no entry that this command can open carries any: nothing was asked")
 	} else if smoke {
-		fmt.Fprintf(stdout, "answers: %s opened, and answer as they did when they were signed\n", count(v.Answered, "entry was", "entries were"))
+		fmt.Fprintf(stdout, "answers: %s opened and answer as they did when they were signed\n", count(v.Answered, "entry was", "entries were"))
+	}
+	if v.Recompiled > 0 {
+		fmt.Fprintf(stdout, "code: %s compiled again, and are the same to the byte\n", count(v.Recompiled, "file was", "files were"))
 	}
 	for _, r := range v.Releases {
 		if r.Here == 0 {

@@ -56,14 +56,16 @@ func read(t *testing.T, path string) string {
 }
 
 var (
-	link     = regexp.MustCompile(`\]\(([^)\s]+)\)`)
-	heading  = regexp.MustCompile(`(?m)^#+ (.*)$`)
-	noAnchor = regexp.MustCompile(`[^\p{L}\p{N}\- _]`)
+	link    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	heading = regexp.MustCompile(`(?m)^#+ (.*)$`)
+	// Programs index and call, which looks like a link.
+	codeBlock = regexp.MustCompile("(?ms)^```.*?^```")
+	noAnchor  = regexp.MustCompile(`[^\p{L}\p{N}\- _]`)
 )
 
 // brokenLinks lists the relative links of a document that lead nowhere.
 func brokenLinks(doc, text string) (out []string) {
-	for _, m := range link.FindAllStringSubmatch(text, -1) {
+	for _, m := range link.FindAllStringSubmatch(codeBlock.ReplaceAllString(text, ""), -1) {
 		if strings.Contains(m[1], "://") {
 			continue
 		}
