@@ -17,7 +17,7 @@ const LawName = "universe-law"
 // Metrics of laws.
 const (
 	MetricComplexity = "complexity" // structural complexity of the pattern
-	MetricNovelty    = "novelty"    // how far its spectrum is from every built-in law's
+	MetricNovelty    = "novelty"    // how far its spectrum is from those of the built-in laws without noise
 )
 
 // LawDomain is the domain of laws themselves: which reaction makes the most
@@ -237,7 +237,7 @@ func (in *lawInstance) Measure(ctx context.Context, r benchmarks.Request) ([]ben
 	return out, nil
 }
 
-// builtIn are the spectra of the built-in laws, each from its own start.
+// builtIn are the spectra of the built-in laws without noise, each from its own start.
 func (d *LawDomain) builtIn(ctx context.Context, root seed.Root) ([][]float64, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -245,7 +245,7 @@ func (d *LawDomain) builtIn(ctx context.Context, root seed.Root) ([][]float64, e
 		return known, nil
 	}
 	var out [][]float64
-	for _, l := range []Law{GrayScott(), FitzHughNagumo(), Growth()} { // noise adds nothing to what is known
+	for _, l := range []Law{GrayScott(), FitzHughNagumo(), Growth()} {
 		k, err := d.compile(ctx, l)
 		if err != nil {
 			return nil, err
