@@ -24,7 +24,10 @@ type badCode func(compiled map[string]any, files *[]benchmarks.File, needs *[]st
 // afterwards.
 var badCodes = map[string]badCode{
 	// one bit of the machine code
-	"flip": func(_ map[string]any, files *[]benchmarks.File, _ *[]string) { b := (*files)[4].Bytes; b[len(b)/2] ^= 1 },
+	"flip": func(_ map[string]any, files *[]benchmarks.File, _ *[]string) {
+		b := (*files)[4].Bytes
+		b[len(b)/2] ^= 1
+	},
 	// another wazero, in header and file
 	"version": func(compiled map[string]any, files *[]benchmarks.File, _ *[]string) {
 		is := compiled["wazero"].(string)
