@@ -11,6 +11,7 @@ import (
 	goruntime "runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/tetratelabs/wazero"
@@ -128,7 +129,8 @@ func TestTheWazeroThatWasReadIsTheOneInGoMod(t *testing.T) {
 	}
 }
 
-// Many compilations, in this process and in another, make one file.
+// Many compilations, in this process and in another, make one file; with
+// ARQON_ALL=1 those of every plan.
 func TestCompilingIsDeterministic(t *testing.T) {
 	c := needsPrecompiler(t)
 	if os.Getenv("ARQON_PROBE") != "" {
@@ -151,6 +153,21 @@ func TestCompilingIsDeterministic(t *testing.T) {
 		}
 		if !bytes.Equal(first, b) {
 			t.Fatal("two files of one module")
+		}
+	}
+	if os.Getenv("ARQON_ALL") != "" {
+		for i, plan := range plans(func(Plan) bool { return true }) {
+			if module, err = p.Emit(plan, Widths[i%3]); err != nil {
+				t.Fatal(err)
+			}
+			one, err := c.compile(t.Context(), module)
+			if err != nil {
+				t.Fatal(err)
+			}
+			other, err := c.compile(t.Context(), module)
+			if err != nil || !bytes.Equal(one, other) {
+				t.Errorf("%v: two files of one module: %v", plan, err)
+			}
 		}
 	}
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestCompilingIsDeterministic$", "-test.v")
@@ -209,6 +226,32 @@ func TestPrecompiledKernelsAreLoadedWhereThatIsAllowed(t *testing.T) {
 	}
 	if left, err := filepath.Glob(filepath.Join(os.TempDir(), "*")); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v %v", left, err)
+	}
+}
+
+// Several goroutines stage at once, each in a folder of its own.
+func TestPrecompiledKernelsAreLoadedByManyAtOnce(t *testing.T) {
+	p := prepared(t, GrayScott())
+	o := usesPrecompiled(t, p)
+	files := withCompiled(t, plain)
+	var group sync.WaitGroup
+	for range 4 {
+		group.Go(func() {
+			for range 2 {
+				k, err := o.Open(t.Context(), files)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if err := k.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	group.Wait()
+	if len(o.others) > 0 {
+		t.Error("a machine is left")
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -24,7 +25,10 @@ type badCode func(compiled map[string]any, files *[]benchmarks.File, needs *[]st
 // afterwards.
 var badCodes = map[string]badCode{
 	// one bit of the machine code
-	"flip": func(_ map[string]any, files *[]benchmarks.File, _ *[]string) { b := (*files)[4].Bytes; b[len(b)/2] ^= 1 },
+	"flip": func(_ map[string]any, files *[]benchmarks.File, _ *[]string) {
+		b := (*files)[4].Bytes
+		b[len(b)/2] ^= 1
+	},
 	// another wazero, in header and file
 	"version": func(compiled map[string]any, files *[]benchmarks.File, _ *[]string) {
 		is := compiled["wazero"].(string)
@@ -46,10 +50,14 @@ var badCodes = map[string]badCode{
 	"missing": func(_ map[string]any, files *[]benchmarks.File, _ *[]string) { *files = slices.Delete(*files, 5, 6) },
 }
 
+// tampered is not among badCodes: one bit of a file in the store, and nobody
+// signs for it.
+const tampered = "unsigned"
+
 // cmdBadCode publishes a release like the newest one, but for the code that its
 // kernels carry.
 func cmdBadCode(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) < 2 || badCodes[args[1]] == nil {
+	if neg || len(args) < 2 || (badCodes[args[1]] == nil && args[1] != tampered) {
 		ts.Fatalf("usage: badcode REPOSITORY HOW [silent]")
 	}
 	ctx := context.Background()
@@ -77,6 +85,10 @@ func cmdBadCode(ts *testscript.TestScript, neg bool, args []string) {
 		wasBaseline := e.ID == old.Baseline
 		if len(e.Variant.Artifacts) == 7 { // kernel.json, three modules, the code of each
 			changed++
+			if args[1] == tampered {
+				ts.Check(flipByte(filepath.Join(ts.MkAbs(args[0]), artifacts.BlobName(e.Variant.Artifacts[4].Digest)), 1000, 1))
+				continue
+			}
 			ts.Check(spoil(ctx, &e, mem, badCodes[args[1]]))
 			if len(args) > 2 {
 				e.Golden = nil
@@ -91,6 +103,10 @@ func cmdBadCode(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if changed == 0 {
 		ts.Fatalf("no kernel of %s carries code", args[0])
+	}
+	if args[1] == tampered {
+		ts.Check(errors.Join(client.Close(), store.Close()))
+		return
 	}
 	repo := publish.Repository{Store: store, Keys: ring, Now: now()}
 	_, err = repo.Release(ctx, p)

@@ -22,8 +22,12 @@ import (
 type smoker struct {
 	domains map[string]open
 	may     tiers
-	again   int // files of precompiled code that were compiled again
+	code    recompiled
 }
+
+// recompiled counts entries that carry precompiled code: those of which it was
+// compiled again, to the same bytes, and those of which it was made elsewhere.
+type recompiled struct{ again, elsewhere int }
 
 func newSmoker() *smoker { return &smoker{domains: map[string]open{}} }
 
@@ -250,10 +254,13 @@ func (s *smoker) reproduce(ctx context.Context, e catalog.Entry, blobs artifacts
 	}
 	defer func() { err = errors.Join(err, k.Close()) }()
 	n, err := k.Reproduce(ctx)
-	if errors.Is(err, universe.ErrOtherMachine) {
+	switch {
+	case errors.Is(err, universe.ErrOtherMachine):
+		s.code.elsewhere++
 		err = nil
+	case n > 0:
+		s.code.again++
 	}
-	s.again += n
 	return err
 }
 

@@ -32,7 +32,7 @@ import (
 //	capture FILE COMMAND…     standard output into a file
 //	setjson VARIABLE FILE PATH
 //	setfile VARIABLE FILE     what is in the file
-//	models REPO N [HOW]       a release of N models, quickly; broken: the last is not what it says; silent: without golden answers
+//	models REPO N [HOW]       a release of N models, quickly; broken: the last is not what it says; silent: without golden answers; unsigned: one bit in the store
 //	ask URL STATUS REGEXP     until the answer is so
 //	same FILE1 FILE2 OLD NEW  equal once OLD in the second is NEW
 //	cptree FROM TO

@@ -69,8 +69,9 @@ type verified struct {
 	Reason     string            `json:"reason,omitempty"`
 	File       string            `json:"file,omitempty"`
 	Error      string            `json:"error,omitempty"`
-	Answered   int               `json:"answered"`             // entries whose golden answers were asked for and are right
-	Recompiled int               `json:"recompiled,omitempty"` // files of precompiled code that this machine made again, to the byte
+	Answered   int               `json:"answered"`                     // entries whose golden answers were asked for and are right
+	Recompiled int               `json:"recompiled,omitempty"`         // entries whose precompiled code this machine made again, to the byte
+	Elsewhere  int               `json:"compiled_elsewhere,omitempty"` // entries whose precompiled code is for other machines, and was not compared
 	FirstUse   bool              `json:"trusted_on_first_use"`
 	Solo       bool              `json:"solo"`
 	Releases   []verifiedRelease `json:"releases"`
@@ -99,13 +100,13 @@ func verify(ctx context.Context, f verifyFlags, stdout, stderr io.Writer) (err e
 	}
 	defer func() { err = errors.Join(err, in.Close()) }()
 	rep, err := in.client.VerifyAll(ctx, f.channel)
-	answered, recompiled := 0, 0
+	answered, code := 0, recompiled{}
 	if err == nil && f.smoke {
-		if answered, recompiled, err = f.answers(ctx, rep, in.store); err != nil && trust.ReasonOf(err) == "" {
+		if answered, code, err = f.answers(ctx, rep, in.store); err != nil && trust.ReasonOf(err) == "" {
 			return err
 		}
 	}
-	v := verified{Answered: answered, Recompiled: recompiled, OK: err == nil, Repository: in.place.repository, FirstUse: rep.FirstUse, Solo: rep.Solo, Releases: []verifiedRelease{}, Files: rep.Files}
+	v := verified{Answered: answered, Recompiled: code.again, Elsewhere: code.elsewhere, OK: err == nil, Repository: in.place.repository, FirstUse: rep.FirstUse, Solo: rep.Solo, Releases: []verifiedRelease{}, Files: rep.Files}
 	if err != nil {
 		err = refused(err)
 		if f.json {
@@ -132,16 +133,16 @@ func verify(ctx context.Context, f verifyFlags, stdout, stderr io.Writer) (err e
 
 // answers asks every entry what it answered when it was signed, and compiles
 // again what is there compiled for machines like this one.
-func (f verifyFlags) answers(ctx context.Context, rep trust.Report, store artifacts.Store) (n, recompiled int, err error) {
+func (f verifyFlags) answers(ctx context.Context, rep trust.Report, store artifacts.Store) (n int, code recompiled, err error) {
 	s := newSmoker()
 	defer func() { err = errors.Join(err, s.Close()) }()
 	if f.study != "" {
 		if err := s.load(ctx, f.study, defaultOut); err != nil {
-			return 0, 0, err
+			return 0, code, err
 		}
 	}
 	n, err = s.smokeAll(ctx, rep, artifacts.Blobs{Store: store})
-	return n, s.again, err
+	return n, s.code, err
 }
 
 func (v verified) print(stdout, stderr io.Writer, files, smoke bool) {
@@ -164,7 +165,10 @@ func (v verified) print(stdout, stderr io.Writer, files, smoke bool) {
 		fmt.Fprintf(stdout, "answers: %s opened and answer as they did when they were signed\n", count(v.Answered, "entry was", "entries were"))
 	}
 	if v.Recompiled > 0 {
-		fmt.Fprintf(stdout, "code: %s compiled again, and are the same to the byte\n", count(v.Recompiled, "file was", "files were"))
+		fmt.Fprintf(stdout, "code: what %s was compiled again, and is the same to the byte\n", count(v.Recompiled, "entry carries", "entries carry"))
+	}
+	if v.Elsewhere > 0 {
+		fmt.Fprintf(stderr, "note: %s code for other machines, or of another wazero: nobody can compile that again here\n", count(v.Elsewhere, "entry carries", "entries carry"))
 	}
 	for _, r := range v.Releases {
 		if r.Here == 0 {
