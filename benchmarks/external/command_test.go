@@ -323,3 +323,44 @@ func FuzzTemplate(f *testing.F) {
 		}
 	})
 }
+
+// TestPeakOfASmallProgram: the builtin counts this process's own memory, as
+// docs/studies.md says, and what is shown there for small programs does not.
+func TestPeakOfASmallProgram(t *testing.T) {
+	if _, err := os.Stat("/usr/bin/time"); err != nil {
+		t.Skip("no /usr/bin/time here")
+	}
+	tmpl, err := DecodeTemplate([]byte(`
+name: small
+version: "1"
+command: [/usr/bin/time, -o, /dev/stdout, -f, "rss %M", sh, -c, "echo {{x}}"]
+parameters: [{name: x, kind: int, min: 1, max: 9}]
+metrics:
+  - {name: peak, unit: B, direction: lower, kind: measured, role: success, regexp: 'rss (\d+)', scale: 1024}
+  - {name: with_ours, unit: B, direction: lower, kind: measured, role: guardrail, tolerance: 9, builtin: rss_bytes}
+scenarios: [{name: only}]
+baseline: {x: 1}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := NewCommand(tmpl, Options{TempDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := d.Build(t.Context(), benchmarks.Point{"x": int64(1)}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := d.Open(t.Context(), b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := in.Measure(t.Context(), benchmarks.Request{Scenario: "only", Seed: 1, Repeats: 1, Fidelity: 1})
+	if err = errors.Join(err, in.Close(), d.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if peak, ours := s[0].Values["peak"], s[0].Values["with_ours"]; !(peak > 0 && peak < 16<<20 && peak <= ours) {
+		t.Errorf("a shell that says a digit takes %v bytes, with ours %v", peak, ours)
+	}
+}

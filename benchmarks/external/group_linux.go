@@ -66,7 +66,9 @@ func (g *group) signal() {
 }
 
 // peakBytes is the largest resident set of the command or of one of its
-// descendants that it waited for.
+// descendants that it waited for, and at least this process's own when it
+// started the command: exec keeps the peak of the memory that it leaves
+// (exec_mmap in the kernel), and what it leaves is ours.
 func (g *group) peakBytes() (int64, bool) {
 	usage, ok := g.cmd.ProcessState.SysUsage().(*syscall.Rusage)
 	if !ok {

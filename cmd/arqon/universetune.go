@@ -76,6 +76,10 @@ func (t *universeTuner) cycle(w *window, pattern *universe.Field) {
 			p.Knobs = append(p.Knobs, runtime.KnobDelta{Knob: s.knobs[i], Delta: x - now[i]})
 		}
 	}
+	if len(p.Knobs) == 0 { // it wants to see this point again
+		s.asked = true
+		return
+	}
 	d := host.rt.Executor().Propose(p)
 	if d.Outcome == runtime.Refused {
 		host.decided([]runtime.Decision{d})
