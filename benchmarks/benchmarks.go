@@ -138,6 +138,7 @@ func (m Metric) Worse(a, b float64) float64 {
 // success metric there and replace tolerances and limits.
 type Scenario struct {
 	Name       string
+	Short      string `json:",omitempty"` // what a study may call it too; "" = nothing else
 	Features   map[string]float64
 	Success    string             // "" = the metric whose Role is Success
 	Tolerances map[string]float64 // by metric

@@ -26,6 +26,7 @@ const (
 	fileRun        = "run.json"
 	fileStudy      = "study.yaml"
 	filePolicy     = "policy.yaml" // only if the study names a policy file
+	fileLaw        = "law.json"    // only if it names a law's file
 	fileJournal    = "journal.ledger"
 	fileClock      = "clock.json"
 	fileCandidates = "candidates.json"
@@ -98,6 +99,9 @@ func NewRun(out string, st Study) (*Run, error) {
 	}
 	if err == nil && len(st.policySource) > 0 {
 		err = r.write(filePolicy, st.policySource)
+	}
+	if err == nil && len(st.LawFile) > 0 {
+		err = r.write(fileLaw, st.LawFile)
 	}
 	if err == nil {
 		err = r.write(fileRun, append(b, '\n')) // last: it says that the rest is there
@@ -197,8 +201,12 @@ func (r *Run) load(f runFile) error {
 		return err
 	}
 	if digest != f.Study {
+		what := r.file(fileStudy)
+		if r.Study.LawFile != nil {
+			what += ", or " + fileLaw + " beside it"
+		}
 		return fmt.Errorf("%s: was changed after the night began (digest %s, began with %s): %w",
-			r.file(fileStudy), digest.Short(), f.Study.Short(), ErrForeignJournal)
+			what, digest.Short(), f.Study.Short(), ErrForeignJournal)
 	}
 	return nil
 }
@@ -210,9 +218,13 @@ func (r *Run) readStudy() error {
 	if err != nil {
 		return err
 	}
-	r.Study, err = parseStudy(r.file(fileStudy), source, func(string) (string, []byte, error) {
-		b, err := readLimited(r.file(filePolicy), maxStudyBytes)
-		return r.file(filePolicy), b, err
+	r.Study, err = parseStudy(r.file(fileStudy), source, func(field, _ string) (string, []byte, error) {
+		file := r.file(filePolicy)
+		if field == fieldLaw {
+			file = r.file(fileLaw)
+		}
+		b, err := readLimited(file, maxStudyBytes)
+		return file, b, err
 	})
 	return err
 }

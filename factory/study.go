@@ -43,6 +43,10 @@ type Study struct {
 	// Native lets a domain build and run machine code outside of its sandbox.
 	// False is the policy: such variants are then not in the space, and refused.
 	Native bool
+	// Law is what a domain of laws shall look at: a built-in law's name, or the
+	// path of a file, which LawFile then holds. "": the domain's own.
+	Law     string
+	LawFile []byte // nil: Law is a name
 	// Precompiled lets artifacts carry what a compiler of the host's makes of
 	// them on machines like this one. False: hosts compile.
 	Precompiled bool
@@ -133,6 +137,7 @@ type studyFile struct {
 	Candidates  int                       `yaml:"candidates_per_context"`
 	Fidelity    float64                   `yaml:"fidelity"`
 	Native      bool                      `yaml:"native"`
+	Law         string                    `yaml:"law"`
 	Precompiled bool                      `yaml:"precompiled"`
 }
 
@@ -191,7 +196,7 @@ func LoadStudy(path string) (Study, error) {
 	if err != nil {
 		return Study{}, err
 	}
-	return parseStudy(path, b, func(p string) (string, []byte, error) {
+	return parseStudy(path, b, func(_, p string) (string, []byte, error) {
 		if !filepath.IsAbs(p) {
 			p = filepath.Join(filepath.Dir(path), p)
 		}
@@ -220,9 +225,9 @@ func readLimited(path string, limit int64) (b []byte, err error) {
 	return os.ReadFile(path)
 }
 
-// parseStudy is LoadStudy without the file system: readPolicy fetches the file
-// that a policy path names.
-func parseStudy(file string, b []byte, readPolicy func(string) (string, []byte, error)) (Study, error) {
+// parseStudy is LoadStudy without the file system: beside fetches the file that
+// a field names.
+func parseStudy(file string, b []byte, beside func(field, path string) (string, []byte, error)) (Study, error) {
 	raw := studyFile{
 		Seed: 1, Workers: defaultWorkers(), Budget: Budget{Evaluations: DefaultEvaluations},
 		Engines: DefaultEngines(), Channel: DefaultChannel, Candidates: DefaultCandidates, Fidelity: 1,
@@ -236,21 +241,33 @@ func parseStudy(file string, b []byte, readPolicy func(string) (string, []byte, 
 		Name: raw.Name, Domain: raw.Domain, External: raw.External, Command: raw.Command, Seed: raw.Seed,
 		Workers: raw.Workers, Budget: raw.Budget, Metrics: raw.Metrics, Engines: raw.Engines, Descriptors: raw.Descriptors, Proposers: raw.Proposers,
 		Repository: raw.Repository, Channel: raw.Channel, Candidates: raw.Candidates, Fidelity: raw.Fidelity, Native: raw.Native, Precompiled: raw.Precompiled,
-		Policy: raw.Policy.policy, path: file, doc: doc, source: b,
+		Law: raw.Law, Policy: raw.Policy.policy, path: file, doc: doc, source: b,
 	}
 	for _, c := range raw.Contexts {
 		s.Contexts = append(s.Contexts, ContextChoice(c))
 	}
-	if err := s.policyFrom(raw.Policy, readPolicy); err != nil {
+	if err := s.policyFrom(raw.Policy, beside); err != nil {
 		return Study{}, err
+	}
+	if s.Law != "" && !nameForm.MatchString(s.Law) { // a name has neither dot nor slash
+		if _, s.LawFile, err = beside(fieldLaw, s.Law); err != nil {
+			return Study{}, s.Refuse(fieldLaw, fmt.Errorf("%w (a law's file is looked for beside the study)", err))
+		}
 	}
 	return s, s.check()
 }
 
-func (s *Study) policyFrom(p policyNode, read func(string) (string, []byte, error)) error {
+// fieldLaw is the key of Study.Law.
+const fieldLaw = "law"
+
+// Refuse says where the study's file gives a field that only the caller can
+// judge, and why it is refused. The error wraps ErrStudy.
+func (s Study) Refuse(field string, why error) error { return s.doc.refuseField(field, "%v", why) }
+
+func (s *Study) policyFrom(p policyNode, read func(field, path string) (string, []byte, error)) error {
 	doc, prefix := s.doc, "policy"
 	if p.path != "" {
-		file, b, err := read(p.path)
+		file, b, err := read("policy", p.path)
 		if err != nil {
 			return s.doc.refuseField("policy", "%v", err)
 		}
@@ -289,6 +306,10 @@ func (s Study) Digest() (artifacts.Digest, error) {
 			return "", s.doc.refuseField("command", "%v", err)
 		}
 	}
+	law := s.Law
+	if s.LawFile != nil {
+		law = string(artifacts.DigestOf(s.LawFile))
+	}
 	b, err := json.Marshal(struct {
 		Name, Domain        string
 		External            *External
@@ -305,10 +326,11 @@ func (s Study) Digest() (artifacts.Digest, error) {
 		Descriptors         []engine.Descriptor `json:",omitempty"` // so that older runs keep their digests
 		Proposers           []ProposerShare     `json:",omitempty"`
 		Native              bool                `json:",omitempty"`
+		Law                 string              `json:",omitempty"` // its name, or the digest of its file
 		Precompiled         bool                `json:",omitempty"`
 	}{
 		s.Name, s.Domain, s.External, command, s.Seed, s.Budget, s.Contexts, s.Metrics, s.Engines,
-		s.Policy.Digest(), s.Repository, s.Channel, s.Candidates, s.Fidelity, s.Descriptors, s.Proposers, s.Native, s.Precompiled,
+		s.Policy.Digest(), s.Repository, s.Channel, s.Candidates, s.Fidelity, s.Descriptors, s.Proposers, s.Native, law, s.Precompiled,
 	})
 	if err != nil {
 		return "", fmt.Errorf("study %s: %w", s.Name, err)

@@ -201,6 +201,11 @@ func (s Study) checkDescriptors(d benchmarks.Description) error {
 
 func (s Study) applyContext(d benchmarks.Description, c ContextChoice, field string) (benchmarks.Scenario, error) {
 	sc, ok := d.Scenario(c.Name)
+	for _, x := range d.Scenarios {
+		if !ok && x.Short != "" && x.Short == c.Name {
+			sc, ok = x, true
+		}
+	}
 	if !ok {
 		names := make([]string, len(d.Scenarios))
 		for i, x := range d.Scenarios {

@@ -234,7 +234,7 @@ func oneLine(s string) string { return strings.NewReplacer("\n", "‚èé", "\t", "‚
 
 // refusal takes a study as far as the first evaluation.
 func refusal(t *testing.T, text string) error {
-	st, err := parseStudy("toy.yaml", []byte(text), func(p string) (string, []byte, error) {
+	st, err := parseStudy("toy.yaml", []byte(text), func(_, p string) (string, []byte, error) {
 		if p == "strict.yaml" {
 			return p, []byte("# of the team\npairs_max: 3\n"), nil
 		}
@@ -307,7 +307,7 @@ func FuzzStudy(f *testing.F) {
 	f.Add([]byte("a: &b [*b]\n<<: *b\n"))
 	f.Add([]byte("- 1\n- ? x\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		st, err := parseStudy("f", b, func(p string) (string, []byte, error) { return p, nil, os.ErrNotExist })
+		st, err := parseStudy("f", b, func(_, p string) (string, []byte, error) { return p, nil, os.ErrNotExist })
 		if err != nil {
 			if !errors.Is(err, ErrStudy) {
 				t.Fatalf("not an ErrStudy: %v", err)

@@ -316,7 +316,7 @@ func described(d benchmarks.Description) answer {
 		})
 	}
 	for _, s := range d.Scenarios {
-		a.Scenarios = append(a.Scenarios, wireScenario(s))
+		a.Scenarios = append(a.Scenarios, wireScenario{Name: s.Name, Features: s.Features, Success: s.Success, Tolerances: s.Tolerances, Limits: s.Limits})
 	}
 	return a
 }

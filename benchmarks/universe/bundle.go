@@ -108,17 +108,54 @@ func (p *Program) files(plan Plan, modules [][]byte, builder *builderFile) ([]be
 // Loader compiles kernels. It may be used by several goroutines.
 type Loader struct {
 	machine *machine
-	known   *Program // whose law is not prepared again
 	may     permission
 
 	precompiler *Precompiler // nil: precompiled code is not used
 	mu          sync.Mutex
-	others      map[*machine]bool // of bundles whose code was loaded, until they are closed; guarded by mu
+	known       map[string]*Program // by the text of their laws: what is not prepared again; guarded by mu
+	others      map[*machine]bool   // of bundles whose code was loaded, until they are closed; guarded by mu
 }
+
+// lawsKnownMax is how many laws a loader keeps. One more forgets all of them:
+// they are prepared again then, some milliseconds each.
+const lawsKnownMax = 64
 
 // NewLoader starts a loader. A law that is the program's needs no preparation;
 // nil knows none.
-func NewLoader(known *Program) *Loader { return &Loader{machine: newMachine(false), known: known} }
+func NewLoader(known *Program) *Loader {
+	o := &Loader{machine: newMachine(false), known: map[string]*Program{}}
+	if known != nil {
+		o.known[string(known.law.Encode())] = known
+	}
+	return o
+}
+
+// prepared is the program of a law's text, made once.
+func (o *Loader) prepared(text []byte) (*Program, error) {
+	o.mu.Lock()
+	p := o.known[string(text)]
+	o.mu.Unlock()
+	if p != nil {
+		return p, nil
+	}
+	l, err := DecodeLaw(text)
+	if err != nil {
+		return nil, err
+	}
+	if p, err = Prepare(l); err != nil {
+		return nil, err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if other := o.known[string(l.Encode())]; other != nil {
+		return other, nil
+	}
+	if len(o.known) >= lawsKnownMax {
+		clear(o.known)
+	}
+	o.known[string(l.Encode())] = p
+	return p, nil
+}
 
 // Close frees everything that the loader has compiled: nothing may step any
 // more.
@@ -267,14 +304,8 @@ func (o *Loader) header(files []benchmarks.File) (*Kernels, error) {
 	if err := out.takeCode(files[1+len(Widths):]); err != nil {
 		return nil, err
 	}
-	if out.program = o.known; o.known != nil && bytes.Equal(h.Law, o.known.law.Encode()) {
-		return out, nil
-	}
-	l, err := DecodeLaw(h.Law)
-	if err != nil {
-		return nil, err
-	}
-	out.program, err = Prepare(l)
+	var err error
+	out.program, err = o.prepared(h.Law)
 	return out, err
 }
 

@@ -37,6 +37,7 @@ func (p *Program) source(plan Plan, width int, to cTarget) (string, error) {
 		c.fixed = &p.fixed
 	}
 	c.preamble()
+	c.noisePreamble()
 	c.kernel()
 	return c.text.String(), nil
 }
@@ -157,6 +158,9 @@ func (c *cWriter) kernel() {
 			}
 		}
 		c.line("u32 up = 0;")
+		if c.at.noises > 0 {
+			c.line("u32 clock = *(const u32 *)%dL;", c.to.base+c.at.noiseAt)
+		}
 		c.block(func() {
 			c.line("const u32 k = steps < %d ? steps : %d;", c.plan.Fuse, c.plan.Fuse)
 			c.line("const u32 wrap = k * %d, whole = height * %d;", reach*stride, stride)
@@ -176,6 +180,9 @@ func (c *cWriter) kernel() {
 			c.line("T *const t = (T *)cur; cur = next; next = (char *)t;")
 			c.line("up ^= %d;", map[bool]int{true: 1}[c.plan.Serpentine])
 			c.line("steps -= k;")
+			if c.at.noises > 0 {
+				c.line("clock += k;")
+			}
 		}, "while (steps)")
 		c.line("return cur;")
 	}, "__attribute__((visibility(\"default\"))) char *run(char *cur, char *next, u32 height, u32 steps)")
@@ -204,14 +211,23 @@ func (c *cWriter) step() {
 	if c.plan.Serpentine {
 		c.line("if (up) { src += (rows - 1) * %d; dst += (rows - 1) * %d; stride = -%d; }", stride, stride, stride)
 	}
+	moving := ""
+	if c.at.noises > 0 {
+		c.line("int line = (int)(y0 - extra) + (stride < 0 ? (int)rows - 1 : 0);")
+		moving = fmt.Sprintf(", nz += %d", c.at.turnBytes)
+	}
 	c.block(func() {
 		data := c.at.width * c.at.valueBytes
+		c.noiseRow()
+		if c.at.noises > 0 {
+			c.line("const char *nz = (const char *)%dL;", c.to.base+c.at.noiseRowAt(0))
+		}
 		c.line("const char *restrict p = src - %d;", reach*stride)
 		c.line("char *restrict q = dst;")
 		if c.to.x86 && data/c.at.turnBytes*c.parts <= fullParts { // its flags unroll nothing else
 			c.line("#pragma clang loop unroll(full)")
 		}
-		c.block(c.turn, "for (const char *const end = p + %d; p < end; p += %d, q += %d)", data, c.at.turnBytes, c.at.turnBytes)
+		c.block(c.turn, "for (const char *const end = p + %d; p < end; p += %d, q += %d%s)", data, c.at.turnBytes, c.at.turnBytes, moving)
 		for channel := c.channels - 1; channel >= 0; channel-- {
 			base := channel * c.at.channelBytes
 			for _, move := range [][2]int{{base + edgeBytes + data, base + edgeBytes}, {base, base + data}} {
@@ -273,6 +289,8 @@ func (c *cWriter) node(n node, u int) string {
 		return c.splatted(c.literal(n.value))
 	case Knob, slotOp:
 		return c.splatted(fmt.Sprintf("*(const T *)%dL", c.to.base+n.index*8))
+	case Draw:
+		return fmt.Sprintf("*(const U *)(nz + %d)", c.at.noiseRowAt(n.index)-c.at.noiseRowAt(0)+c.partAt(u))
 	case Cell:
 		return c.cell(n.index, 0, 0, u)
 	case Lap:

@@ -67,12 +67,20 @@ func TestStructureIsOfScales(t *testing.T) {
 // Tier 2 may go, each precision keeps the budget that contexts have for it: at
 // all corners, from a fresh start each.
 func TestBudgetsHoldWhereverKnobsMayGo(t *testing.T) {
-	d := grayScott(t)
+	t.Run("gray-scott", func(t *testing.T) { budgetsHold(t, GrayScott()) })
+	t.Run("noisy", func(t *testing.T) { budgetsHold(t, NoisyGrayScott()) })
+}
+
+func budgetsHold(t *testing.T, l Law) {
+	d, err := New(l, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { closes(t, d.Close) })
 	b, err := d.Build(t.Context(), Baseline(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := GrayScott()
 	if len(b.Knobs) != len(l.Knobs) {
 		t.Fatalf("%d knobs in the bundle, the law has %d", len(b.Knobs), len(l.Knobs))
 	}
@@ -103,8 +111,12 @@ func TestBudgetsHoldWhereverKnobsMayGo(t *testing.T) {
 
 // No corner of what may move online kills the pattern.
 func TestPatternsLiveWhereverKnobsMayGo(t *testing.T) {
+	t.Run("gray-scott", func(t *testing.T) { patternsLive(t, GrayScott()) })
+	t.Run("noisy", func(t *testing.T) { patternsLive(t, NoisyGrayScott()) })
+}
+
+func patternsLive(t *testing.T, l Law) {
 	const steps = 4000
-	l := GrayScott()
 	p := prepared(t, l)
 	m := newMachine(false)
 	t.Cleanup(func() { closes(t, m.close) })

@@ -58,7 +58,8 @@ type emitter struct {
 	nought    int         // 0, in fixed point
 	even      int         // −2, in fixed point: all bits but the lowest
 	number    int         // scratch i32
-	p, q      int         // cell that is read, reach rows above it; cell that is written
+	noise     noiseLocals
+	p, q      int // cell that is read, reach rows above it; cell that is written
 }
 
 // Parameters of run, and what a pass is about.
@@ -89,6 +90,7 @@ func (e *emitter) run() {
 	e.number, e.p, e.q = e.local(typeI32), e.local(typeI32), e.local(typeI32)
 	s := stepLocals{e.local(typeI32), e.local(typeI32), e.local(typeI32), e.local(typeI32), e.local(typeI32), e.local(typeI32)}
 	e.prologue()
+	e.noisePrologue()
 
 	e.op(wasmBlock, blockEmpty)
 	e.loop()
@@ -127,6 +129,7 @@ func (e *emitter) run() {
 		e.op(i32Xor)
 		e.set(up)
 	}
+	e.noisePass(k)
 	e.get(paramSteps, k)
 	e.op(i32Sub)
 	e.set(paramSteps)
@@ -235,6 +238,7 @@ func (e *emitter) steps(s stepLocals, k, y0, h, up int) {
 
 	e.i32(e.at.stride)
 	e.set(s.stride)
+	e.noiseStep(s, y0, extra, up)
 	if e.plan.Serpentine {
 		e.fromTheEnd(s, up)
 	}
@@ -290,6 +294,7 @@ func (e *emitter) fromTheEnd(s stepLocals, up int) {
 
 func (e *emitter) rows(s stepLocals) {
 	e.loop()
+	e.noiseRow(s)
 	e.get(s.src)
 	e.i32(e.at.reach * e.at.stride)
 	e.op(i32Sub)
@@ -327,14 +332,18 @@ func (e *emitter) short() bool {
 
 // turns is the inner loop.
 func (e *emitter) turns(end int) {
+	moving := []int{e.q, e.p}
+	if e.at.noises > 0 {
+		moving = []int{e.noise.at, e.q, e.p}
+	}
 	e.loop()
 	e.turn()
-	for _, l := range []int{e.q, e.p} {
+	for _, l := range moving {
 		e.get(l)
 		e.i32(e.at.turnBytes)
 		e.op(i32Add)
 		e.tee(l)
-		if l == e.q {
+		if l != e.p {
 			e.op(wasmDrop)
 		}
 	}

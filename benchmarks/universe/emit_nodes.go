@@ -160,6 +160,8 @@ func (e *emitter) node(n node, u int) {
 		e.splat(n.value)
 	case Knob, slotOp:
 		e.slot(n.index)
+	case Draw:
+		e.drawn(n.index, u)
 	case Cell:
 		e.load(n.index, 0, 0, u)
 	case Lap:

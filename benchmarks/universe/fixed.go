@@ -116,7 +116,7 @@ func (p *Program) narrowDown() error {
 
 // errorOf is the error of the pattern's statistics after calibratedSteps.
 func (p *Program) errorOf(f fixedPoint, seen calibration) (float64, error) {
-	got, err := interpret(context.Background(), newInterpreter(f.lowered, fixedRun{f, f.slotValues(p.law.Defaults())}, seen.start), calibratedSteps)
+	got, err := interpret(context.Background(), newInterpreter(f.lowered, fixedRun{f, f.slotValues(p.law.Defaults())}, seen.start), 0, calibratedSteps)
 	if err != nil {
 		return 0, err
 	}
@@ -221,6 +221,8 @@ func (x *fixing) lastSums(c int, largest []float64, limit float64) {
 func (x *fixing) node(i int, n node) error {
 	at := n
 	switch s := 0; n.op {
+	case Draw:
+		x.scale[i] = unity
 	case Cell, Lap, Ring, meanOp:
 		x.scale[i] = x.out.channel[n.index]
 	case Mul:
@@ -366,10 +368,12 @@ func (p *Program) calibrate(ways []lowered) (calibration, error) {
 			out.result = f
 		}
 		for k, way := range ways {
-			largestOf(newInterpreter(way, float[float64]{knobs}, f), out.largest[k])
+			in := newInterpreter(way, float[float64]{knobs}, f)
+			in.clock = uint32(steps)
+			largestOf(in, out.largest[k])
 		}
 		var err error
-		if f, err = p.Interpret(context.Background(), F64, f, knobs, calibrationEvery); err != nil {
+		if f, err = p.interpretFrom(context.Background(), F64, f, knobs, uint32(steps), calibrationEvery); err != nil {
 			return out, err
 		}
 		if err := f.finite(p.law); err != nil {

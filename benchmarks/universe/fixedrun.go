@@ -41,6 +41,7 @@ type fixedRun struct {
 	slots []int16
 }
 
+func (fixedRun) noise(h int16) int16            { return h }
 func (m fixedRun) leaf(n node) int16            { return m.slots[n.index] }
 func (m fixedRun) store(c int, v int16) float64 { return math.Ldexp(float64(v), -m.channel[c]) }
 

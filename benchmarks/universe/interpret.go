@@ -37,16 +37,21 @@ func (p *Program) Interpret(ctx context.Context, in Precision, f *Field, knobs [
 	if len(knobs) != len(p.law.Knobs) || len(f.Planes) != len(p.law.Channels) {
 		return nil, fmt.Errorf("law %s with %d knobs and %d channels: got %d and %d", p.law.Name, len(p.law.Knobs), len(p.law.Channels), len(knobs), len(f.Planes))
 	}
+	return p.interpretFrom(ctx, in, f, knobs, 0, steps)
+}
+
+// interpretFrom begins with the step of a number: noise depends on it.
+func (p *Program) interpretFrom(ctx context.Context, in Precision, f *Field, knobs []float64, clock uint32, steps int) (*Field, error) {
 	switch in {
 	case F64:
-		return interpret(ctx, newInterpreter(p.lowered, float[float64]{knobs}, f), steps)
+		return interpret(ctx, newInterpreter(p.lowered, float[float64]{knobs}, f), clock, steps)
 	case F32:
-		return interpret(ctx, newInterpreter(p.lowered, float[float32]{knobs}, f), steps)
+		return interpret(ctx, newInterpreter(p.lowered, float[float32]{knobs}, f), clock, steps)
 	case I16:
 		if err := p.has(I16); err != nil {
 			return nil, err
 		}
-		return interpret(ctx, newInterpreter(p.fixed.lowered, fixedRun{p.fixed, p.fixed.slotValues(knobs)}, f), steps)
+		return interpret(ctx, newInterpreter(p.fixed.lowered, fixedRun{p.fixed, p.fixed.slotValues(knobs)}, f), clock, steps)
 	default:
 		return nil, fmt.Errorf("%v is unknown", in)
 	}
@@ -54,6 +59,7 @@ func (p *Program) Interpret(ctx context.Context, in Precision, f *Field, knobs [
 
 // arithmetic is how values of one precision are computed.
 type arithmetic[T any] interface {
+	noise(h int16) T
 	leaf(n node) T // of what is the same everywhere and depends on no node
 	load(channel int, v float64) T
 	store(channel int, v T) float64
@@ -78,6 +84,8 @@ type interpreter[T any] struct {
 	rows          [][]T // of each node, in the present row
 	now, next     [][]T // by channel
 	width, height int
+	clock         uint32  // number of the present step
+	drawn         []int16 // a row of noise
 }
 
 func newInterpreter[T any](law lowered, m arithmetic[T], f *Field) *interpreter[T] {
@@ -104,7 +112,8 @@ func newInterpreter[T any](law lowered, m arithmetic[T], f *Field) *interpreter[
 // leaf reports whether a node is the same everywhere and depends on no other.
 func (n node) leaf() bool { return n.op == Const || n.op == Knob || n.op == slotOp }
 
-func interpret[T any](ctx context.Context, in *interpreter[T], steps int) (*Field, error) {
+func interpret[T any](ctx context.Context, in *interpreter[T], clock uint32, steps int) (*Field, error) {
+	in.clock = clock
 	for range steps {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -116,6 +125,7 @@ func interpret[T any](ctx context.Context, in *interpreter[T], steps int) (*Fiel
 			}
 		}
 		in.now, in.next = in.next, in.now
+		in.clock++
 	}
 	out := NewField(len(in.now), in.width, in.height)
 	for c, p := range in.now {
@@ -154,6 +164,8 @@ func (in *interpreter[T]) row(y int) {
 		dst := in.rows[i]
 		switch {
 		case n.leaf():
+		case n.op == Draw:
+			in.draw(dst, n.index, y)
 		case n.op == Cell:
 			copy(dst, in.now[n.index][y*in.width:])
 		case n.op == Lap:
@@ -188,6 +200,7 @@ func (m float[T]) leaf(n node) T {
 	}
 	return T(n.value)
 }
+func (float[T]) noise(h int16) T          { return T(h) * noiseScale }
 func (float[T]) load(_ int, v float64) T  { return T(v) }
 func (float[T]) store(_ int, v T) float64 { return float64(v) }
 

@@ -190,6 +190,7 @@ type grid struct {
 	height    int
 	cur, next int
 	stack     [paramCount]uint64
+	clock     uint32 // number of the next step, which noise depends on
 }
 
 // noStart gives a module no name and calls nothing in it.
@@ -251,6 +252,15 @@ const trapOfCounter = "unreachable"
 // steps advances the field. An error means that the grid is of no use any
 // more, and wraps ErrBadKernel or the context's error.
 func (g *grid) steps(ctx context.Context, n int) error {
+	g.setClock()
+	if err := g.take(ctx, n); err != nil {
+		return err
+	}
+	g.clock += uint32(n)
+	return nil
+}
+
+func (g *grid) take(ctx context.Context, n int) error {
 	if g.process != nil {
 		at, err := g.process.steps(ctx, g.cur, g.next, g.height, g.kernel.at.width, n)
 		if err != nil {

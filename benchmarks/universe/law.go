@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 
 	"github.com/arqon/arqon/catalog"
 )
@@ -26,6 +27,7 @@ const (
 	Max             // the higher of A and B; A if they do not compare
 	Less            // A < B
 	Pick            // B if A is true, else C
+	Draw            // noise number Index: in (−1, 1), another one in each cell and step
 	opCount
 	// In fixed point only:
 	slotOp  // a still node at a scale
@@ -44,7 +46,7 @@ var ops = [opEnd]struct {
 }{
 	Const: {"const", 0, false}, Knob: {"knob", 0, true}, Cell: {"cell", 0, true}, Lap: {"lap", 0, true}, Ring: {"ring", 0, true},
 	Add: {"add", 2, false}, Sub: {"sub", 2, false}, Mul: {"mul", 2, false}, Min: {"min", 2, false}, Max: {"max", 2, false},
-	Less: {"less", 2, false}, Pick: {"pick", 3, false}, slotOp: {"slot", 0, true}, moveOp: {"move", 1, false},
+	Less: {"less", 2, false}, Pick: {"pick", 3, false}, Draw: {"noise", 0, true}, slotOp: {"slot", 0, true}, moveOp: {"move", 1, false},
 	meanOp: {"mean", 0, true}, shareOp: {"share", 3, false}, floorOp: {"floor", 1, false},
 }
 
@@ -72,7 +74,7 @@ type Expr struct {
 	Op      Op
 	A, B, C *Expr
 	Value   float64 // of Const
-	Index   int     // of Knob, Cell, Lap, Ring
+	Index   int     // of Knob, Cell, Lap, Ring, Draw
 }
 
 // Channel is one number of every cell. Values start within Min to Max; int16
@@ -87,10 +89,11 @@ type Channel struct {
 type LawKnob struct {
 	Name              string
 	Min, Max, Default float64
+	Reach             float64 // share of the range, to either side of Default, that Tier 2 may use; 0: onlineShare
 }
 
-// onlineShare is how far a knob may move while a universe steps: the share of
-// its range, to either side of its default. It is small because patterns die
+// onlineShare is how far a knob may move while a universe steps, unless it says
+// otherwise: the share of its range, to either side of its default. It is small because patterns die
 // where feed and kill are a little off, and nothing brings a dead one back.
 // Error budgets are about all of it, see instance.compare; an update may take a
 // tenth of the way.
@@ -102,7 +105,11 @@ const (
 // Online are the bounds that an entry of a kernel signs for the knob; a knob
 // that cannot move has none.
 func (k LawKnob) Online() (catalog.Knob, bool) {
-	far := onlineShare * (k.Max - k.Min)
+	share := k.Reach
+	if share == 0 {
+		share = onlineShare
+	}
+	far := share * (k.Max - k.Min)
 	b := catalog.Bounds{Min: max(k.Min, k.Default-far), Max: min(k.Max, k.Default+far)}
 	b.MaxDelta = (b.Max - b.Min) / onlineSteps
 	return catalog.Knob{Name: k.Name, Default: k.Default, Bounds: b}, b.MaxDelta > 0
@@ -166,13 +173,24 @@ func (l Law) Check() error {
 }
 
 func (l Law) check() error {
+	if !plainName(l.Name) {
+		return fmt.Errorf("name: want 1 to %d lower-case letters, digits and dashes", lawNameMax)
+	}
 	if n := len(l.Channels); n < 1 || n > channelsMax {
 		return fmt.Errorf("%d channels, want 1 to %d", n, channelsMax)
 	}
 	if len(l.Knobs) > knobsMax {
 		return fmt.Errorf("%d knobs, at most %d", len(l.Knobs), knobsMax)
 	}
-	for _, k := range l.Knobs {
+	names := map[string]bool{}
+	for i, k := range l.Knobs {
+		if !plainName(strings.ReplaceAll(k.Name, "_", "-")) || names[k.Name] {
+			return fmt.Errorf("knobs[%d].name %.40q: want 1 to %d lower-case letters, digits, dashes and underscores, no name twice", i, k.Name, lawNameMax)
+		}
+		names[k.Name] = true
+		if !(k.Reach >= 0 && k.Reach <= 1) {
+			return fmt.Errorf("knob %s: reach %v: want a share of its range, 0 to 1", k.Name, k.Reach)
+		}
 		if !(k.Min <= k.Default && k.Default <= k.Max) || !small(k.Min) || !small(k.Max) {
 			return fmt.Errorf("knob %s: %v to %v, default %v: want finite bounds within ±%d around the default", k.Name, k.Min, k.Max, k.Default, magnitude)
 		}
@@ -218,7 +236,9 @@ func (l Law) typeOf(e *Expr, depth int, budget *int) (truth bool, err error) {
 		return false, fmt.Errorf("constant %v: want within ±%d", e.Value, magnitude)
 	case e.Op == Knob && (e.Index < 0 || e.Index >= len(l.Knobs)):
 		return false, fmt.Errorf("knob %d of %d", e.Index, len(l.Knobs))
-	case ops[e.Op].indexed && e.Op != Knob && (e.Index < 0 || e.Index >= len(l.Channels)):
+	case e.Op == Draw && (e.Index < 0 || e.Index >= noisesMax):
+		return false, fmt.Errorf("noise %d of %d", e.Index, noisesMax)
+	case ops[e.Op].indexed && e.Op != Knob && e.Op != Draw && (e.Index < 0 || e.Index >= len(l.Channels)):
 		return false, fmt.Errorf("%v of channel %d of %d", e.Op, e.Index, len(l.Channels))
 	}
 	for k, operand := range []*Expr{e.A, e.B, e.C} {
@@ -305,6 +325,7 @@ type Program struct {
 	lowered
 	law    Law
 	reach  int
+	noises int // how many the law draws
 	fixed  fixedPoint
 	narrow error // why there is no int16
 }
@@ -319,6 +340,9 @@ func Prepare(l Law) (*Program, error) {
 	p.nodes, p.roots = l.flatten()
 	for _, n := range p.nodes {
 		p.reach = max(p.reach, n.op.reach())
+		if n.op == Draw {
+			p.noises = max(p.noises, n.index+1)
+		}
 		still := n.op == Const || n.op == Knob
 		if ops[n.op].arity > 0 {
 			still = true
@@ -360,6 +384,7 @@ func knob(i int) *Expr             { return &Expr{Op: Knob, Index: i} }
 func cell(ch int) *Expr            { return &Expr{Op: Cell, Index: ch} }
 func lap(ch int) *Expr             { return &Expr{Op: Lap, Index: ch} }
 func ring(ch int) *Expr            { return &Expr{Op: Ring, Index: ch} }
+func noise(i int) *Expr            { return &Expr{Op: Draw, Index: i} }
 func both(op Op, a, b *Expr) *Expr { return &Expr{Op: op, A: a, B: b} }
 func add(a, b *Expr) *Expr         { return both(Add, a, b) }
 func sub(a, b *Expr) *Expr         { return both(Sub, a, b) }

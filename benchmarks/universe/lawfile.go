@@ -31,6 +31,7 @@ type knobFile struct {
 	Min     float64 `json:"min"`
 	Max     float64 `json:"max"`
 	Default float64 `json:"default"`
+	Reach   float64 `json:"reach,omitempty"`
 }
 
 // lawBytesMax bounds a law's text.

@@ -1,7 +1,7 @@
 package universe
 
 // Laws are the built-in laws, by name in a fixed order.
-func Laws() []Law { return []Law{GrayScott(), FitzHughNagumo(), Growth()} }
+func Laws() []Law { return []Law{GrayScott(), FitzHughNagumo(), Growth(), NoisyGrayScott()} }
 
 // GrayScott is the reaction U + 2V → 3V with feed and kill (Pearson, Science
 // 261, 1993):
@@ -21,9 +21,30 @@ func GrayScott() Law {
 			{Name: "v", Min: 0, Max: 1, Next: add(v, mul(knob(dt), dv))},
 		},
 		Knobs: []LawKnob{
-			{"feed", .01, .1, .037}, {"kill", .03, .075, .06}, {"diffusion_u", .05, .24, .16}, {"diffusion_v", .02, .12, .08}, {"dt", .1, 1, 1},
+			{Name: "feed", Min: .01, Max: .1, Default: .037}, {Name: "kill", Min: .03, Max: .075, Default: .06}, {Name: "diffusion_u", Min: .05, Max: .24, Default: .16}, {Name: "diffusion_v", Min: .02, Max: .12, Default: .08}, {Name: "dt", Min: .1, Max: 1, Default: 1},
 		},
 	}
+}
+
+// NoisyGrayScott is Gray-Scott whose v grows and shrinks by chance in each cell
+// and step, and whose reaction has a strength:
+//
+//	u' = clip(u + dt (Du ∇²u − gain u v² + F (1 − u)), 0, 1)
+//	v' = clip(v + dt (Dv ∇²v + gain u v² − (F + k) v) + noise v ξ, 0, 1)
+//
+// with ξ from (−1, 1), see Draw. Where there is no v nothing begins of itself.
+func NoisyGrayScott() Law {
+	const feed, kill, diffU, diffV, dt, strength, gain = 0, 1, 2, 3, 4, 5, 6
+	l := GrayScott()
+	u, v := cell(0), cell(1)
+	uvv := mul(knob(gain), mul(mul(u, v), v))
+	du := add(sub(mul(knob(diffU), lap(0)), uvv), mul(knob(feed), sub(constant(1), u)))
+	dv := sub(add(mul(knob(diffV), lap(1)), uvv), mul(add(knob(feed), knob(kill)), v))
+	l.Name = "noisy-gray-scott"
+	l.Channels[0].Next = clamp(add(u, mul(knob(dt), du)), 0, 1)
+	l.Channels[1].Next = clamp(add(add(v, mul(knob(dt), dv)), mul(v, mul(knob(strength), noise(0)))), 0, 1)
+	l.Knobs = append(l.Knobs, LawKnob{Name: "noise", Min: 0, Max: .4, Default: .1, Reach: 1}, LawKnob{Name: "gain", Min: .9, Max: 1.1, Default: 1})
+	return l
 }
 
 // FitzHughNagumo is an excitable medium (FitzHugh 1961, Nagumo 1962):
@@ -43,7 +64,7 @@ func FitzHughNagumo() Law {
 			{Name: "w", Min: -2, Max: 2, Next: add(w, mul(knob(dt), dw))},
 		},
 		Knobs: []LawKnob{
-			{"diffusion", .05, 1, .5}, {"gain", .5, 1.5, 1}, {"epsilon", .005, .1, .04}, {"gamma", .2, 1.5, .5}, {"beta", -.3, .3, .05}, {"dt", .02, .25, .2},
+			{Name: "diffusion", Min: .05, Max: 1, Default: .5}, {Name: "gain", Min: .5, Max: 1.5, Default: 1}, {Name: "epsilon", Min: .005, Max: .1, Default: .04}, {Name: "gamma", Min: .2, Max: 1.5, Default: .5}, {Name: "beta", Min: -.3, Max: .3, Default: .05}, {Name: "dt", Min: .02, Max: .25, Default: .2},
 		},
 	}
 }
@@ -68,7 +89,7 @@ func Growth() Law {
 		Name: "growth", Start: Noise,
 		Channels: []Channel{{Name: "x", Min: 0, Max: 1, Next: clamp(grown, 0, 1)}},
 		Knobs: []LawKnob{
-			{"centre", .1, .5, .3}, {"sharpness", 1, 7, 3}, {"dt", .02, .3, .1}, {"diffusion", 0, .2, .05},
+			{Name: "centre", Min: .1, Max: .5, Default: .3}, {Name: "sharpness", Min: 1, Max: 7, Default: 3}, {Name: "dt", Min: .02, Max: .3, Default: .1}, {Name: "diffusion", Min: 0, Max: .2, Default: .05},
 		},
 	}
 }

@@ -13,7 +13,7 @@ import (
 
 // inReals is the field after one step of a way to write the law, in float64.
 func inReals(t interface{ Fatal(...any) }, way lowered, f *Field, knobs []float64) *Field {
-	out, err := interpret(context.Background(), newInterpreter(way, float[float64]{knobs}, f), 1)
+	out, err := interpret(context.Background(), newInterpreter(way, float[float64]{knobs}, f), 0, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ type Universe struct {
 	now    *Staged    // nil before the first
 	field  *Field     // what the universe began with; then the way between two precisions
 	knobs  []float64
+	clock  uint32 // number of the first step
 	steps  uint64
 	moved  uint64 // hand-overs
 	broken error
@@ -38,6 +39,16 @@ type Staged struct {
 
 // NewUniverse begins a universe with a field, which it keeps.
 func NewUniverse(start *Field) *Universe { return &Universe{field: start} }
+
+// SetClock says which number the universe's first step has; 0 unless it is
+// called, before any step. Noise of a law depends on it: fields that begin with
+// other numbers draw other noise, and one that shall do again what another did
+// from its step n on begins with n.
+func (u *Universe) SetClock(first uint32) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.clock = first
+}
 
 // Stage makes a grid for the variant. It is closed by who staged it, after the
 // universe has gone over to another.
@@ -155,6 +166,7 @@ func (u *Universe) Step(ctx context.Context, n int) (*Staged, error) {
 // carry copies the field: bytes between kernels of one precision and law,
 // through numbers otherwise.
 func (u *Universe) carry(from, to *grid) {
+	to.clock = from.clock
 	if from.kernel.plan.Precision == to.kernel.plan.Precision && from.kernel.at.stride == to.kernel.at.stride {
 		copy(to.whole(), from.whole())
 		return
@@ -167,6 +179,7 @@ func (u *Universe) carry(from, to *grid) {
 func (u *Universe) handOver(t *Staged) {
 	if u.now == nil {
 		t.grid.write(u.field)
+		t.grid.clock = u.clock
 	} else {
 		u.carry(u.now.grid, t.grid)
 	}

@@ -13,13 +13,18 @@ func seedOf(n uint64) *rand.Rand { return seed.Stream(seed.Root(n), "test/start"
 // staged opens kernels of the plans and a universe with all of them ready.
 func staged(t *testing.T, width, height int, plans ...Plan) (*Universe, *Field, []*Staged) {
 	t.Helper()
-	return stagedBy(t, nil, width, height, plans...)
+	return stagedBy(t, nil, GrayScott(), width, height, plans...)
+}
+
+func stagedLaw(t *testing.T, l Law, width, height int, plans ...Plan) (*Universe, *Field, []*Staged) {
+	t.Helper()
+	return stagedBy(t, nil, l, width, height, plans...)
 }
 
 // stagedBy loads their precompiled code where there is a compiler of it.
-func stagedBy(t *testing.T, c *Precompiler, width, height int, plans ...Plan) (*Universe, *Field, []*Staged) {
+func stagedBy(t *testing.T, c *Precompiler, l Law, width, height int, plans ...Plan) (*Universe, *Field, []*Staged) {
 	t.Helper()
-	p := prepared(t, GrayScott())
+	p := prepared(t, l)
 	o := NewLoader(p)
 	t.Cleanup(func() { closes(t, o.Close) })
 	o.AllowPrecompiled(c)
@@ -63,7 +68,7 @@ func TestTenThousandSwitchesOfPrecompiledKernelsLoseNoStep(t *testing.T) {
 }
 
 func tenThousandSwitches(t *testing.T, c *Precompiler) {
-	u, start, s := stagedBy(t, c, 32, 32, Plan{F64, false, 1, 1, 64, false}, Plan{F64, true, 2, 4, 8, false}, Plan{F64, true, 4, 2, 16, true})
+	u, start, s := stagedBy(t, c, GrayScott(), 32, 32, Plan{F64, false, 1, 1, 64, false}, Plan{F64, true, 2, 4, 8, false}, Plan{F64, true, 4, 2, 16, true})
 	u.Switch(s[0])
 	const switches, steps = 10_000, 3
 	turn, done := make(chan int), make(chan struct{})

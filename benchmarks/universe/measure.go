@@ -141,7 +141,7 @@ func (in *instance) Close() error {
 
 // Measure implements benchmarks.Instance.
 func (in *instance) Measure(ctx context.Context, r benchmarks.Request) ([]benchmarks.Sample, error) {
-	s, err := sceneOf(r.Scenario)
+	s, err := in.domain.scene(r.Scenario)
 	if err != nil {
 		return nil, err
 	}

@@ -32,7 +32,7 @@ const fuelSlack = 4
 // are copied around the torus are copied by eight bytes at least.
 func fuelOf(p Plan, at layout) fuel {
 	extra := 2 * at.reach * (p.Fuse - 1)
-	row := at.width*at.valueBytes*p.Unroll/at.turnBytes + 16
+	row := at.width*at.valueBytes*p.Unroll/at.turnBytes + 16 + at.noises*at.width/2
 	wrap := 2 * at.reach * p.Fuse * at.stride / 8
 	return fuel{
 		aRowAndStep: fuelSlack * row * ((p.Rows+extra+p.Rows-1)/p.Rows + 1),

@@ -59,6 +59,7 @@ func (p Plan) String() string {
 // that holds what is around the torus. A grid has halo rows above and below.
 //
 //	0            the knobs, 8 bytes apart
+//	noiseAt      the next step's number and a row of each noise, if the law draws any
 //	scratchAt    two bands for the steps in between
 //	gridsAt      halo, grid, halo, halo, grid, halo
 type layout struct {
@@ -67,6 +68,7 @@ type layout struct {
 	channelBytes, stride    int // of a channel's row, of a row
 	scratchAt, scratchBytes int
 	gridsAt, haloRows       int
+	noiseAt, noises         int
 }
 
 const (
@@ -84,7 +86,8 @@ func layoutOf(law *Program, p Plan, width int) layout {
 	}
 	out.channelBytes = 2*edgeBytes + width*v.bytes
 	out.stride = len(law.law.Channels) * out.channelBytes
-	out.scratchAt = knobBytes
+	out.noiseAt, out.noises = knobBytes, law.noises
+	out.scratchAt = knobBytes + out.noiseBytes()
 	out.scratchBytes = (p.Rows + 2*out.reach*(p.Fuse-1)) * out.stride
 	if p.Fuse == 1 {
 		out.scratchBytes = 0

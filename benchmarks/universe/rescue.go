@@ -35,7 +35,7 @@ func (u *Universe) hold(n int) {
 	}
 	from := u.now.grid
 	h.bytes = append(h.bytes[:0], from.whole()...)
-	h.grid, h.steps = &grid{kernel: from.kernel, memory: h.bytes, height: from.height}, n
+	h.grid, h.steps = &grid{kernel: from.kernel, memory: h.bytes, height: from.height, clock: from.clock}, n
 }
 
 // recover hands the field that was kept to the rescue, which takes the steps

@@ -29,7 +29,7 @@ func pretending(t *testing.T, p *Program, plan Plan, code []byte) *Kernels {
 
 // Whatever becomes of a native kernel's process, the rescue goes on from the
 // field as it was, with the knobs as they were, and no step is missing: bits
-// are those of a universe that never left WebAssembly.
+// are those of a universe that never left WebAssembly, of a law with noise too.
 func TestALostProcessLosesNoStep(t *testing.T) {
 	needsCPU(t)
 	exact := Plan{F64, false, 1, 1, 64, false}
@@ -44,17 +44,17 @@ func TestALostProcessLosesNoStep(t *testing.T) {
 		{"an end", "it ended: exit status 0", machineCode(codeLeaves...)},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			u, start, s := staged(t, 32, 32, exact)
+			u, start, s := stagedLaw(t, NoisyGrayScott(), 32, 32, exact)
 			u.Switch(s[0])
-			rogue, err := u.Stage(t.Context(), pretending(t, prepared(t, GrayScott()), exact, tc.code))
+			rogue, err := u.Stage(t.Context(), pretending(t, prepared(t, NoisyGrayScott()), exact, tc.code))
 			if err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { closes(t, rogue.Close) })
 			rogue.grid.process.patience = 50 * time.Millisecond
 			u.SetRescue(s[0])
-			knobs := GrayScott().corner(5)
-			if err := u.SetKnobs(GrayScott(), knobs); err != nil {
+			knobs := NoisyGrayScott().corner(5)
+			if err := u.SetKnobs(NoisyGrayScott(), knobs); err != nil {
 				t.Fatal(err)
 			}
 			for range 3 {
@@ -68,7 +68,7 @@ func TestALostProcessLosesNoStep(t *testing.T) {
 			}
 			m := newMachine(false)
 			t.Cleanup(func() { closes(t, m.close) })
-			if err := sameBits(step(t, m, prepared(t, GrayScott()), exact, start, knobs, 15), u.Field()); err != nil || u.Steps() != 15 {
+			if err := sameBits(step(t, m, prepared(t, NoisyGrayScott()), exact, start, knobs, 15), u.Field()); err != nil || u.Steps() != 15 {
 				t.Errorf("after %d steps: %v", u.Steps(), err)
 			}
 		})
@@ -79,13 +79,13 @@ func TestALostProcessLosesNoStep(t *testing.T) {
 // turned: the steps since the last copy are taken again.
 func TestAKilledProcessLosesNoStep(t *testing.T) {
 	n := needsNative(t)
-	p := prepared(t, GrayScott())
+	p := prepared(t, NoisyGrayScott())
 	plan, exact := Plan{F64, true, 4, 2, 16, true}, Plan{F64, false, 1, 1, 64, false}
 	code, _, err := n.compile(t.Context(), p, plan, 32, n.levels[0])
 	if err != nil {
 		t.Fatal(err)
 	}
-	u, start, s := staged(t, 32, 32, exact)
+	u, start, s := stagedLaw(t, NoisyGrayScott(), 32, 32, exact)
 	native, err := u.Stage(t.Context(), pretending(t, p, plan, code))
 	if err != nil {
 		t.Fatal(err)
@@ -114,9 +114,13 @@ func TestAKilledProcessLosesNoStep(t *testing.T) {
 	if err := u.Lost(); !errors.Is(err, ErrKernelLost) || !strings.Contains(err.Error(), "killed") {
 		t.Errorf("%v, want a process that was killed", err)
 	}
-	m := newMachine(false)
-	t.Cleanup(func() { closes(t, m.close) })
-	want := step(t, m, p, exact, step(t, m, p, exact, start, p.law.Defaults(), 140), turned, 280)
+	want, err := p.Interpret(t.Context(), F64, start, p.law.Defaults(), 140)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want, err = p.interpretFrom(t.Context(), F64, want, turned, 140, 280); err != nil {
+		t.Fatal(err)
+	}
 	if err := sameBits(want, u.Field()); err != nil || u.Steps() != 420 {
 		t.Errorf("after %d steps: %v", u.Steps(), err)
 	}

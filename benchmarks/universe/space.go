@@ -49,19 +49,15 @@ func scenes() []scene {
 	return out
 }
 
-func sceneOf(name string) (scene, error) {
+// scene finds a context of the domain's law: kernels of one law are not
+// measured in another's.
+func (d *Domain) scene(name string) (scene, error) {
 	for _, s := range scenes() {
-		if s.name() == name {
+		if contextOf(d.tag, s) == name {
 			return s, nil
 		}
 	}
-	return scene{}, fmt.Errorf("scenario %.80q is not one of the universe's", name)
-}
-
-// Width is the grid that a context is about.
-func Width(scenario string) (int, error) {
-	s, err := sceneOf(scenario)
-	return s.width, err
+	return scene{}, fmt.Errorf("scenario %.80q is not one of the law %s", name, d.program.law.Name)
 }
 
 const moduleLimit = 4096 // bytes
@@ -80,8 +76,12 @@ func (d *Domain) Describe(context.Context) (benchmarks.Description, error) {
 	}
 	for _, s := range scenes() {
 		allowed := map[string]float64{MetricError: s.budget.error, MetricStatistic: s.budget.statistic}
+		short := s.name()
+		if d.tag == "" {
+			short = ""
+		}
 		out.Scenarios = append(out.Scenarios, benchmarks.Scenario{
-			Name: s.name(), Features: map[string]float64{"cells": float64(s.width * s.width), "error": s.budget.error},
+			Name: contextOf(d.tag, s), Short: short, Features: map[string]float64{"cells": float64(s.width * s.width), "error": s.budget.error},
 			Tolerances: allowed, Limits: allowed,
 		})
 	}

@@ -38,6 +38,8 @@ func (f *fixedPoint) spans(still [][2]float64) {
 			if f.positive[n.index] {
 				out = unsigned
 			}
+		case Draw:
+			out.lo = -math.MaxInt16 // odd
 		case slotOp:
 			out = f.slotSpan(f.slots[n.index], still)
 		case Less:

@@ -27,10 +27,13 @@ import (
 	"github.com/arqon/arqon/benchmarks"
 )
 
-// Domain implements benchmarks.Domain for kernels of one law. It may be used
-// by several goroutines, the instances that it opens by one each.
+// Domain implements benchmarks.Domain for kernels of one law: it builds and
+// measures these. It opens and checks those of any law, which are then measured
+// in the contexts of their own. It may be used by several goroutines, the
+// instances that it opens by one each.
 type Domain struct {
 	program *Program
+	tag     string // of its law
 	loader  *Loader
 	clang   *Clang  // nil: there is none
 	native  *Native // nil: there is none, or nobody wants it
@@ -52,7 +55,13 @@ func New(l Law, compiler *Clang) (*Domain, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Domain{program: p, loader: NewLoader(p), clang: compiler, truths: map[truthKey]*truth{}}, nil
+	d := of(p, NewLoader(p))
+	d.clang = compiler
+	return d, nil
+}
+
+func of(p *Program, o *Loader) *Domain {
+	return &Domain{program: p, tag: p.law.Tag(), loader: o, truths: map[truthKey]*truth{}}
 }
 
 // AllowNative lets the domain open native kernels, which it refuses otherwise,
@@ -74,6 +83,9 @@ func (d *Domain) Precompile(c *Precompiler) {
 
 // Close frees the compiled kernels.
 func (d *Domain) Close() error { return d.loader.Close() }
+
+// Law is what the domain's kernels compute.
+func (d *Domain) Law() Law { return d.program.law }
 
 // Loader is what stages the domain's kernels, for a host.
 func (d *Domain) Loader() *Loader { return d.loader }
@@ -132,8 +144,8 @@ func (d *Domain) Open(ctx context.Context, b benchmarks.Bundle) (benchmarks.Inst
 	if err != nil {
 		return nil, err
 	}
-	if k.program != d.program {
-		return nil, fmt.Errorf("a kernel of the law %.40q, this domain has %q: %w", k.program.law.Name, d.program.law.Name, benchmarks.ErrBadCandidate)
+	if k.program != d.program { // another law: its own oracle, and its own contexts
+		d = of(k.program, d.loader)
 	}
 	return &instance{domain: d, kernels: k, grids: map[int]*grid{}}, nil
 }

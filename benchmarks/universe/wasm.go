@@ -21,6 +21,7 @@ const (
 	i32Eqz, i32LtS, i32LtU, i64Eqz                     = 0x45, 0x48, 0x49, 0x50
 	f32Lt, f64Lt                                       = 0x5d, 0x63
 	i32Add, i32Sub, i32Mul, i32DivU, i32And, i32Xor    = 0x6a, 0x6b, 0x6c, 0x6e, 0x71, 0x73
+	i32ShrU, i32Load                                   = 0x76, 0x28
 	i32ShrS, i64Add, i64Sub, i64Mul, i64ExtendU        = 0x75, 0x7c, 0x7d, 0x7e, 0xad
 	f32Add, f32Sub, f32Mul, f64Add, f64Sub, f64Mul     = 0x92, 0x93, 0x94, 0xa0, 0xa1, 0xa2
 	prefixBulk, prefixVector                           = 0xfc, 0xfd
@@ -34,6 +35,10 @@ const (
 	i16x8MinS, i16x8MaxS, i16x8AvgrU                   = 150, 152, 155
 	f32x4Add, f32x4Sub, f32x4Mul, f32x4Pmin, f32x4Pmax = 228, 229, 230, 234, 235
 	f64x2Add, f64x2Sub, f64x2Mul, f64x2Pmin, f64x2Pmax = 240, 241, 242, 246, 247
+	v128Const, i8x16Shuffle, i32x4Splat                = 12, 13, 17
+	v128Or, v128Xor                                    = 80, 81
+	i32x4ExtendLowS, i32x4ExtendHighS, i32x4ShrU       = 167, 168, 173
+	i32x4Add, i32x4Mul, f32x4Convert, f64x2ConvertLow  = 174, 181, 250, 254
 	typeI32, typeI64, typeF32, typeF64                 = 0x7f, 0x7e, 0x7d, 0x7c
 	typeV128, typeFunc                                 = 0x7b, 0x60
 	blockEmpty                                         = 0x40

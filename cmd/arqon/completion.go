@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/arqon/arqon/benchmarks/universe"
 	"github.com/arqon/arqon/catalog"
 	"github.com/arqon/arqon/runtime"
 )
@@ -18,7 +19,7 @@ const runsListedMax = 1000
 // complete tells the shell what may stand where: runs by name, built-in
 // domains, channels. Everything else is a file, as shells assume.
 func complete(root *cobra.Command) {
-	runs := []string{"report", "study show", "gate verify", "gate anchor", "gate test"}
+	runs := []string{"report", "study show", "study law", "gate verify", "gate anchor", "gate test"}
 	each(root, func(c *cobra.Command) {
 		switch path := strings.TrimPrefix(c.CommandPath(), root.Name()+" "); {
 		case slices.Contains(runs, path):
@@ -26,7 +27,7 @@ func complete(root *cobra.Command) {
 		case path == "domain check" || path == "domain serve":
 			c.ValidArgs = strings.Split(builtIn, ", ")
 		}
-		for flag, names := range map[string]cobra.CompletionFunc{"resume": runNames, "diff": runNames, "channel": channelNames, "kind": kindNames} {
+		for flag, names := range map[string]cobra.CompletionFunc{"resume": runNames, "diff": runNames, "channel": channelNames, "kind": kindNames, "law": lawNames} {
 			if c.Flags().Lookup(flag) == nil {
 				continue
 			}
@@ -62,4 +63,9 @@ func channelNames(*cobra.Command, []string, string) ([]string, cobra.ShellCompDi
 
 func kindNames(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 	return runtime.Kinds(), cobra.ShellCompDirectiveNoFileComp
+}
+
+// lawNames are the built-in laws; a file may stand there too.
+func lawNames(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return universe.LawNames(), cobra.ShellCompDirectiveDefault
 }

@@ -37,6 +37,7 @@ docs/domains.md says how to write one.`,
 
 type domainFlags struct {
 	study, out string
+	law        string
 	timeout    time.Duration
 	env        []string
 	seed       uint64
@@ -76,6 +77,7 @@ scrubbed environment, in a directory of its own.`,
 	c.Flags().DurationVar(&f.timeout, "timeout", 0, "of one operation of the program (default 2m)")
 	c.Flags().StringArrayVar(&f.env, "env", nil, "the `NAME` of a variable that the program may see; may be repeated")
 	c.Flags().StringVar(&f.out, "out", defaultOut, "where trained weights are kept")
+	c.Flags().StringVar(&f.law, "law", "", "universe: the `LAW`, by name, or its file")
 	c.Flags().BoolVar(&f.json, "json", false, "print the answer as JSON")
 	return c
 }
@@ -84,12 +86,16 @@ scrubbed environment, in a directory of its own.`,
 func (f domainFlags) subject(args []string, dash int) (factory.Study, error) {
 	command := dash == 0 && len(args) > 0
 	switch {
+	case f.law != "" && (f.study != "" || command):
+		return factory.Study{}, hinted{errors.New("--law belongs to a built-in domain; a study says its own"), "arqon domain check universe --law growth"}
 	case f.study != "" && len(args) == 0:
 		return factory.LoadStudy(f.study)
 	case f.study == "" && command:
 		return factory.Study{Seed: 1, External: &factory.External{Command: args, Env: f.env, Timeout: f.timeout}}, nil
 	case f.study == "" && len(args) == 1 && dash < 0:
-		return factory.Study{Seed: 1, Domain: args[0]}, nil
+		st := factory.Study{Seed: 1, Domain: args[0]}
+		err := giveLaw(&st, f.law)
+		return st, err
 	}
 	return factory.Study{}, hinted{
 		errors.New("one of: a command after --, the name of a built-in domain, or --study FILE"),
@@ -186,11 +192,16 @@ works where both sides see the same directories.`,
 	}
 	c.Flags().StringVar(&f.out, "out", defaultOut, "where trained weights are kept")
 	c.Flags().Uint64Var(&f.seed, "seed", 1, "of a training, as in a study")
+	c.Flags().StringVar(&f.law, "law", "", "universe: the `LAW`, by name, or its file")
 	return c
 }
 
 func serveDomain(ctx context.Context, f domainFlags, name string, stdout, stderr io.Writer) error {
-	d, err := openDomain(factory.Study{Domain: name, Seed: f.seed, Workers: 1}, f.out, 0, func(s string) { fmt.Fprintln(stderr, s) })
+	st := factory.Study{Domain: name, Seed: f.seed, Workers: 1}
+	if err := giveLaw(&st, f.law); err != nil {
+		return err
+	}
+	d, err := openDomain(st, f.out, 0, func(s string) { fmt.Fprintln(stderr, s) })
 	if err != nil {
 		return err
 	}

@@ -42,6 +42,9 @@ func openDomain(st factory.Study, out string, crashesMax int, say func(string)) 
 	if st.Native && st.Domain != universe.Name {
 		return open{}, hinted{errors.New("native: this domain has no native variants"), "domain " + universe.Name + " has; leave the key out"}
 	}
+	if st.Law != "" && st.Domain != universe.Name {
+		return open{}, hinted{st.Refuse("law", errors.New("only the domain "+universe.Name+" has laws")), "domain: " + universe.Name + "; or leave the key out"}
+	}
 	if st.Precompiled && st.Domain != universe.Name {
 		return open{}, hinted{errors.New("precompiled: this domain has nothing to compile"), "domain " + universe.Name + " has; leave the key out"}
 	}
@@ -63,7 +66,7 @@ func openDomain(st factory.Study, out string, crashesMax int, say func(string)) 
 		d, err := cacheDomain()
 		return open{d, nothingToClose{}}, err
 	case st.Domain == universe.Name:
-		return universeDomain(st.Native, st.Precompiled, say)
+		return universeDomain(st, say)
 	case st.Domain == universe.LawName:
 		d := universe.NewLawDomain()
 		return open{d, d}, nil
@@ -74,38 +77,40 @@ func openDomain(st factory.Study, out string, crashesMax int, say func(string)) 
 	}
 }
 
-// universeDomain is the domain of kernels. Native ones are in its space only
-// where a study asks for them, and then they must be possible; so must
-// precompiled code.
-func universeDomain(native, precompiled bool, say func(string)) (open, error) {
+// universeDomain is the domain of the kernels of a study's law. Native ones are
+// in its space only where a study asks for them, and then they must be possible;
+// so must precompiled code.
+func universeDomain(st factory.Study, say func(string)) (open, error) {
+	law, err := lawOf(st)
+	if err != nil {
+		return open{}, err
+	}
 	var builder *universe.Native
-	if native {
+	if st.Native {
 		path := os.Getenv(clangVariable)
 		if path == "none" {
 			return open{}, hinted{errors.New("native: kernels need a compiler, and " + clangVariable + " is none"), "unset " + clangVariable + ", or leave native out of the study"}
 		}
-		var err error
 		if builder, err = universe.FindNative(context.Background(), path); err != nil {
 			return open{}, hinted{fmt.Errorf("native: %w", err), "Debian packages clang and lld build native kernels; without native in the study nothing but Go is needed"}
 		}
 		say("native kernels, outside of WebAssembly's sandbox, are built by " + builder.String())
 	}
 	var compiler *universe.Precompiler
-	if precompiled {
-		var err error
+	if st.Precompiled {
 		if compiler, err = universe.FindPrecompiler(); err != nil {
 			return open{}, hinted{err, "leave precompiled out of the study: hosts then compile, which takes some milliseconds"}
 		}
 		say("kernels also carry what they compile to: " + compiler.String())
 	}
-	d, err := universe.New(universe.GrayScott(), findClang(say))
+	d, err := universe.New(law, findClang(say))
 	if err != nil {
 		return open{}, err
 	}
-	if native {
+	if st.Native {
 		d.AllowNative(builder)
 	}
-	if precompiled {
+	if st.Precompiled {
 		d.Precompile(compiler)
 	}
 	return open{d, d}, nil

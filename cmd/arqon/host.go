@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/arqon/arqon/artifacts"
 	"github.com/arqon/arqon/catalog"
 	"github.com/arqon/arqon/internal/ledger"
 	"github.com/arqon/arqon/internal/seed"
@@ -24,6 +25,7 @@ type hostRun struct {
 	rt    *runtime.Runtime
 	adapt *runtime.Adaptation // nil: only what has passed a canary is installed
 	log   *ledger.Log
+	blobs artifacts.Getter // of the release that the run began with
 	story *story
 	load  workload
 	plan  plan
@@ -44,7 +46,7 @@ type hostRun struct {
 
 // newHost stages the release and prepares the traffic.
 func newHost(ctx context.Context, f runFlags, rel *catalog.Verified, s *story) (*hostRun, error) {
-	h := &hostRun{flags: f, story: s, domain: rel.Release().Domain, names: map[catalog.VariantID]string{}}
+	h := &hostRun{flags: f, story: s, blobs: rel.Blobs(), domain: rel.Release().Domain, names: map[catalog.VariantID]string{}}
 	h.learn(rel.Release())
 	make, ok := workloads[rel.Release().Domain]
 	if !ok {

@@ -20,11 +20,12 @@ func newStudy() *cobra.Command {
 		Long: `Study shows what the search of a run has done, whether nightly or discover ran it.
 Why the gates decided as they did is arqon report.`,
 		Example: `  arqon study show infer-0001
-  arqon study show infer-0001 --html search.html`,
+  arqon study show infer-0001 --html search.html
+  arqon study law universe-law-0001 --context noise > found.json`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(newStudyShow())
+	c.AddCommand(newStudyShow(), newStudyLaw())
 	return c
 }
 

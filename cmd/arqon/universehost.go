@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	goruntime "runtime"
 	"slices"
@@ -24,20 +26,16 @@ const (
 	stepsARequest       = 8
 )
 
-// universeLoad steps one field a shard and width while kernels are swapped
-// under it: a phase is a grid and an error budget, which a host knows of
+// universeLoad steps one field a shard, law and width while kernels are swapped
+// under it: a phase is a law, a grid and an error budget, which a host knows of
 // itself. In the middle of each phase it takes the approved kernel back, as an
 // operator would, and the runtime installs it again after its cool-down.
 type universeLoad struct {
-	host   *hostRun
-	domain *universe.Domain
-	law    universe.Law
-	loader *universe.Loader
-	widths map[string]int // by context
-	fields [shards]map[int]*universe.Universe
-	knobs  [shards]map[int][]float64 // of the fields, by width
-	exact  *kernelHandle             // the built-in kernels, which are the reference too
-	tuner  *universeTuner            // nil: knobs stay where they are
+	host    *hostRun
+	loader  *universe.Loader
+	grounds map[string]*ground // by context; contexts that differ in the budget share one
+	exact   *kernelHandle      // the built-in kernels, which are the reference too
+	tuner   *universeTuner     // nil: knobs stay where they are
 
 	context   string
 	before    *universe.Field // shard 0's, when the phase began
@@ -51,74 +49,190 @@ type universeLoad struct {
 	gone [shards]*kernelHandle // whose it was
 }
 
-// kernelHandle is a variant with a grid for each field that it may step.
-type kernelHandle struct {
-	kernels *universe.Kernels
-	knobs   []catalog.Knob // that the entry lets move; the built-in kernels' stay
-	staged  [shards]map[int]*universe.Staged
+// ground is what one law has become on grids of one width: a field a shard.
+type ground struct {
+	law    universe.Law
+	width  int
+	fields [shards]*universe.Universe
+	knobs  [shards][]float64
+	clocks [shards]uint32 // number of the first step: noise depends on it
 }
 
+// kernelHandle is a variant with a grid for each field that it may step.
+type kernelHandle struct {
+	kernels *universe.Kernels // nil: the built-in ones, of every law
+	knobs   []catalog.Knob    // that the entry lets move; the built-in kernels' stay
+	staged  [shards]map[*ground]*universe.Staged
+}
+
+// here is the ground of the phase.
+func (l *universeLoad) here() *ground { return l.grounds[l.context] }
+
 func (l *universeLoad) plan(ctx context.Context, rel *catalog.Release) (plan, error) {
-	l.law = universe.GrayScott()
 	may, err := l.host.flags.tiers()
 	if err != nil {
 		return plan{}, err
 	}
-	if l.domain, err = universe.New(l.law, nil); err != nil {
+	contexts, err := l.survey(ctx, rel)
+	if err != nil {
 		return plan{}, err
 	}
-	l.loader = l.domain.Loader()
+	l.loader = universe.NewLoader(nil)
 	if may.native {
 		l.loader.AllowNative()
 	}
 	if may.precompiled != nil {
 		l.loader.AllowPrecompiled(may.precompiled)
 	}
-	l.widths = map[string]int{}
-	for _, c := range rel.Contexts {
-		if l.widths[c], err = universe.Width(c); err != nil {
-			return plan{}, err
-		}
-		for i := range l.fields {
-			if l.fields[i] == nil {
-				l.fields[i], l.knobs[i] = map[int]*universe.Universe{}, map[int][]float64{}
-			}
-			if w := l.widths[c]; l.fields[i][w] == nil {
-				r := seed.Stream(seed.Root(l.host.flags.seed), "run/universe", uint64(w), uint64(i))
-				l.fields[i][w], l.knobs[i][w] = universe.NewUniverse(l.law.NewStart(w, w, r)), l.law.Defaults()
-			}
-		}
-	}
 	if !l.host.flags.fixedKnobs {
 		l.tuner = &universeTuner{load: l, by: map[catalog.VariantID]*knobSearch{}}
 	}
-	b, err := l.domain.Build(ctx, universe.Baseline(), 0)
-	if err != nil {
+	if err := l.builtIn(ctx); err != nil {
 		return plan{}, err
-	}
-	if l.exact, err = l.open(ctx, b.Files, rel.Contexts); err != nil {
-		return plan{}, err
-	}
-	for i := range l.fields {
-		for w, u := range l.fields[i] {
-			u.SetRescue(l.exact.staged[i][w])
-		}
 	}
 	cfg := runtime.Config{
 		Stage: l.stage, BuiltIn: l.exact, Host: runtime.Host{CPUFeatures: may.offers()},
 		Metrics: []runtime.Metric{{Name: universe.MetricNS}}, Success: map[string]string{},
 	}
-	for _, c := range rel.Contexts {
+	for _, c := range contexts {
 		cfg.Success[c] = universe.MetricNS
 	}
-	phases := slices.Clone(rel.Contexts)
-	slices.SortStableFunc(phases, func(a, b string) int { return l.widths[a] - l.widths[b] })
+	phases := slices.Clone(contexts)
+	slices.SortStableFunc(phases, func(a, b string) int { return l.grounds[a].width - l.grounds[b].width })
 	return plan{
 		config: cfg, contexts: phases, requests: universeRequests, requestsMax: universeRequestsMax,
 		window: universeWindow, judged: 1, samples: 1,
 		series: []series{{name: universe.MetricNS, header: "ns a cell and step", unit: unitSmall}},
 		legend: fmt.Sprintf("a request is %d steps of a field; errors are the phase's, against kernels that were never swapped, in units of a channel's range", stepsARequest),
 	}, nil
+}
+
+// survey finds the law and the grid of each context of a release, and begins
+// their fields. The law is what the release's own kernels say; a context of
+// which no kernel is left, and whose law is not built in, is left out.
+func (l *universeLoad) survey(ctx context.Context, rel *catalog.Release) (contexts []string, err error) {
+	l.grounds = map[string]*ground{}
+	laws, err := l.laws(ctx, rel)
+	if err != nil {
+		return nil, err
+	}
+	type place struct {
+		tag   string
+		width int
+	}
+	known := map[place]*ground{}
+	for _, c := range rel.Contexts {
+		tag, width, err := universe.ParseContext(c)
+		if err != nil {
+			return nil, err
+		}
+		law, ok := laws[tag]
+		if !ok {
+			l.host.story.say("context %s is left out: no kernel of its law is in the release any more", c)
+			continue
+		}
+		g := known[place{tag, width}]
+		if g == nil {
+			g = &ground{law: law, width: width}
+			known[place{tag, width}] = g
+			for i := range g.fields {
+				r := seed.Stream(seed.Root(l.host.flags.seed), "run/universe"+tag, uint64(width), uint64(i))
+				g.fields[i], g.knobs[i] = universe.NewUniverse(law.NewStart(width, width, r)), law.Defaults()
+				g.clocks[i] = r.Uint32() // fields draw different noise
+				g.fields[i].SetClock(g.clocks[i])
+			}
+		}
+		l.grounds[c] = g
+		contexts = append(contexts, c)
+	}
+	if len(contexts) == 0 {
+		return nil, errors.New("no context of the release can be served")
+	}
+	return contexts, nil
+}
+
+// laws are the built-in laws and those of the release's kernels, by their tags.
+func (l *universeLoad) laws(ctx context.Context, rel *catalog.Release) (map[string]universe.Law, error) {
+	out := map[string]universe.Law{}
+	for _, law := range universe.Laws() {
+		out[law.Tag()] = law
+	}
+	for _, e := range rel.Entries {
+		for _, ref := range e.Variant.Artifacts {
+			if ref.Name != universe.HeaderFile {
+				continue
+			}
+			raw, err := l.host.blobs.Get(ctx, ref)
+			if err != nil {
+				return nil, fmt.Errorf("entry %d: %w", e.ID, err)
+			}
+			law, err := universe.LawIn(raw)
+			if err != nil {
+				return nil, fmt.Errorf("entry %d (%s): %w", e.ID, e.Variant.Name, err)
+			}
+			if other, known := out[law.Tag()]; known && !sameLaw(law, other) {
+				return nil, fmt.Errorf("entry %d (%s): another law than that of the other entries of its contexts", e.ID, e.Variant.Name)
+			}
+			out[law.Tag()] = law
+		}
+	}
+	return out, nil
+}
+
+func sameLaw(a, b universe.Law) bool { return bytes.Equal(a.Encode(), b.Encode()) }
+
+// builtIn makes the kernels that the host has of itself, of every law: a step
+// of theirs is what every other's is held against.
+func (l *universeLoad) builtIn(ctx context.Context) error {
+	l.exact = newKernelHandle()
+	kernels := map[string]*universe.Kernels{}
+	for _, c := range slices.Sorted(maps.Keys(l.grounds)) {
+		g := l.grounds[c]
+		if l.exact.staged[0][g] != nil {
+			continue
+		}
+		k := kernels[g.law.Tag()]
+		if k == nil {
+			d, err := universe.New(g.law, nil)
+			if err != nil {
+				return err
+			}
+			b, err := d.Build(ctx, universe.Baseline(), 0)
+			if err := errors.Join(err, d.Close()); err != nil {
+				return err
+			}
+			if k, err = l.loader.Open(ctx, b.Files); err != nil {
+				return err
+			}
+			kernels[g.law.Tag()] = k
+		}
+		if err := l.exact.on(ctx, g, k); err != nil {
+			return err
+		}
+		for i, u := range g.fields {
+			u.SetRescue(l.exact.staged[i][g])
+		}
+	}
+	return nil
+}
+
+func newKernelHandle() *kernelHandle {
+	h := &kernelHandle{}
+	for i := range h.staged {
+		h.staged[i] = map[*ground]*universe.Staged{}
+	}
+	return h
+}
+
+// on makes the grids for a ground.
+func (h *kernelHandle) on(ctx context.Context, g *ground, k *universe.Kernels) error {
+	for i, u := range g.fields {
+		var err error
+		if h.staged[i][g], err = u.Stage(ctx, k); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // stage is the host's loader: it verifies, compiles, and makes the grids, so
@@ -142,22 +256,32 @@ func (l *universeLoad) stage(ctx context.Context, e catalog.Entry, blobs artifac
 	return h, err
 }
 
+// open refuses a kernel whose law is not that of a context that it shall serve:
+// a field of one law must not be stepped by another.
 func (l *universeLoad) open(ctx context.Context, files []benchmarks.File, contexts []string) (*kernelHandle, error) {
 	k, err := l.loader.Open(ctx, files)
 	if err != nil {
 		return nil, err
 	}
-	h := &kernelHandle{kernels: k}
-	for i := range h.staged {
-		h.staged[i] = map[int]*universe.Staged{}
-		for _, c := range contexts {
-			u, ok := l.fields[i][l.widths[c]]
-			if !ok || h.staged[i][l.widths[c]] != nil {
-				continue
-			}
-			if h.staged[i][l.widths[c]], err = u.Stage(ctx, k); err != nil {
-				return nil, err
-			}
+	own := k.Law().Tag()
+	for _, c := range contexts {
+		tag, _, err := universe.ParseContext(c)
+		if g := l.grounds[c]; err == nil && (tag != own || g != nil && !sameLaw(g.law, k.Law())) { // a tag is short
+			err = fmt.Errorf("a kernel of the law %s shall serve %s, which is of another law", k.Law().Name, c)
+		}
+		if err != nil {
+			return nil, errors.Join(err, k.Close())
+		}
+	}
+	h := newKernelHandle()
+	h.kernels = k
+	for _, c := range contexts {
+		g, ok := l.grounds[c]
+		if !ok || h.staged[0][g] != nil {
+			continue
+		}
+		if err := h.on(ctx, g, k); err != nil {
+			return nil, err
 		}
 	}
 	return h, nil
@@ -165,9 +289,10 @@ func (l *universeLoad) open(ctx context.Context, files []benchmarks.File, contex
 
 func (l *universeLoad) begin(_ context.Context, context string, _ int) error {
 	l.context, l.rehearsed = context, false
-	u := l.fields[0][l.widths[context]]
+	g := l.here()
+	u := g.fields[0]
 	l.before, l.steps, l.handOvers = u.Field(), u.Steps(), l.handedOver()
-	l.turned = []knobTurn{{l.steps, l.knobs[0][l.widths[context]]}}
+	l.turned = []knobTurn{{l.steps, g.knobs[0]}}
 	if l.tuner != nil {
 		l.moves = l.tuner.moves
 	}
@@ -176,10 +301,14 @@ func (l *universeLoad) begin(_ context.Context, context string, _ int) error {
 
 func (l *universeLoad) handedOver() uint64 {
 	n := uint64(0)
-	for i := range l.fields {
-		for _, u := range l.fields[i] {
-			n += u.HandOvers()
+	seen := map[*ground]bool{}
+	for _, g := range l.grounds {
+		for _, u := range g.fields {
+			if !seen[g] {
+				n += u.HandOvers()
+			}
 		}
+		seen[g] = true
 	}
 	return n
 }
@@ -187,8 +316,8 @@ func (l *universeLoad) handedOver() uint64 {
 // serve is the data plane: one snapshot a request, a switch where the variant
 // is another, and the steps.
 func (l *universeLoad) serve(w *window, s *shard) error {
-	width := l.widths[l.context]
-	u := l.fields[s.index][width]
+	g := l.here()
+	u := g.fields[s.index]
 	goruntime.LockOSThread() // processor time is its thread's
 	defer goruntime.UnlockOSThread()
 	knobs := map[catalog.VariantID][]int{} // a release is adopted between windows only
@@ -196,17 +325,17 @@ func (l *universeLoad) serve(w *window, s *shard) error {
 		snap := s.rt.Load()
 		id := snap.Select(w.id)
 		h, ok := snap.Handle(id).(*kernelHandle)
-		if !ok || h.staged[s.index][width] == nil {
+		if !ok || h.staged[s.index][g] == nil {
 			return s.drop(id)
 		}
 		if knobs[id] == nil {
 			knobs[id] = l.knobsOf(s.rt, id)
 		}
 		from, cpuErr := benchmarks.ThreadCPU()
-		if err := l.turn(s, u, width, snap, knobs[id]); err != nil {
+		if err := l.turn(s, g, snap, knobs[id]); err != nil {
 			return err
 		}
-		wanted := h.staged[s.index][width]
+		wanted := h.staged[s.index][g]
 		u.Switch(wanted)
 		by, err := u.Step(context.Background(), stepsARequest)
 		if err != nil {
@@ -219,7 +348,7 @@ func (l *universeLoad) serve(w *window, s *shard) error {
 			if by == wanted {
 				to += wanted.TakeCPU()
 			}
-			x := float64(to-from) / float64(stepsARequest*width*width)
+			x := float64(to-from) / float64(stepsARequest*g.width*g.width)
 			s.rec.Record(id, w.id, 0, x)
 			s.samples[0].Add(x)
 		}
@@ -242,7 +371,7 @@ func (l *universeLoad) recognise(w *window, _ string) string {
 	}
 	l.tellLost(w)
 	if l.tuner != nil && l.tuner.due(w) {
-		l.tuner.cycle(w, l.fields[0][l.widths[l.context]].Field())
+		l.tuner.cycle(w, l.here().fields[0].Field())
 	}
 	return w.class
 }
@@ -260,18 +389,18 @@ func (l *universeLoad) tellLost(w *window) {
 		return
 	}
 	l.host.note("lost", strings.Join(why, "; "))
-	width := l.widths[l.context]
+	g := l.here()
 	for i, h := range l.gone {
 		if h == nil {
 			continue
 		}
-		s, err := l.fields[i][width].Stage(context.Background(), h.kernels)
+		s, err := g.fields[i].Stage(context.Background(), h.staged[i][g].Kernels())
 		if err != nil {
 			l.host.note("lost", "and there is no other: "+err.Error())
 			continue
 		}
-		_ = h.staged[i][width].Close() // its process has ended
-		h.staged[i][width] = s
+		_ = h.staged[i][g].Close() // its process has ended
+		h.staged[i][g] = s
 	}
 	l.lost, l.gone = [shards]error{}, [shards]*kernelHandle{}
 	if t, ok := l.host.rt.Executor().Snapback(w.id, runtime.ReasonHarm, l.host.tick); ok {
@@ -282,19 +411,20 @@ func (l *universeLoad) tellLost(w *window) {
 // end steps shard 0's field once more, under the built-in kernels alone, with
 // the knobs turned where they were.
 func (l *universeLoad) end(p *phaseResult) {
-	u := l.fields[0][l.widths[l.context]]
+	g := l.here()
+	u := g.fields[0]
 	lost := uint64((p.Requests+shards-1)/shards)*stepsARequest - (u.Steps() - l.steps)
 	most, statistic := -1.0, -1.0 // unknown
 	after := u.Field()
 	if reference, err := l.again(u.Steps()); err == nil {
-		most, statistic = l.law.Distance(reference, after)
+		most, statistic = g.law.Distance(reference, after)
 	} else {
 		l.host.note("reference", err.Error())
 	}
 	p.Facts = append(p.Facts,
 		fact{"max_error", "max error", unitSmall, min(most, math.MaxFloat32)},
 		fact{"statistic_error", "statistic error", unitSmall, min(statistic, math.MaxFloat32)},
-		fact{"complexity", "complexity", unitSmall, l.law.Complexity(after)},
+		fact{"complexity", "complexity", unitSmall, g.law.Complexity(after)},
 		fact{"hand_overs", "hand-overs", unitCount, float64(l.handedOver() - l.handOvers)},
 		fact{"steps_lost", "steps lost", unitCount, float64(lost)})
 	if l.tuner != nil {
@@ -304,8 +434,10 @@ func (l *universeLoad) end(p *phaseResult) {
 
 // again steps what shard 0's field was when the phase began, up to a step.
 func (l *universeLoad) again(to uint64) (out *universe.Field, err error) {
+	g := l.here()
 	reference := universe.NewUniverse(l.before)
-	s, err := reference.Stage(context.Background(), l.exact.kernels)
+	reference.SetClock(g.clocks[0] + uint32(l.steps))
+	s, err := reference.Stage(context.Background(), l.exact.staged[0][g].Kernels())
 	if err != nil {
 		return nil, err
 	}
@@ -316,7 +448,7 @@ func (l *universeLoad) again(to uint64) (out *universe.Field, err error) {
 		if i+1 < len(l.turned) {
 			until = l.turned[i+1].from
 		}
-		if err := reference.SetKnobs(l.law, turn.values); err != nil {
+		if err := reference.SetKnobs(g.law, turn.values); err != nil {
 			return nil, err
 		}
 		if until == turn.from { // turned twice before a step

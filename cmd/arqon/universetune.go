@@ -67,7 +67,7 @@ func (t *universeTuner) cycle(w *window, pattern *universe.Field) {
 		now[i] = snap.Knob(k)
 	}
 	if s.asked {
-		s.search.TellAt(now, -t.load.law.Complexity(pattern))
+		s.search.TellAt(now, -t.load.here().law.Complexity(pattern))
 		s.asked = false
 	}
 	p := runtime.Proposal{Tick: host.tick, Base: snap.Generation(), Class: w.id, Variant: id, Seed: adapt.Draw(host.flags.seed, uint64(w.id), uint64(host.tick))}
@@ -116,8 +116,9 @@ func (t *universeTuner) begin(id catalog.VariantID, knobs []catalog.Knob, snap *
 // knobsOf are the law's knobs as a variant has them in the release in force:
 // by the law's order, −1 where the entry has none and the default stands.
 func (l *universeLoad) knobsOf(rt *runtime.Runtime, id catalog.VariantID) []int {
-	out := make([]int, len(l.law.Knobs))
-	for i, k := range l.law.Knobs {
+	knobs := l.here().law.Knobs
+	out := make([]int, len(knobs))
+	for i, k := range knobs {
 		out[i] = -1
 		if at, ok := rt.Knob(id, k.Name); ok {
 			out[i] = int(at)
@@ -128,21 +129,22 @@ func (l *universeLoad) knobsOf(rt *runtime.Runtime, id catalog.VariantID) []int 
 
 // turn gives a field the knobs of the snapshot. It notes for shard 0 from which
 // step on, so that the reference can do the same.
-func (l *universeLoad) turn(s *shard, u *universe.Universe, width int, snap *runtime.Snapshot, at []int) error {
-	values := l.law.Defaults()
+func (l *universeLoad) turn(s *shard, g *ground, snap *runtime.Snapshot, at []int) error {
+	values := g.law.Defaults()
 	for i, k := range at {
 		if k >= 0 {
 			values[i] = snap.Knob(runtime.KnobID(k))
 		}
 	}
-	if slices.Equal(values, l.knobs[s.index][width]) {
+	if slices.Equal(values, g.knobs[s.index]) {
 		return nil
 	}
-	l.knobs[s.index][width] = values
+	g.knobs[s.index] = values
+	u := g.fields[s.index]
 	if s.index == 0 {
 		l.turned = append(l.turned, knobTurn{u.Steps(), values})
 	}
-	return u.SetKnobs(l.law, values)
+	return u.SetKnobs(g.law, values)
 }
 
 // knobTurn is a field's knobs from a step on.
