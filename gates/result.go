@@ -3,6 +3,7 @@ package gates
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/arqon/arqon/artifacts"
 	"github.com/arqon/arqon/benchmarks"
@@ -31,6 +32,14 @@ func (w wording) quantity(text, unit string) string {
 		return text
 	}
 	return text + " " + unit
+}
+
+// refused is why samples cannot be judged. Only a time has a timer.
+func (w wording) refused(why string, m benchmarks.Metric) string {
+	if w > 0 && !timeUnit(m) {
+		return strings.Replace(why, "the timer is broken", "it is not measured, or never varies: a metric that never varies is deterministic", 1)
+	}
+	return why
 }
 
 // values counts deterministic metrics that came out the same.
