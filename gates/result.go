@@ -3,7 +3,6 @@ package gates
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/arqon/arqon/artifacts"
 	"github.com/arqon/arqon/benchmarks"
@@ -24,30 +23,6 @@ func newResult(gate, test string, m benchmarks.Metric) Result {
 func (r Result) invalid(format string, args ...any) Result {
 	r.Decision, r.Reason = Invalid, r.Metric+": "+fmt.Sprintf(format, args...)
 	return r
-}
-
-// quantity is a number with its unit, as the wording of the record has it.
-func (w wording) quantity(text, unit string) string {
-	if w > 0 && (unit == "" || unit == "1") {
-		return text
-	}
-	return text + " " + unit
-}
-
-// refused is why samples cannot be judged. Only a time has a timer.
-func (w wording) refused(why string, m benchmarks.Metric) string {
-	if w > 0 && !timeUnit(m) {
-		return strings.Replace(why, "the timer is broken", "it is not measured, or never varies: a metric that never varies is deterministic", 1)
-	}
-	return why
-}
-
-// values counts deterministic metrics that came out the same.
-func (w wording) values(n int) string {
-	if w > 0 && n == 1 {
-		return "the same value"
-	}
-	return fmt.Sprintf("the same %d values", n)
 }
 
 // sentence explains a measured result with its numbers.
