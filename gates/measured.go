@@ -106,7 +106,7 @@ func (s *measuredSeries) add(p PairRecord) {
 	}
 	s.d.Add(a, b)
 	if why := s.d.Refused(); why != "" {
-		s.bad = fmt.Errorf("metric %s: %s", s.metric.Name, why)
+		s.bad = fmt.Errorf("metric %s: %s", s.metric.Name, s.wording.refused(why, s.metric))
 		return
 	}
 	s.a, s.b = append(s.a, a), append(s.b, b)

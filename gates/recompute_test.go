@@ -10,6 +10,7 @@ import (
 
 	"github.com/arqon/arqon/artifacts"
 	"github.com/arqon/arqon/benchmarks"
+	"github.com/arqon/arqon/gates/evalue"
 )
 
 func recordedNight(t *testing.T) Night {
@@ -184,6 +185,25 @@ func BenchmarkRecompute(b *testing.B) {
 	for b.Loop() {
 		if err := Recompute(n); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+func TestWhatNeverVaries(t *testing.T) {
+	for _, c := range []struct {
+		unit string
+		w    wording
+		want string
+	}{{"ns", wordingNow, "the timer is broken"}, {"B", wordingNow, "is deterministic"}, {"B", 0, "the timer is broken"}} {
+		m := benchmarks.Metric{Name: "x", Unit: c.unit, Direction: benchmarks.Lower, Kind: benchmarks.Measured, Compare: benchmarks.Ratio, Tolerance: .1}
+		p := DefaultPolicy()
+		s := newSeries(m, p.question(m, p.Night(), 1), &evalue.Noise{})
+		s.wording = c.w
+		for i := range 2 * evalue.BrokenAfter {
+			s.add(PairRecord{Index: i, A: map[string]float64{"x": 7}, B: map[string]float64{"x": 7 + float64(i)/100}})
+		}
+		if s.bad == nil || !strings.Contains(s.bad.Error(), c.want) {
+			t.Errorf("unit %s, wording %d: %v, want %q", c.unit, c.w, s.bad, c.want)
 		}
 	}
 }

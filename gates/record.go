@@ -18,15 +18,6 @@ import (
 // its samples by this code.
 const NightSchema = "arqon-night/2"
 
-// wording is how the sentences of a record are worded. Those of an older
-// wording are derived in their own, so that a record stays what it was:
-//
-//	0  printed the unit "1" of what has none, "10.25 1", and "the same 1 values", "no difference in 0 pairs"
-//	1  does not
-type wording int
-
-const wordingNow wording = 1
-
 // maxNightBytes is the largest night that is read.
 const maxNightBytes = 256 << 20
 

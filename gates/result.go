@@ -25,22 +25,6 @@ func (r Result) invalid(format string, args ...any) Result {
 	return r
 }
 
-// quantity is a number with its unit, as the wording of the record has it.
-func (w wording) quantity(text, unit string) string {
-	if w > 0 && (unit == "" || unit == "1") {
-		return text
-	}
-	return text + " " + unit
-}
-
-// values counts deterministic metrics that came out the same.
-func (w wording) values(n int) string {
-	if w > 0 && n == 1 {
-		return "the same value"
-	}
-	return fmt.Sprintf("the same %d values", n)
-}
-
 // sentence explains a measured result with its numbers.
 func (r Result) sentence(w wording, m benchmarks.Metric, floor float64, futile bool) string {
 	tail := fmt.Sprintf("%s, %d pairs", eWords(r.LogE, r.LogBar), r.N)

@@ -251,11 +251,11 @@ func (r loadResult) print(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "VariantId\trequests\taccuracy\tp50\tp99\t")
 	for _, v := range r.Variants {
-		fmt.Fprintf(t, "%d\t%d\t%s\t%s\t%s\t\n", v.Variant, v.Requests, unitShare.text(v.Accuracy), unitNS.text(v.P50NS), unitNS.text(v.P99NS))
+		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t\n", v.Variant, grouped(v.Requests), unitShare.text(v.Accuracy), unitNS.text(v.P50NS), unitNS.text(v.P99NS))
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "%s: %d requests, %d failed, releases %v\n", r.Context, r.Requests, r.Failed, r.Releases)
+	_, err := fmt.Fprintf(w, "%s: %s, %s failed, releases %v\n", r.Context, count(r.Requests, "request", "requests"), grouped(r.Failed), r.Releases)
 	return err
 }

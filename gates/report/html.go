@@ -103,7 +103,7 @@ func newPage(n *gates.Night, at Where) pageView {
 		Title: "Arqon night " + plot.Clean(n.Run, 80), Headline: headline(n) + ".", Subtitle: subtitle(n), Reason: trust(n),
 		Style: plot.Style(), Invalid: n.Outcome == gates.Invalid, NoControls: len(n.Controls) == 0,
 		Budget: budgetSentences(n), BudgetBar: budgetHTML(n), Next: nextSentence(n, at), Commands: commands(n, at),
-		Explain: "arqon report " + ShellWord(n.Run) + " --explain " + ShellWord(anyMetric(n)),
+		Explain: explaining(n),
 	}
 	v.Answers = nightAnswers(n, at)
 	v.Funnel = funnelViews(n)

@@ -338,8 +338,19 @@ func (p *printer) next(n *gates.Night) {
 	for _, c := range commands(n, p.where) {
 		p.Command(c)
 	}
-	p.Para(plot.Faint, 2, 0, "Why a metric was judged as it was:")
-	p.Command("arqon report " + ShellWord(n.Run) + " --explain " + ShellWord(anyMetric(n)))
+	if c := explaining(n); c != "" {
+		p.Para(plot.Faint, 2, 0, "Why a metric was judged as it was:")
+		p.Command(c)
+	}
+}
+
+// explaining is the command that explains one of the metrics, "" if a night
+// ended before any was judged.
+func explaining(n *gates.Night) string {
+	if m := anyMetric(n); m != "" {
+		return "arqon report " + ShellWord(n.Run) + " --explain " + ShellWord(m)
+	}
+	return ""
 }
 
 func anyMetric(n *gates.Night) string {
@@ -348,7 +359,7 @@ func anyMetric(n *gates.Night) string {
 			return s.main.Metric
 		}
 	}
-	return "METRIC"
+	return ""
 }
 
 func nextSentence(n *gates.Night, w Where) string {
