@@ -324,6 +324,18 @@ func (p *pending) verifies(d metadata.DelegatedRole, s metadata.Signature) bool 
 // In a repository of several people, a key whose statements are the evidence
 // cannot approve for prod: nobody approves what they proposed.
 func (r *Repository) Sign(ctx context.Context, manifest artifacts.Digest) (*Review, error) {
+	rv, err := r.sign(ctx, manifest)
+	if err != nil {
+		return nil, err
+	}
+	return rv, nil
+}
+
+// errSigned is the refusal to let one key count twice.
+var errSigned = fmt.Errorf("the given keys have signed already: %w: one key counts once", ErrMayNot)
+
+// sign is Sign; beside errSigned it returns the review.
+func (r *Repository) sign(ctx context.Context, manifest artifacts.Digest) (*Review, error) {
 	p, err := r.read(ctx, manifest)
 	if err != nil {
 		return nil, err
@@ -335,7 +347,7 @@ func (r *Repository) Sign(ctx context.Context, manifest artifacts.Digest) (*Revi
 	d, _ := p.base.head.Delegation(p.Channel)
 	open := slices.DeleteFunc(slices.Clone(d.KeyIDs), func(id string) bool { return slices.Contains(rv.Signed, id) })
 	if len(r.Keys.holds(open)) == 0 && len(r.Keys.holds(rv.Signed)) > 0 {
-		return nil, fmt.Errorf("role %s: the given keys have signed already: %w: one key counts once", p.Channel, ErrMayNot)
+		return rv, fmt.Errorf("role %s: %w", p.Channel, errSigned)
 	}
 	key, err := r.Keys.first(p.Channel, open)
 	if err != nil {

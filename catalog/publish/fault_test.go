@@ -131,6 +131,28 @@ func TestStaleProposal(t *testing.T) {
 	w.release("staging", 1, 2)
 }
 
+// A promotion that starts again within the second proposes the same bytes, which
+// bear its signature already: that is no refusal.
+func TestReleaseGoesOnWithWhatItHasSigned(t *testing.T) {
+	w := found(t, artifacts.NewMem(), publish.InitOptions{Solo: true})
+	w.release("staging", 1, 2)
+	want, _, err := w.repo().Promotion(t.Context(), "staging", "prod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := w.repo().Propose(t.Context(), want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.repo().Sign(t.Context(), p.Manifest); err != nil {
+		t.Fatal(err)
+	}
+	out, err := w.repo().Release(t.Context(), want)
+	if err != nil || out.Manifest != p.Manifest {
+		t.Fatalf("%v, want the signed proposal to be published", err)
+	}
+}
+
 // What a stranger with access to the store puts under the next snapshot's
 // number is no commit and stops nobody.
 func TestGarbageUnderTheNextNumber(t *testing.T) {

@@ -98,12 +98,12 @@ func (r *Repository) Release(ctx context.Context, p Proposal) (*Published, error
 			return err
 		}
 		for {
-			rv, err := r.Sign(ctx, prepared.Manifest)
+			rv, err := r.sign(ctx, prepared.Manifest)
+			if rv != nil && len(rv.Signed) >= rv.Threshold {
+				break // with this signature, or with those of an earlier attempt within the same second
+			}
 			if err != nil {
 				return err
-			}
-			if len(rv.Signed) >= rv.Threshold {
-				break
 			}
 		}
 		out, err = r.tryPublish(ctx, prepared.Manifest)
