@@ -1,6 +1,7 @@
 package universe
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -77,6 +78,51 @@ func singles(f *Field, l Law) (now, next [2][]float32, knobs []float32) {
 	return now, next, knobs
 }
 
+// arm is one of several that are timed in turns.
+type arm struct {
+	name string
+	run  func(steps int) error
+	best float64 // nanoseconds of processor time a cell and step, least of the rounds
+}
+
+// emittedArm steps a field by a kernel of the emitter's.
+func emittedArm(t *testing.T, m *machine, p *Program, plan Plan, width int) *arm {
+	t.Helper()
+	module, err := p.Emit(plan, width)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := m.compile(t.Context(), p, plan, width, module)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := k.open(t.Context(), width)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.write(p.law.NewStart(width, width, seedOf(3)))
+	return &arm{fmt.Sprintf("%v (%d bytes)", plan, len(module)), func(steps int) error { return g.steps(t.Context(), steps) }, math.Inf(1)}
+}
+
+// interleaved times a million cells or eight steps of every arm in each round.
+func interleaved(t *testing.T, arms []*arm, rounds, width int) {
+	t.Helper()
+	steps := max(8, 1<<20/(width*width)/8*8)
+	for range rounds {
+		for _, a := range arms {
+			from, err := benchmarks.ThreadCPU()
+			if err := errors.Join(err, a.run(steps)); err != nil {
+				t.Fatal(err)
+			}
+			to, err := benchmarks.ThreadCPU()
+			if err != nil {
+				t.Fatal(err)
+			}
+			a.best = min(a.best, float64(to-from)/float64(steps*width*width))
+		}
+	}
+}
+
 // ARQON_FIGURES=1 go test -run TestFigures -v ./benchmarks/universe prints the
 // table of docs/universe.md: nanoseconds of processor time a cell and step,
 // the least of several interleaved rounds.
@@ -89,11 +135,6 @@ func TestFigures(t *testing.T) {
 	m := newMachine(false)
 	t.Cleanup(func() { closes(t, m.close) })
 	p := prepared(t, GrayScott())
-	type arm struct {
-		name string
-		run  func(steps int) error
-		best float64
-	}
 	for _, width := range Widths {
 		start := p.law.NewStart(width, width, seedOf(3))
 		now, next, knobs := singles(start, p.law)
@@ -109,38 +150,9 @@ func TestFigures(t *testing.T) {
 			{F32, true, 1, 1, 64, false}, {F32, true, 4, 1, 64, false}, {F32, true, 4, 4, 32, false}, {I16, false, 1, 1, 64, false},
 			{I16, true, 1, 1, 64, false}, {I16, true, 4, 1, 64, false}, {I16, true, 4, 8, 64, false},
 		} {
-			module, err := p.Emit(plan, width)
-			if err != nil {
-				t.Fatal(err)
-			}
-			k, err := m.compile(t.Context(), p, plan, width, module)
-			if err != nil {
-				t.Fatal(err)
-			}
-			g, err := k.open(t.Context(), width)
-			if err != nil {
-				t.Fatal(err)
-			}
-			g.write(start)
-			arms = append(arms, &arm{fmt.Sprintf("%v (%d bytes)", plan, len(module)), func(steps int) error { return g.steps(t.Context(), steps) }, math.Inf(1)})
+			arms = append(arms, emittedArm(t, m, p, plan, width))
 		}
-		steps := max(8, 1<<20/(width*width)/8*8)
-		for range 7 {
-			for _, a := range arms {
-				from, err := benchmarks.ThreadCPU()
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := a.run(steps); err != nil {
-					t.Fatal(err)
-				}
-				to, err := benchmarks.ThreadCPU()
-				if err != nil {
-					t.Fatal(err)
-				}
-				a.best = min(a.best, float64(to-from)/float64(steps*width*width))
-			}
-		}
+		interleaved(t, arms, 7, width)
 		for _, a := range arms {
 			t.Logf("%4d  %-36s %6.2f", width, a.name, a.best)
 		}

@@ -2,12 +2,9 @@ package universe
 
 import (
 	"fmt"
-	"math"
 	"os"
 	goruntime "runtime"
 	"testing"
-
-	"github.com/arqon/arqon/benchmarks"
 )
 
 // ARQON_FIGURES=1 go test -run TestFiguresOfNoise -v ./benchmarks/universe
@@ -29,50 +26,18 @@ func noiseCosts(t *testing.T, m *machine) {
 	goruntime.LockOSThread()
 	defer goruntime.UnlockOSThread()
 	for _, width := range Widths {
-		type arm struct {
-			name string
-			grid *grid
-			best float64
-		}
 		var arms []*arm
 		for _, law := range []Law{GrayScott(), NoisyGrayScott()} {
 			p := prepared(t, law)
 			for _, plan := range []Plan{
 				{F64, false, 1, 1, 64, false}, {F64, true, 4, 1, 64, false}, {F32, true, 4, 1, 64, false}, {F32, true, 4, 4, 32, false}, {I16, true, 4, 1, 64, false}, {I16, true, 4, 8, 64, false},
 			} {
-				module, err := p.Emit(plan, width)
-				if err != nil {
-					t.Fatal(err)
-				}
-				k, err := m.compile(t.Context(), p, plan, width, module)
-				if err != nil {
-					t.Fatal(err)
-				}
-				g, err := k.open(t.Context(), width)
-				if err != nil {
-					t.Fatal(err)
-				}
-				g.write(law.NewStart(width, width, seedOf(3)))
-				arms = append(arms, &arm{fmt.Sprintf("%s %v (%d bytes)", law.Name, plan, len(module)), g, math.Inf(1)})
+				a := emittedArm(t, m, p, plan, width)
+				a.name = law.Name + " " + a.name
+				arms = append(arms, a)
 			}
 		}
-		steps := max(8, 1<<20/(width*width)/8*8)
-		for range rounds {
-			for _, a := range arms {
-				from, err := benchmarks.ThreadCPU()
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := a.grid.steps(t.Context(), steps); err != nil {
-					t.Fatal(err)
-				}
-				to, err := benchmarks.ThreadCPU()
-				if err != nil {
-					t.Fatal(err)
-				}
-				a.best = min(a.best, float64(to-from)/float64(steps*width*width))
-			}
-		}
+		interleaved(t, arms, rounds, width)
 		for i, a := range arms[len(arms)/2:] {
 			t.Logf("%4d  %-60s %.2f  without %.2f  %.2f more", width, a.name, a.best, arms[i].best, a.best-arms[i].best)
 		}
